@@ -1,0 +1,245 @@
+# Loam: `make help` lists the targets. GNU make; everything built goes to $(BUILD).
+#
+#   make                          build/loam and build/libloam.a
+#   make BUILD=/tmp/b CC=clang    elsewhere, with another compiler
+#   make CFLAGS='-O0 -g3'         the optimisation and debug flags are yours; what keeps
+#                                 the bits equal (LANG_FLAGS) and the warnings stay
+#   make V=1                      shows the commands
+#
+# Adding a file to src/FOLDER/, test/unit/, test/prop/, test/fault/, test/fuzz/ or test/e2e/ is enough.
+#
+# Every file of src/kern/isa/ is compiled once for each instruction set in ISAS, with -DKERN_ISA=name;
+# everything sees -DKERN_HAVE_name=1 for the sets that exist, so that one table can name them.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CFLAGS ?= -O2 -g
+ISA_OPT ?= -O3
+FUZZ_SECONDS ?= 60
+PYTHON ?= python3
+SAN ?=
+V ?=
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)';)
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: FORCE
+
+# ---- flags -----------------------------------------------------------------
+
+# No contraction, no reassociation: the order of arithmetic written in C is the order that runs.
+LANG_FLAGS := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-strict-aliasing -fPIE -pthread -Isrc -Itest
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
+        -Wmissing-prototypes -Wvla -Werror
+DEP_FLAGS = -MMD -MP -MF $(@:.o=.d)
+
+ifeq ($(SAN),)
+HARDEN := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+# Kernels touch no strings and keep no arrays of unknown length: a canary there would cost speed only.
+ISA_HARDEN := -fno-stack-protector
+LINK_FLAGS := -pie -pthread -Wl,-z,relro,-z,now
+else
+# gcc loses its way in instrumented code: what it says of uninitialised variables there is often wrong.
+HARDEN := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized
+ifneq ($(findstring clang,$(CC)),)
+HARDEN += -Wno-unknown-warning-option
+endif
+ISA_HARDEN :=
+LINK_FLAGS := -pie -pthread -fsanitize=$(SAN)
+endif
+
+# pkg-config is asked when first needed, so that `make deps` can run before the packages are there.
+LIB_PKGS := jansson libpcre2-8 libutf8proc libcrypto
+CLI_PKGS := libedit
+lazy = $(eval $(1) := $(2))$($(1))
+PKG_CFLAGS = $(call lazy,PKG_CFLAGS,$(shell pkg-config --cflags $(LIB_PKGS) $(CLI_PKGS)))
+PKG_LIBS = $(call lazy,PKG_LIBS,$(shell pkg-config --libs $(LIB_PKGS)))
+CLI_LIBS = $(call lazy,CLI_LIBS,$(shell pkg-config --libs $(CLI_PKGS)))
+CMOCKA_LIBS = $(call lazy,CMOCKA_LIBS,$(shell pkg-config --libs cmocka))
+# libm is here for fmaf() alone, which baseline x86-64 has no instruction for; it is exact by IEEE 754.
+# `make tidy` refuses every other function of libm.
+LIBS = $(PKG_LIBS) -lm
+
+# ---- instruction sets ------------------------------------------------------
+
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+ifeq ($(ARCH),x86_64)
+ISAS := scalar avx2 avx512
+else ifeq ($(ARCH),aarch64)
+ISAS := scalar neon
+else
+ISAS := scalar
+endif
+ISA_FLAGS_scalar :=
+ISA_FLAGS_avx2 := -mavx2 -mfma -mf16c
+ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mavx2
+ISA_FLAGS_neon := -march=armv8.2-a+dotprod
+HAVE_FLAGS := $(ISAS:%=-DKERN_HAVE_%=1)
+
+# ---- files -----------------------------------------------------------------
+
+SRC := $(sort $(wildcard src/*/*.c))
+CLI_SRC := $(filter src/cli/%,$(SRC))
+LIB_SRC := $(filter-out src/cli/%,$(SRC))
+ISA_SRC := $(sort $(wildcard src/kern/isa/*.c))
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+
+LIB_OBJ := $(call obj,$(LIB_SRC)) $(foreach i,$(ISAS),$(ISA_SRC:src/kern/isa/%.c=$(BUILD)/obj/isa-$(i)/%.o))
+CLI_OBJ := $(call obj,$(filter-out src/cli/main.c,$(CLI_SRC)))
+MAIN_OBJ := $(call obj,$(filter src/cli/main.c,$(CLI_SRC)))
+
+SUPPORT_OBJ := $(call obj,$(sort $(wildcard test/support/*.c)))
+TEST_SRC := $(sort $(wildcard test/unit/test_*.c test/prop/test_*.c test/fault/test_*.c))
+FUZZ := $(patsubst test/fuzz/fuzz_%.c,%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+bins = $(patsubst %.c,$(BUILD)/%,$(filter $(1),$(TEST_SRC)))
+UNIT_BIN := $(call bins,test/unit/%)
+PROP_BIN := $(call bins,test/prop/%)
+FAULT_BIN := $(call bins,test/fault/%)
+REPLAY_BIN := $(FUZZ:%=$(BUILD)/test/fuzz/replay_%)
+FUZZ_BIN := $(FUZZ:%=$(BUILD)/test/fuzz/fuzz_%)
+# Scripts that print TAP. Modules they share begin with an underscore; test/golden/*.py without
+# `check_` in front regenerate the golden files and are not run.
+E2E := $(sort $(filter-out test/e2e/_%,$(wildcard test/e2e/*.py)))
+GOLDEN := $(sort $(wildcard test/golden/check_*.py test/golden/*/check_*.py))
+
+ALL_OBJ := $(LIB_OBJ) $(CLI_OBJ) $(MAIN_OBJ) $(SUPPORT_OBJ) $(call obj,$(TEST_SRC)) \
+           $(call obj,$(wildcard test/fuzz/*.c)) $(call obj,$(sort $(wildcard bench/*.c)))
+-include $(ALL_OBJ:.o=.d)
+
+# ---- the program and the library -------------------------------------------
+
+.PHONY: all
+all: $(BUILD)/loam $(BUILD)/libloam.a ## the program build/loam and the library build/libloam.a (the default)
+
+# Rewritten when the compiler, its flags or the list of files changes: then everything is built anew.
+$(BUILD)/flags: FORCE | deps-build
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(shell $(CC) -dumpfullversion -dumpversion) $(CFLAGS) $(ISA_OPT) $(LANG_FLAGS) $(WARN)' \
+	    '$(HARDEN) $(LINK_FLAGS) $(HAVE_FLAGS) $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ)' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+COMPILE = $(CC) $(LANG_FLAGS) $(CFLAGS) $(WARN) $(HARDEN) $(HAVE_FLAGS) $(PKG_CFLAGS) $(DEP_FLAGS)
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(COMPILE) -c -o $@ $<
+
+define isa_rule
+$(BUILD)/obj/isa-$(1)/%.o: src/kern/isa/%.c $(BUILD)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC)$$(COMPILE) $$(ISA_OPT) $$(ISA_HARDEN) -DKERN_ISA=$(1) $$(ISA_FLAGS_$(1)) -c -o $$@ $$<
+endef
+$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+
+# q, not r: objects of two instruction sets have the same name.
+archive = $(call say,AR)mkdir -p $(@D) && rm -f $@ && $(AR) qcsD $@ $(filter %.o,$^)
+
+$(BUILD)/libloam.a: $(LIB_OBJ) $(BUILD)/flags
+	$(archive)
+$(BUILD)/libcli.a: $(CLI_OBJ) $(BUILD)/flags
+	$(archive)
+$(BUILD)/libsupport.a: $(SUPPORT_OBJ) $(BUILD)/flags
+	$(archive)
+
+link = $(call say,LINK)$(CC) $(CFLAGS) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
+
+$(BUILD)/loam: $(MAIN_OBJ) $(BUILD)/libcli.a $(BUILD)/libloam.a
+	$(link) $(LIBS) $(CLI_LIBS)
+
+# ---- tests -----------------------------------------------------------------
+
+TEST_LIBS := $(BUILD)/libsupport.a $(BUILD)/libcli.a $(BUILD)/libloam.a
+
+$(UNIT_BIN) $(PROP_BIN): $(BUILD)/%: $(BUILD)/obj/%.o $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(link) $(CMOCKA_LIBS) $(LIBS) $(CLI_LIBS)
+
+# test/fault/fault.h makes the n-th call of one of these fail.
+WRAPPED := malloc calloc realloc aligned_alloc mmap open fstat read __read_chk write fsync rename
+$(FAULT_BIN): $(BUILD)/%: $(BUILD)/obj/%.o $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(link) $(WRAPPED:%=-Wl,--wrap=%) $(CMOCKA_LIBS) $(LIBS) $(CLI_LIBS)
+
+$(REPLAY_BIN): $(BUILD)/test/fuzz/replay_%: $(BUILD)/obj/test/fuzz/replay.o $(BUILD)/obj/test/fuzz/fuzz_%.o $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(link) $(LIBS) $(CLI_LIBS)
+
+$(FUZZ_BIN): $(BUILD)/test/fuzz/fuzz_%: $(BUILD)/obj/test/fuzz/fuzz_%.o $(TEST_LIBS)
+	@mkdir -p $(@D)
+	$(link) -fsanitize=fuzzer $(LIBS) $(CLI_LIBS)
+
+OTHER_CC := $(if $(findstring clang,$(CC)),gcc,clang)
+OTHER_BUILD ?= $(BUILD)-$(OTHER_CC)
+RUN_TESTS = LOAM_BUILD=$(BUILD) LOAM_BIN=$(BUILD)/loam LOAM_BIN_OTHER=$(OTHER_BUILD)/loam \
+            $(PYTHON) script/test.py $(if $(T),--only '$(T)')
+C_TESTS = $(UNIT_BIN) $(PROP_BIN) $(FAULT_BIN) $(REPLAY_BIN)
+
+.PHONY: test test-bins other
+test-bins: $(C_TESTS)
+other: deps-test
+	$(Q)$(MAKE) --no-print-directory BUILD=$(OTHER_BUILD) CC=$(OTHER_CC) all
+
+test: deps-test all test-bins other ## build with gcc and clang, run every test; T=tok runs those whose name contains tok
+	@$(RUN_TESTS) $(C_TESTS) $(GOLDEN) $(E2E)
+
+.PHONY: san san-run tsan tsan-run
+san: deps-test ## unit, property, fault, corpus and golden tests under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-san SAN=address,undefined \
+	    CFLAGS='-O1 -g' ISA_OPT=-O1 san-run
+san-run: all test-bins
+	@$(RUN_TESTS) --san $(C_TESTS) $(GOLDEN)
+
+tsan: deps-test ## unit and property tests under ThreadSanitizer
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan SAN=thread CFLAGS='-O1 -g' ISA_OPT=-O1 tsan-run
+tsan-run: $(UNIT_BIN) $(PROP_BIN)
+	@$(RUN_TESTS) --san $(UNIT_BIN) $(PROP_BIN)
+
+.PHONY: fuzz fuzz-run
+fuzz: deps-fuzz ## libFuzzer on each test/fuzz/fuzz_*.c for FUZZ_SECONDS=60; T=name for one of them
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang SAN=address,undefined,fuzzer-no-link \
+	    CFLAGS='-O1 -g' ISA_OPT=-O1 fuzz-run
+fuzz-run: $(FUZZ_BIN)
+	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) script/fuzz.sh $(if $(T),$(foreach f,$(FUZZ),$(if $(findstring $(T),$(f)),$(f))),$(FUZZ))
+
+.PHONY: tidy format
+tidy: deps-tidy ## layering, format, banned calls and flags, file sizes, static analysis
+	@$(PYTHON) script/tidy.py
+
+format: deps-tidy ## clang-format over src, test and bench
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+# ---- the rest --------------------------------------------------------------
+
+.PHONY: demo model peer bench install deps deps-build deps-test deps-tidy deps-fuzz deps-demo clean help
+demo: deps-demo all model ## fetch a real model and let it answer
+	@LOAM_BIN=$(BUILD)/loam script/demo.sh
+
+model: deps-demo ## fetch Gemma 3 270M (253 MB) into .cache/models
+	@$(PYTHON) script/fetch-model.py
+
+peer: ## fetch llama.cpp and build the program that tests and benchmarks compare with
+	@script/peer.sh
+
+bench: all ## speed, memory and ratios to peers
+	@LOAM_BIN=$(BUILD)/loam bench/run.sh
+
+install: all ## to DESTDIR and PREFIX=/usr/local
+	install -Dm755 $(BUILD)/loam $(DESTDIR)$(PREFIX)/bin/loam
+	install -Dm644 $(BUILD)/libloam.a $(DESTDIR)$(PREFIX)/lib/libloam.a
+	set -e; for h in $(wildcard include/*.h); do install -Dm644 "$$h" "$(DESTDIR)$(PREFIX)/$$h"; done
+
+deps: ## install the Debian packages for everything (as root), or print the apt line
+	@script/deps.sh build test tidy fuzz demo
+deps-build deps-test deps-tidy deps-fuzz deps-demo: deps-%:
+	@script/deps.sh $*
+
+clean: ## remove what was built; .cache stays
+	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-gcc $(BUILD)-san $(BUILD)-tsan $(BUILD)-fuzz
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile

@@ -1,0 +1,53 @@
+#!/bin/sh
+# script/deps.sh SET...: are the Debian packages of these sets installed?
+#
+# Silent and quick when they are. Otherwise: installs them as root, else prints the one apt line
+# and fails. This is the one list of what Loam needs. LOAM_DEPS=no skips the check.
+set -eu
+
+build="gcc make pkg-config libc6-dev libjansson-dev libpcre2-dev libutf8proc-dev libssl-dev libedit-dev"
+test="clang libcmocka-dev python3"
+tidy="clang clang-format clang-tidy cppcheck git python3"
+fuzz="clang libclang-rt-14-dev"
+demo="python3 python3-pip"
+
+[ "${LOAM_DEPS:-}" != no ] || exit 0
+command -v dpkg-query >/dev/null 2>&1 || exit 0 # not Debian: the compiler will say what is missing
+
+wanted=$build
+for set_name in "$@"; do
+    case $set_name in
+    build) ;;
+    test) wanted="$wanted $test" ;;
+    tidy) wanted="$wanted $tidy" ;;
+    fuzz) wanted="$wanted $test $fuzz" ;;
+    demo) wanted="$wanted $demo" ;;
+    *)
+        echo "deps.sh: no such set: $set_name (there are: build test tidy fuzz demo)" >&2
+        exit 2
+        ;;
+    esac
+done
+
+# A package counts when it, or one that provides it (pkgconf for pkg-config), is installed.
+have=" $(dpkg-query -W -f '${db:Status-Status} ${Package}, ${Provides}\n' 2>/dev/null |
+    sed -n 's/^installed //; t ok; d; :ok; s/([^)]*)//g; s/,/ /g; p' | tr '\n' ' ') "
+missing=
+for name in $wanted; do
+    case $have in
+    *" $name "*) ;;
+    *) case " $missing " in *" $name "*) ;; *) missing="$missing $name" ;; esac ;;
+    esac
+done
+missing=${missing# }
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "deps.sh: packages are missing; install them with: sudo apt-get install -y $missing" >&2
+    exit 1
+fi
+echo "deps.sh: installing $missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq >&2
+# shellcheck disable=SC2086 # one word a package
+apt-get install -y -qq --no-install-recommends $missing >&2
