@@ -1,0 +1,27 @@
+/* hash: SHA-256 (FIPS 180-4), by OpenSSL's libcrypto.
+ *
+ * The one digest of the project: files, logits, chains. Nothing of the embeddable
+ * core calls it, so libloam links without libcrypto.
+ */
+#ifndef LOAM_BASE_HASH_H
+#define LOAM_BASE_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+typedef struct {
+    uint8_t byte[32];
+} hash256;
+typedef struct hash_state hash_state;
+
+err_code hash_open(hash_state **s, err *e);
+void hash_add(hash_state *s, const void *data, size_t n);
+hash256 hash_close(hash_state *s); /* the digest of all added; frees s */
+
+hash256 hash_of(const void *data, size_t n); /* at once; aborts only if libcrypto has no SHA-256 */
+err_code hash_file(const char *path, hash256 *out, err *e);
+void hash_hex(hash256 h, char hex[65]); /* lower case, NUL-terminated */
+
+#endif

@@ -1,0 +1,273 @@
+/* os: POSIX files, mappings, clock and machine; see os.h.
+ *
+ * Invariants:
+ *   1. A descriptor opened here is closed here, on every path.
+ *   2. os_write_file() never leaves its temporary file behind, unless the machine stops.
+ *   3. Nothing blocks on opening a FIFO; a signal that interrupts a call makes it go on.
+ */
+#include "base/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { READ_BYTES = 64 << 10, HUGE_BYTES = 2 << 20, PATH_BYTES_MAX = 4096 };
+
+static err_code refused(err *e, const char *path, const char *what) {
+    int why = errno;
+    return err_set(e, why == ENOMEM ? ERR_MEMORY : ERR_IO, "%s: cannot be %s: %s", path, what, strerror(why));
+}
+
+static size_t page_bytes(void) {
+    long n = sysconf(_SC_PAGESIZE);
+    return n > 0 ? (size_t)n : 4096;
+}
+
+/* ---- mappings ---- */
+
+static err_code map_fd(os_map *m, int fd, const char *path, err *e) {
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return refused(e, path, "examined");
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_IO, "%s: %s, not a regular file", path,
+                       S_ISDIR(st.st_mode) ? "is a directory" : "is a device, pipe or socket");
+    if (st.st_size == 0)
+        return ERR_OK;
+    if ((uintmax_t)st.st_size > PTRDIFF_MAX)
+        return err_set(e, ERR_LIMIT, "%s: %jd bytes are more than can be mapped", path, (intmax_t)st.st_size);
+    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED)
+        return refused(e, path, "mapped");
+    *m = (os_map){p, (size_t)st.st_size};
+    return ERR_OK;
+}
+
+err_code os_map_open(os_map *m, const char *path, err *e) {
+    *m = (os_map){0};
+    /* O_NONBLOCK: opening a FIFO returns at once, so that it can be refused. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return refused(e, path, "opened");
+    err_code code = map_fd(m, fd, path, e);
+    close(fd);
+    return code;
+}
+
+void os_map_close(os_map *m) {
+    if (m->n)
+        munmap((void *)(uintptr_t)m->p, m->n);
+    *m = (os_map){0};
+}
+
+void os_map_release(const os_map *m, size_t from, size_t n) {
+    if (from >= m->n)
+        return;
+    size_t page = page_bytes(), to = n < m->n - from ? from + n : m->n;
+    /* Whole pages only; the page at the end of the file holds nothing behind the file. */
+    size_t first = (from + page - 1) / page * page;
+    size_t last = to == m->n ? to : to / page * page;
+    if (first < last)
+        madvise((void *)(uintptr_t)(m->p + first), last - first, MADV_DONTNEED);
+}
+
+/* ---- reading ---- */
+
+static err_code read_fd(int fd, const char *path, size_t max_bytes, strbuf *out, err *e) {
+    size_t had = out->n;
+    char buf[READ_BYTES];
+    for (;;) {
+        ssize_t got = read(fd, buf, sizeof buf);
+        if (got == 0)
+            return ERR_OK;
+        if (got < 0 && errno == EINTR)
+            continue;
+        err_code code = ERR_OK;
+        if (got < 0)
+            code = refused(e, path, "read");
+        else if ((size_t)got > max_bytes - (out->n - had))
+            code = err_set(e, ERR_LIMIT, "%s: is longer than the %zu bytes allowed here", path, max_bytes);
+        else if ((code = strbuf_add(out, (str){buf, (size_t)got}, e)) != ERR_OK)
+            code = err_in(e, code, "%s", path);
+        if (code != ERR_OK) {
+            out->n = had;
+            return code;
+        }
+    }
+}
+
+err_code os_read_file(const char *path, size_t max_bytes, strbuf *out, err *e) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return refused(e, path, "opened");
+    err_code code = read_fd(fd, path, max_bytes, out, e);
+    close(fd);
+    return code;
+}
+
+err_code os_read_stdin(size_t max_bytes, strbuf *out, err *e) {
+    return read_fd(STDIN_FILENO, "standard input", max_bytes, out, e);
+}
+
+/* ---- writing ---- */
+
+static err_code write_fd(int fd, const char *path, str s, err *e) {
+    while (s.n) {
+        ssize_t put = write(fd, s.p, s.n);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return refused(e, path, "written");
+        s = str_sub(s, (size_t)put, s.n);
+    }
+    return fsync(fd) == 0 ? ERR_OK : refused(e, path, "brought to disk");
+}
+
+/* The new name survives a power cut only when its folder is on disk too. A file system that cannot
+ * sync a folder says EINVAL, and then there is nothing more to be done. */
+static err_code sync_folder_of(const char *path, err *e) {
+    const char *slash = strrchr(path, '/');
+    char dir[PATH_BYTES_MAX];
+    size_t n = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    snprintf(dir, sizeof dir, "%.*s", n ? (int)n : 1, n ? path : ".");
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return ERR_OK; /* a folder one may write but not read */
+    err_code code = fsync(fd) == 0 || errno == EINVAL ? ERR_OK : refused(e, dir, "brought to disk");
+    close(fd);
+    return code;
+}
+
+err_code os_write_file(const char *path, str contents, err *e) {
+    static atomic_uint n_written; /* two threads never choose the same temporary name */
+    struct stat st;
+    bool there = stat(path, &st) == 0;
+    if (there && !S_ISREG(st.st_mode)) /* rename would replace /dev/null by a file */
+        return err_set(e, ERR_IO, "%s: is not a regular file; it cannot be replaced", path);
+    char temp[PATH_BYTES_MAX];
+    int n = snprintf(temp, sizeof temp, "%s.%ld.%u.tmp", path, (long)getpid(), atomic_fetch_add(&n_written, 1));
+    if (n < 0 || (size_t)n >= sizeof temp)
+        return err_set(e, ERR_LIMIT, "%.60s...: the path is too long", path);
+    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, there ? st.st_mode & 0777 : 0666);
+    if (fd < 0)
+        return refused(e, path, "created");
+    err_code code = write_fd(fd, path, contents, e);
+    if (close(fd) != 0 && code == ERR_OK)
+        code = refused(e, path, "written");
+    if (code == ERR_OK && rename(temp, path) != 0)
+        code = refused(e, path, "replaced");
+    if (code != ERR_OK) {
+        unlink(temp);
+        return code;
+    }
+    return sync_folder_of(path, e);
+}
+
+bool os_is_dir(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool os_exists(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+/* ---- memory ---- */
+
+/* What os_pages_alloc() takes for `bytes`: whole huge pages for a large block, else whole pages; 0 on overflow. */
+static size_t pages_rounded(size_t bytes) {
+    size_t unit = bytes >= HUGE_BYTES ? HUGE_BYTES : page_bytes();
+    if (bytes > PTRDIFF_MAX - 2 * (size_t)HUGE_BYTES)
+        return 0;
+    return bytes ? (bytes + unit - 1) / unit * unit : unit;
+}
+
+void *os_pages_alloc(size_t bytes) {
+    size_t n = pages_rounded(bytes), extra = n >= HUGE_BYTES ? HUGE_BYTES : 0;
+    if (!n)
+        return NULL;
+    char *p = mmap(NULL, n + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    if (extra) { /* only aligned memory becomes huge pages: take more, give the ends back */
+        size_t skip = (HUGE_BYTES - (uintptr_t)p % HUGE_BYTES) % HUGE_BYTES;
+        if (skip)
+            munmap(p, skip);
+        if (extra - skip)
+            munmap(p + skip + n, extra - skip);
+        p += skip;
+#ifdef MADV_HUGEPAGE
+        madvise(p, n, MADV_HUGEPAGE); /* a wish: a kernel without it changes speed only */
+#endif
+    }
+    return p;
+}
+
+void os_pages_free(void *p, size_t bytes) {
+    if (p)
+        munmap(p, pages_rounded(bytes));
+}
+
+/* ---- clock and machine ---- */
+
+double os_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+int os_n_cpus(void) {
+    /* The kernel refuses a set smaller than its own: try larger ones. */
+    for (int cpus = 1024; cpus <= 1 << 17; cpus *= 2) {
+        cpu_set_t *set = CPU_ALLOC((size_t)cpus);
+        if (!set)
+            break;
+        size_t bytes = CPU_ALLOC_SIZE((size_t)cpus);
+        int n = sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
+        CPU_FREE(set);
+        if (n > 0)
+            return n;
+    }
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 && n < 1 << 17 ? (int)n : 1;
+}
+
+uint64_t os_memory_bytes(void) {
+    long n = sysconf(_SC_PHYS_PAGES);
+    return n > 0 ? (uint64_t)n * page_bytes() : 0;
+}
+
+uint64_t os_peak_rss_bytes(void) {
+    /* VmHWM is of this program alone; getrusage() also remembers the process before exec(). */
+    strbuf b = {0};
+    uint64_t kib = 0;
+    if (os_read_file("/proc/self/status", 1 << 16, &b, NULL) == ERR_OK) {
+        ptrdiff_t at = str_find(strbuf_str(&b), STR("VmHWM:"), 0);
+        for (size_t i = at < 0 ? b.n : (size_t)at + 6; i < b.n && b.p[i] != '\n'; i++)
+            if (b.p[i] >= '0' && b.p[i] <= '9')
+                kib = kib * 10 + (uint64_t)(b.p[i] - '0');
+    }
+    strbuf_fini(&b);
+    struct rusage u;
+    if (kib == 0 && getrusage(RUSAGE_SELF, &u) == 0)
+        kib = (uint64_t)u.ru_maxrss;
+    return kib * 1024;
+}
+
+int os_columns(int fd) {
+    struct winsize w;
+    if (ioctl(fd, TIOCGWINSZ, &w) != 0)
+        return 0;
+    return w.ws_col ? w.ws_col : 80; /* a serial line does not know its width */
+}

@@ -1,0 +1,48 @@
+/* os: files, mappings, clock and machine, behind one face.
+ *
+ * Errors name the path and the system's reason.
+ */
+#ifndef LOAM_BASE_OS_H
+#define LOAM_BASE_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+/* A whole regular file, mapped read-only. A file that shrinks while mapped would fault
+ * (SIGBUS); that is the one thing a mapping cannot bound, and is documented as such. */
+typedef struct {
+    const uint8_t *p; /* page-aligned; NULL for an empty file */
+    size_t n;
+} os_map;
+
+err_code os_map_open(os_map *m, const char *path, err *e); /* not a regular file: ERR_IO */
+void os_map_close(os_map *m);
+/* Tells the system that bytes [from, from+n) are not needed any more: their pages stop
+ * counting as this process's memory. Contents remain readable. */
+void os_map_release(const os_map *m, size_t from, size_t n);
+
+/* The whole file appended to *out; more than max_bytes is ERR_LIMIT. "-" is not special. */
+err_code os_read_file(const char *path, size_t max_bytes, strbuf *out, err *e);
+/* Standard input to its end, likewise. */
+err_code os_read_stdin(size_t max_bytes, strbuf *out, err *e);
+/* Written to a temporary name beside it, fsynced, renamed: the old file or the whole new one. */
+err_code os_write_file(const char *path, str contents, err *e);
+
+bool os_is_dir(const char *path);
+bool os_exists(const char *path);
+
+/* Zeroed, 64-byte aligned memory for large blocks (huge pages asked for); NULL when short. */
+void *os_pages_alloc(size_t bytes);
+void os_pages_free(void *p, size_t bytes);
+
+double os_now(void);            /* seconds, monotonic */
+int os_n_cpus(void);            /* CPUs this process may run on, at least 1 */
+uint64_t os_memory_bytes(void); /* physical memory, 0 when unknown */
+uint64_t os_peak_rss_bytes(void);
+int os_columns(int fd); /* terminal width, 0 when fd is not a terminal */
+
+#endif
