@@ -1,0 +1,31 @@
+/* isa: every kernel's prototype, for the ISA that a file is being compiled for. */
+#ifndef LOAM_KERN_ISA_ISA_H
+#define LOAM_KERN_ISA_ISA_H
+
+#include "kern/isa/v16.h"
+#include "kern/kern.h"
+
+void KERN_FN(acts_pack)(acts_kind kind, const float *x, size_t ldx, size_t n, size_t k, size_t from, size_t to,
+                        void *acts);
+void KERN_FN(product)(dtype t, const uint8_t *packed, size_t rows, size_t k, size_t from, size_t to, const void *acts,
+                      size_t n, float *y, size_t ldy);
+void KERN_FN(rmsnorm)(const float *x, const float *w, size_t n, float eps, float *y);
+void KERN_FN(rope)(float *x, const float *cos, const float *sin, size_t half);
+void KERN_FN(gated)(kern_activation f, const float *gate, const float *up, size_t n, float *y);
+void KERN_FN(add)(const float *a, const float *b, size_t n, float *y);
+void KERN_FN(add_scaled)(const float *a, const float *b, float s, size_t n, float *y);
+void KERN_FN(scale)(const float *a, float s, size_t n, float *y);
+void KERN_FN(softcap)(const float *a, float cap, size_t n, float *y);
+void KERN_FN(to_f16)(const float *a, size_t n, uint16_t *y);
+void KERN_FN(exp)(const float *a, size_t n, float *y);
+void KERN_FN(log)(const float *a, size_t n, float *y);
+void KERN_FN(tanh)(const float *a, size_t n, float *y);
+void KERN_FN(sin)(const float *a, size_t n, float *y);
+void KERN_FN(cos)(const float *a, size_t n, float *y);
+void KERN_FN(erf)(const float *a, size_t n, float *y);
+void KERN_FN(attention)(const kern_kv *kv, const kern_attn *a, const kern_query *query, int n, void *scratch);
+void KERN_FN(canonical)(float *a, size_t n);
+
+extern const kern_ops KERN_FN(kern_ops);
+
+#endif

@@ -1,0 +1,29 @@
+/* table: the kernels of one ISA as a kern_ops. */
+#include "kern/isa/isa.h"
+
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+
+const kern_ops KERN_FN(kern_ops) = {
+    .isa = STRING(KERN_ISA),
+    .tile = {[ACTS_F32] = V16_TILE_FLOAT, [ACTS_BLOCK] = V16_TILE_BLOCK, [ACTS_SUPER] = V16_TILE_SUPER},
+    .attn_tile = V16_TILE_FLOAT,
+    .acts_pack = KERN_FN(acts_pack),
+    .product = KERN_FN(product),
+    .rmsnorm = KERN_FN(rmsnorm),
+    .rope = KERN_FN(rope),
+    .gated = KERN_FN(gated),
+    .add = KERN_FN(add),
+    .add_scaled = KERN_FN(add_scaled),
+    .scale = KERN_FN(scale),
+    .softcap = KERN_FN(softcap),
+    .to_f16 = KERN_FN(to_f16),
+    .exp = KERN_FN(exp),
+    .log = KERN_FN(log),
+    .tanh = KERN_FN(tanh),
+    .sin = KERN_FN(sin),
+    .cos = KERN_FN(cos),
+    .erf = KERN_FN(erf),
+    .attention = KERN_FN(attention),
+    .canonical = KERN_FN(canonical),
+};

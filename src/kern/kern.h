@@ -1,0 +1,101 @@
+/* kern: the arithmetic of Loam, version 1, behind one table a instruction set.
+ *
+ * Every function here is a definition: doc/arithmetic.md gives the order of operations, kern/isa/ the one
+ * source of each kernel, compiled once per ISA over v16.h. All tables give the same bits. Functions are pure: they
+ * write their outputs and nothing else, allocate nothing, and may run on any number of threads at once on separate
+ * outputs.
+ */
+#ifndef LOAM_KERN_KERN_H
+#define LOAM_KERN_KERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kern/dtype.h"
+
+enum { KERN_ARITHMETIC_VERSION = 1, KERN_ATTN_CHUNK = 64, KERN_LANES = 16 };
+
+/* How activations enter a product; decided by the type of the weights. */
+typedef enum {
+    ACTS_F32,   /* as they are: F32, F16, BF16 weights */
+    ACTS_BLOCK, /* signed 8 bit, a scale for 32: Q4_0 .. Q8_0 */
+    ACTS_SUPER, /* signed 8 bit, a scale for 256: the K types */
+    ACTS_COUNT
+} acts_kind;
+acts_kind kern_acts_kind(dtype weights);
+/* Bytes of n packed rows of k elements; k a multiple of 32 or 256 for the quantised kinds. */
+size_t kern_acts_bytes(acts_kind kind, size_t n, size_t k);
+
+typedef enum { KERN_SILU, KERN_GELU_TANH, KERN_GELU_ERF } kern_activation;
+
+/* One head's part of a KV cache. Keys stand in panels of 16 positions, [pos/16][K][16]; values in rows
+ * [pos][v_stride]. Positions are absolute; the memory up to the next multiple of 16 is readable. */
+typedef struct {
+    const void *k, *v;
+    bool f16;        /* binary16, else binary32 */
+    size_t width;    /* K: elements of a head */
+    size_t v_stride; /* elements from one position's value to the next, a multiple of 16 */
+} kern_kv;
+
+/* One query of an attention tile: sees positions [lo, hi), lo < hi. */
+typedef struct {
+    const float *q; /* f32[K] */
+    float *out;     /* f32[K] */
+    size_t lo, hi;
+} kern_query;
+
+enum { KERN_ATTN_TILE_MAX = 16 };
+
+typedef struct {
+    float scale;   /* multiplies q.k */
+    float softcap; /* 0: none; else s = cap * tanh(s / cap) */
+} kern_attn;
+
+typedef struct {
+    const char *isa;
+    int tile[ACTS_COUNT]; /* rows of activations that go through a product together */
+    int attn_tile;        /* queries that share one pass over the keys */
+
+    /* Packs rows [from, to) of x f32[n][ldx] into acts; `from` and `to` at tile borders (kern_tile). */
+    void (*acts_pack)(acts_kind kind, const float *x, size_t ldx, size_t n, size_t k, size_t from, size_t to, void *acts);
+    /* y f32[n][ldy], columns 16*from .. min(rows, 16*to): y[i][r] = chain over k of w[r][k]*x[i][k]. */
+    void (*product)(dtype t, const uint8_t *packed, size_t rows, size_t k, size_t from, size_t to, const void *acts,
+                    size_t n, float *y, size_t ldy);
+
+    /* y = x / sqrt(mean(x^2) + eps) * w, a row of n; w NULL: no weight. y may be x. */
+    void (*rmsnorm)(const float *x, const float *w, size_t n, float eps, float *y);
+    /* Pairs (i, i+half) of x turned by the angles whose cosines and sines are given, each f32[half]. In place. */
+    void (*rope)(float *x, const float *cos, const float *sin, size_t half);
+    /* y[i] = f(gate[i]) * up[i]. y may be gate or up. */
+    void (*gated)(kern_activation f, const float *gate, const float *up, size_t n, float *y);
+    void (*add)(const float *a, const float *b, size_t n, float *y);               /* y = a + b */
+    void (*add_scaled)(const float *a, const float *b, float s, size_t n, float *y); /* y = fma(b, s, a) */
+    void (*scale)(const float *a, float s, size_t n, float *y);                    /* y = a * s */
+    void (*softcap)(const float *a, float cap, size_t n, float *y);                /* y = cap * tanh(a / cap) */
+    void (*to_f16)(const float *a, size_t n, uint16_t *y);
+    void (*exp)(const float *a, size_t n, float *y);
+    void (*log)(const float *a, size_t n, float *y);
+    void (*tanh)(const float *a, size_t n, float *y);
+    void (*sin)(const float *a, size_t n, float *y);
+    void (*cos)(const float *a, size_t n, float *y);
+    void (*erf)(const float *a, size_t n, float *y);
+    /* Attention of n <= attn_tile queries over one head's cache. scratch: kern_attn_scratch_bytes(width). */
+    void (*attention)(const kern_kv *kv, const kern_attn *a, const kern_query *query, int n, void *scratch);
+    /* Every NaN of a becomes 0x7fc00000. In place. */
+    void (*canonical)(float *a, size_t n);
+} kern_ops;
+
+/* "auto" or NULL: the widest that this CPU runs. NULL when the name is unknown or the CPU lacks it. */
+const kern_ops *kern_select(const char *isa);
+/* Names this build has, widest first, NULL-terminated; and whether this CPU runs one of them. */
+const char *const *kern_isa_names(void);
+bool kern_isa_usable(const char *isa);
+
+/* Rows go through products in tiles: the tile that starts at row `at` of n has this many rows:
+ * `tile`, or the largest power of two that fits into what is left. */
+size_t kern_tile(int tile, size_t at, size_t n);
+
+size_t kern_attn_scratch_bytes(size_t width);
+
+#endif

@@ -1,0 +1,99 @@
+/* panel: sixteen rows transposed in small units; see panel.h. */
+#include "kern/panel.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "kern/block.h"
+
+/* A run of units inside a block. A block's segments, in panel order, cover it exactly. */
+typedef struct {
+    uint16_t at, bytes; /* in the stored block */
+    uint8_t unit;       /* 2 or 4 bytes; 0 ends the list */
+} segment;
+
+static const segment panel_segments[DTYPE_COUNT][5] = {
+    [DTYPE_F32] = {{0, 4, 4}},
+    [DTYPE_F16] = {{0, 2, 2}},
+    [DTYPE_BF16] = {{0, 2, 2}},
+    [DTYPE_Q4_0] = {{0, 2, 2}, {2, 16, 4}},
+    [DTYPE_Q4_1] = {{0, 4, 2}, {4, 16, 4}},
+    [DTYPE_Q5_0] = {{0, 2, 2}, {2, 4, 4}, {6, 16, 4}},
+    [DTYPE_Q5_1] = {{0, 4, 2}, {4, 4, 4}, {8, 16, 4}},
+    [DTYPE_Q8_0] = {{0, 2, 2}, {2, 32, 4}},
+    [DTYPE_Q2_K] = {{80, 4, 2}, {0, 16, 4}, {16, 64, 4}},
+    [DTYPE_Q3_K] = {{108, 2, 2}, {96, 12, 4}, {0, 32, 4}, {32, 64, 4}},
+    [DTYPE_Q4_K] = {{0, 4, 2}, {4, 12, 4}, {16, 128, 4}},
+    [DTYPE_Q5_K] = {{0, 4, 2}, {4, 12, 4}, {16, 32, 4}, {48, 128, 4}},
+    [DTYPE_Q6_K] = {{208, 2, 2}, {192, 16, 4}, {0, 128, 4}, {128, 64, 4}},
+};
+
+size_t panel_bytes(dtype t, size_t rows, size_t cols) {
+    return (rows + PANEL_ROWS - 1) / PANEL_ROWS * PANEL_ROWS * dtype_row_bytes(t, cols);
+}
+
+static int fifth_bits_at(dtype t) { return t == DTYPE_Q5_0 ? 2 : t == DTYPE_Q5_1 ? 4 : -1; }
+
+/* Bit 4g+i to bit 8i+g (spread), or back. */
+static uint32_t fifth_bits(uint32_t v, int spread) {
+    uint32_t out = 0;
+    for (int g = 0; g < 8; g++)
+        for (int i = 0; i < 4; i++) {
+            int from = spread ? 4 * g + i : 8 * i + g, to = spread ? 8 * i + g : 4 * g + i;
+            out |= (v >> from & 1) << to;
+        }
+    return out;
+}
+
+void panel_pack(dtype t, const uint8_t *const row[PANEL_ROWS], size_t cols, uint8_t *out, size_t i_panel) {
+    size_t block_bytes = dtype_table[t].block_bytes, n_blocks = cols / dtype_table[t].block_elems;
+    uint8_t *to = out + i_panel * PANEL_ROWS * dtype_row_bytes(t, cols);
+    for (size_t b = 0; b < n_blocks; b++) {
+        for (const segment *s = panel_segments[t]; s->unit; s++) {
+            for (unsigned u = 0; u < s->bytes; u += s->unit)
+                for (int r = 0; r < PANEL_ROWS; r++, to += s->unit) {
+                    if (!row[r])
+                        memset(to, 0, s->unit);
+                    else if (s->unit == 4)
+                        memcpy(to, row[r] + b * block_bytes + s->at + u, 4);
+                    else
+                        memcpy(to, row[r] + b * block_bytes + s->at + u, 2);
+                }
+            if (s->at == fifth_bits_at(t) && s->unit == 4)
+                for (int r = 0; r < PANEL_ROWS; r++) {
+                    uint32_t v;
+                    memcpy(&v, to - 64 + 4 * r, 4);
+                    v = fifth_bits(v, 1);
+                    memcpy(to - 64 + 4 * r, &v, 4);
+                }
+        }
+    }
+}
+
+void panel_unpack_row(dtype t, const uint8_t *packed, size_t cols, size_t row, size_t from, size_t to, uint8_t *out) {
+    size_t block_bytes = dtype_table[t].block_bytes, lane = row % PANEL_ROWS;
+    const uint8_t *panel = packed + row / PANEL_ROWS * PANEL_ROWS * dtype_row_bytes(t, cols);
+    assert(from <= to && to <= cols / dtype_table[t].block_elems);
+    for (size_t b = from; b < to; b++, out += block_bytes) {
+        const uint8_t *p = panel + b * block_bytes * PANEL_ROWS;
+        for (const segment *s = panel_segments[t]; s->unit; s++) {
+            for (unsigned u = 0; u < s->bytes; u += s->unit, p += PANEL_ROWS * s->unit)
+                memcpy(out + s->at + u, p + lane * s->unit, s->unit);
+            if (s->at == fifth_bits_at(t) && s->unit == 4) {
+                uint32_t v;
+                memcpy(&v, out + s->at, 4);
+                v = fifth_bits(v, 0);
+                memcpy(out + s->at, &v, 4);
+            }
+        }
+    }
+}
+
+void panel_dequantise_row(dtype t, const uint8_t *packed, size_t cols, size_t row, float *out) {
+    size_t elems = dtype_table[t].block_elems;
+    for (size_t b = 0; b < cols / elems; b++) {
+        uint8_t block[256];
+        panel_unpack_row(t, packed, cols, row, b, b + 1, block);
+        block_dequantise(t, block, elems, out + b * elems);
+    }
+}

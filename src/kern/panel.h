@@ -1,0 +1,38 @@
+/* panel: weights laid out for kernels that vectorise across outputs.
+ *
+ * Sixteen rows of a matrix make a panel. Block by block (an element, for F32, F16, BF16), the panel holds the
+ * same bytes as the sixteen rows, transposed in units of 2 or 4 bytes: unit u of row 0, of row 1, ... of row
+ * 15, then unit u+1. So one 64-byte load brings four neighbouring weights of sixteen rows, which
+ * is what dot-product instructions eat, and a packed matrix is exactly as large as the stored one
+ * (rows past the last are zeros).
+ *
+ *   block of 16 x Q4_0 (288 bytes):  d[16] u16 | qs 0..3 of 16 rows | qs 4..7 | qs 8..11 | qs 12..15
+ *
+ * Order of the units: scales first, then weights; see panel_segments in panel.c. One thing more than transposed:
+ * the fifth bits of Q5_0 and Q5_1, where bit 4g+i of qh moves to bit 8i+g, so that weight group g
+ * finds its four bits one to a byte by a shift and a mask.
+ */
+#ifndef LOAM_KERN_PANEL_H
+#define LOAM_KERN_PANEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kern/dtype.h"
+
+enum { PANEL_ROWS = 16 };
+
+/* Bytes of a packed matrix of `rows` rows of `cols` elements: ceil(rows/16) panels. */
+size_t panel_bytes(dtype t, size_t rows, size_t cols);
+
+/* Packs panel i_panel: row r of it comes from row[r] (NULL: zeros), each dtype_row_bytes(t, cols) long and
+ * of any alignment. out: the whole packed matrix, 64-byte aligned. */
+void panel_pack(dtype t, const uint8_t *const row[PANEL_ROWS], size_t cols, uint8_t *out, size_t i_panel);
+
+/* The stored form of row `row` again, blocks [from, to) of it, into out. The inverse of panel_pack. */
+void panel_unpack_row(dtype t, const uint8_t *packed, size_t cols, size_t row, size_t from, size_t to, uint8_t *out);
+
+/* What the blocks of a row mean: out f32[cols]. */
+void panel_dequantise_row(dtype t, const uint8_t *packed, size_t cols, size_t row, float *out);
+
+#endif
