@@ -1,0 +1,261 @@
+/* forward: from token ids to logits, one pass for every architecture.
+ *
+ * Ids go through all layers in chunks of at most MODEL_CHUNK positions:
+ *
+ *   x = embed[id] * embed_scale
+ *   each layer:  q,k,v = products(pre_a(x));  norms of q and k;  rotary embedding;  k,v into the cache
+ *                x += residual_scale * post_a(o(attention))
+ *                x += residual_scale * post_f(down(act(gate) * up)) of pre_f(x)
+ *   logits = output(norm(x)) * logit_scale, soft-capped
+ *
+ * Invariant: a position's numbers depend on the positions before it and on nothing else. Every product, norm and
+ * chain works on one row, attention reads the cache in fixed chunks, so any cut into calls gives the
+ * same bits. Nothing here allocates.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "model/model_int.h"
+#include "model/rope.h"
+#include "tensor/rows.h"
+
+/* One chunk on its way through the layers. */
+typedef struct {
+    model *m;
+    kv_cache *kv;
+    const int32_t *ids;
+    size_t n, pos;      /* positions pos .. pos+n-1 */
+    size_t i_layer;
+    const layer *y;
+    const float *branch, *norm; /* for add_branch */
+    const float *from;          /* for norm_rows */
+    size_t tile, tiles_head;    /* attention: positions a tile, tiles a head */
+} pass;
+
+static void embed_rows(void *ctx, size_t from, size_t to) {
+    pass *p = ctx;
+    const model *m = p->m;
+    size_t D = m->config.D;
+    for (size_t t = from; t < to; t++) {
+        float *x = m->scratch.x + t * D;
+        matrix_row(&m->embed, (size_t)p->ids[t], x);
+        if (m->config.embed_scale != 1)
+            m->engine.kern->scale(x, (float)m->config.embed_scale, D, x);
+    }
+}
+
+/* h = norm(x), rows of D. */
+static void norm_rows(void *ctx, size_t from, size_t to) {
+    pass *p = ctx;
+    const model *m = p->m;
+    size_t D = m->config.D;
+    for (size_t t = from; t < to; t++)
+        m->engine.kern->rmsnorm(p->from + t * D, p->norm, D, (float)m->config.norm_eps, m->scratch.h + t * D);
+}
+
+/* x += residual_scale * norm(h), the norm where there is one. */
+static void add_branch(void *ctx, size_t from, size_t to) {
+    pass *p = ctx;
+    const model *m = p->m;
+    const kern_ops *k = m->engine.kern;
+    size_t D = m->config.D;
+    float scale = (float)m->config.residual_scale;
+    for (size_t t = from; t < to; t++) {
+        float *x = m->scratch.x + t * D, *h = m->scratch.h + t * D;
+        if (p->norm)
+            k->rmsnorm(h, p->norm, D, (float)m->config.norm_eps, h);
+        if (scale == 1.0f)
+            k->add(x, h, D, x);
+        else
+            k->add_scaled(x, h, scale, D, x);
+    }
+}
+
+/* Norms and rotary embedding of n heads in one row. */
+static void turn_heads(const pass *p, float *row, size_t n, const float *norm, size_t t) {
+    const model *m = p->m;
+    const model_config *c = &m->config;
+    const kern_ops *k = m->engine.kern;
+    size_t K = c->K, half = c->rope_width / 2;
+    bool slides = c->layer_slides[p->i_layer] != 0;
+    const float *cos = m->scratch.cos + ((slides ? MODEL_CHUNK : 0) + t) * half;
+    const float *sin = m->scratch.sin + ((slides ? MODEL_CHUNK : 0) + t) * half;
+    if (c->arch->qk == QK_NORM_FULL)
+        k->rmsnorm(row, norm, n * K, (float)c->norm_eps, row);
+    for (size_t h = 0; h < n; h++) {
+        if (c->arch->qk == QK_NORM_HEAD)
+            k->rmsnorm(row + h * K, norm, K, (float)c->norm_eps, row + h * K);
+        if (!c->layer_no_rope[p->i_layer])
+            k->rope(row + h * K, cos, sin, half);
+    }
+}
+
+static void turn_rows(void *ctx, size_t from, size_t to) {
+    pass *p = ctx;
+    const model *m = p->m;
+    size_t K = m->config.K, H = m->config.H, G = m->config.G;
+    for (size_t t = from; t < to; t++) {
+        turn_heads(p, m->scratch.q + t * H * K, H, p->y->q_norm, t);
+        turn_heads(p, m->scratch.k + t * G * K, G, p->y->k_norm, t);
+    }
+    kv_put(p->kv, p->i_layer, p->pos, from, to, m->scratch.k, m->scratch.v);
+}
+
+/* Attention of one tile: the H/G query heads that share key/value head g, of `tile` positions. */
+static void attend_task(void *ctx, size_t i, int thread) {
+    pass *p = ctx;
+    const model *m = p->m;
+    const model_config *c = &m->config;
+    size_t share = c->H / c->G, g = i / p->tiles_head, t0 = i % p->tiles_head * p->tile;
+    size_t window = c->layer_slides[p->i_layer] ? c->window : 0, n = 0;
+    kern_kv kv = kv_head(p->kv, p->i_layer, g);
+    kern_attn a = {.scale = (float)c->attn_scale, .softcap = (float)c->attn_softcap};
+    void *work = m->scratch.attn + (size_t)thread * m->scratch.attn_bytes;
+    kern_query query[KERN_ATTN_TILE_MAX];
+    for (size_t t = t0; t < t0 + p->tile && t < p->n; t++)
+        for (size_t r = 0; r < share; r++) {
+            size_t at = (t * c->H + g * share + r) * c->K, hi = p->pos + t + 1;
+            query[n++] = (kern_query){.q = m->scratch.q + at,
+                                      .out = m->scratch.att + at,
+                                      .lo = window && hi > window ? hi - window : 0,
+                                      .hi = hi};
+            if (n == (size_t)m->engine.kern->attn_tile) {
+                m->engine.kern->attention(&kv, &a, query, (int)n, work);
+                n = 0;
+            }
+        }
+    if (n)
+        m->engine.kern->attention(&kv, &a, query, (int)n, work);
+}
+
+static void attend(pass *p) {
+    const model *m = p->m;
+    size_t share = m->config.H / m->config.G, tile = (size_t)m->engine.kern->attn_tile / share;
+    p->tile = tile ? tile : 1;
+    p->tiles_head = (p->n + p->tile - 1) / p->tile;
+    tasks_run(&m->engine, p->tiles_head * m->config.G, attend_task, p);
+}
+
+static void gate_rows(void *ctx, size_t from, size_t to) {
+    pass *p = ctx;
+    const model *m = p->m;
+    size_t F = m->config.F;
+    m->engine.kern->gated(m->config.arch->act, m->scratch.gate + from * F, m->scratch.up + from * F, (to - from) * F,
+                          m->scratch.gate + from * F);
+}
+
+static void normed(pass *p, const float *from, const float *norm, rows_fn *fn) {
+    p->from = from;
+    p->norm = norm;
+    rows_run(&p->m->engine, p->n, fn, p);
+}
+
+/* Packs x f32[n][k] for the weights of w. */
+static void pack_for(const model *m, const float *x, size_t n, size_t k, const matrix *const w[], int n_w) {
+    activations *a = &((model *)(uintptr_t)m)->scratch.acts;
+    a->kinds = 0;
+    for (int i = 0; i < n_w; i++)
+        a->kinds |= 1u << kern_acts_kind(w[i]->type);
+    activations_pack(&m->engine, a, x, k, n, k);
+}
+
+static void attention_block(pass *p) {
+    const model *m = p->m;
+    const scratch *s = &m->scratch;
+    const model_config *c = &m->config;
+    const layer *y = p->y;
+    const float *in = s->x;
+    if (y->attn_pre) {
+        normed(p, s->x, y->attn_pre, norm_rows);
+        in = s->h;
+    }
+    pack_for(m, in, p->n, c->D, (const matrix *const[]){&y->q, &y->k, &y->v}, 3);
+    products_run(&m->engine, &s->acts,
+                 (product[]){{&y->q, y->q_bias, s->q, c->H * c->K},
+                             {&y->k, y->k_bias, s->k, c->G * c->K},
+                             {&y->v, y->v_bias, s->v, c->G * c->K}},
+                 3);
+    rows_run(&m->engine, p->n, turn_rows, p);
+    attend(p);
+    pack_for(m, s->att, p->n, c->H * c->K, (const matrix *const[]){&y->o}, 1);
+    products_run(&m->engine, &s->acts, (product[]){{&y->o, y->o_bias, s->h, c->D}}, 1);
+    normed(p, NULL, y->attn_post, add_branch);
+}
+
+static void ffn_block(pass *p) {
+    const model *m = p->m;
+    const scratch *s = &m->scratch;
+    const model_config *c = &m->config;
+    const layer *y = p->y;
+    const float *in = s->x;
+    if (y->ffn_pre) {
+        normed(p, s->x, y->ffn_pre, norm_rows);
+        in = s->h;
+    }
+    pack_for(m, in, p->n, c->D, (const matrix *const[]){&y->gate, &y->up}, 2);
+    products_run(&m->engine, &s->acts,
+                 (product[]){{&y->gate, y->gate_bias, s->gate, c->F}, {&y->up, y->up_bias, s->up, c->F}}, 2);
+    rows_run(&m->engine, p->n, gate_rows, p);
+    pack_for(m, s->gate, p->n, c->F, (const matrix *const[]){&y->down}, 1);
+    products_run(&m->engine, &s->acts, (product[]){{&y->down, y->down_bias, s->h, c->D}}, 1);
+    normed(p, NULL, y->ffn_post, add_branch);
+}
+
+/* Logits of the chunk's last n rows into out f32[n][V]. */
+static void head(pass *p, size_t n, float *out) {
+    model *m = p->m;
+    const model_config *c = &m->config;
+    const kern_ops *k = m->engine.kern;
+    size_t skip = p->n - n;
+    pass last = *p;
+    last.n = n;
+    normed(&last, m->scratch.x + skip * c->D, m->out_norm, norm_rows);
+    pack_for(m, m->scratch.h, n, c->D, (const matrix *const[]){&m->output}, 1);
+    products_run(&m->engine, &m->scratch.acts, (product[]){{&m->output, NULL, out, c->V}}, 1);
+    for (size_t t = 0; t < n; t++, out += c->V) {
+        if (c->logit_scale != 1)
+            k->scale(out, (float)c->logit_scale, c->V, out);
+        if (c->logit_softcap > 0)
+            k->softcap(out, (float)c->logit_softcap, c->V, out);
+        k->canonical(out, c->V);
+    }
+}
+
+static void angles(pass *p) {
+    model *m = p->m;
+    size_t half = m->config.rope_width / 2;
+    for (size_t kind = 0; kind < 2; kind++)
+        rope_angles(m->engine.kern, p->kv->freq + kind * half, half, p->kv->factor[kind], p->pos, p->n,
+                    m->scratch.cos + kind * MODEL_CHUNK * half, m->scratch.sin + kind * MODEL_CHUNK * half);
+}
+
+err_code model_forward(model *m, kv_cache *kv, const int32_t *ids, size_t n, logits_which which, float *logits,
+                       err *e) {
+    assert(kv->m == m);
+    for (size_t i = 0; i < n; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= m->config.V)
+            return err_set(e, ERR_USAGE, "token id %d is outside the vocabulary of %zu", ids[i], m->config.V);
+    if (n > kv->ctx - kv->len)
+        return err_set(e, ERR_LIMIT, "%zu tokens do not fit: %zu of %zu positions are taken (use a larger --ctx)", n,
+                       kv->len, kv->ctx);
+    while (n) {
+        pass p = {.m = m, .kv = kv, .ids = ids, .n = n < MODEL_CHUNK ? n : MODEL_CHUNK, .pos = kv->len};
+        rows_run(&m->engine, p.n, embed_rows, &p);
+        angles(&p);
+        for (p.i_layer = 0; p.i_layer < m->config.L; p.i_layer++) {
+            p.y = &m->layers[p.i_layer];
+            attention_block(&p);
+            ffn_block(&p);
+        }
+        kv->len += p.n;
+        n -= p.n;
+        ids += p.n;
+        if (which == LOGITS_ALL) {
+            head(&p, p.n, logits);
+            logits += p.n * m->config.V;
+        } else if (which == LOGITS_LAST && n == 0) {
+            head(&p, 1, logits);
+        }
+    }
+    return ERR_OK;
+}

@@ -1,0 +1,68 @@
+/* model: an open-weight language model, ready to compute.
+ *
+ * A model is a .gguf file or a Hugging Face folder. Opening it reads the metadata into a
+ * config, finds every tensor that the architecture needs, checks its shape, and packs the
+ * weights for the kernels. After that a model is read-only: any number of kv caches may use
+ * it, one forward call at a time (they share the thread pool and the scratch block).
+ *
+ *   letters: T positions, D width, H query heads, G key/value heads, K head width,
+ *            F feed-forward width, V vocabulary, L layers
+ */
+#ifndef LOAM_MODEL_MODEL_H
+#define LOAM_MODEL_MODEL_H
+
+#include "base/pool.h"
+#include "io/gguf.h"
+#include "kern/dtype.h"
+#include "model/config.h"
+
+typedef struct model model;
+typedef struct kv_cache kv_cache;
+
+/* How weights enter the products. STORED: in the form of the file, quantised formats by integer dots.
+ * F32: every weight dequantised at load (exact values, 4 bytes each): what the file means, without the
+ * quantisation of activations. */
+typedef enum { MODEL_WEIGHTS_STORED, MODEL_WEIGHTS_F32 } model_weights;
+
+typedef struct {
+    pool *pool;            /* NULL: the caller's thread alone */
+    const char *isa;       /* "auto" or NULL, "avx512", "avx2", "neon", "scalar"; unavailable: ERR_USAGE */
+    model_weights weights;
+    void (*progress)(void *ctx, size_t done_bytes, size_t total_bytes); /* while packing; may be NULL */
+    void *progress_ctx;
+} model_options;
+
+err_code model_open(model **out, const char *path, const model_options *o, err *e);
+void model_close(model *m); /* NULL allowed; caches must be closed before */
+
+const model_config *model_config_of(const model *m);
+const gguf_file *model_gguf(const model *m); /* NULL for a folder */
+const char *model_path(const model *m);
+const char *model_isa(const model *m);       /* the one in use */
+size_t model_weight_bytes(const model *m);   /* packed weights in memory */
+size_t model_bytes_per_token(const model *m); /* weight bytes read to decode one token */
+
+/* Bytes of a cache of ctx_tokens positions, and of the scratch block, told before allocation. */
+size_t model_kv_bytes(const model *m, size_t ctx_tokens);
+size_t model_scratch_bytes(const model *m, size_t ctx_tokens);
+
+/* A cache for ctx_tokens positions (1 to INT32_MAX / 2). A session that may grow past
+ * config->rope.original_ctx chooses its rotary factors by this number, once. */
+err_code kv_open(kv_cache **out, model *m, size_t ctx_tokens, err *e);
+void kv_close(kv_cache *kv); /* NULL allowed */
+size_t kv_len(const kv_cache *kv);
+size_t kv_ctx(const kv_cache *kv);
+/* Forgets positions from `len` on (no-op when len >= kv_len). */
+void kv_truncate(kv_cache *kv, size_t len);
+
+/* Which logits a forward call writes. */
+typedef enum { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL } logits_which;
+
+/* Appends n ids at positions kv_len .. kv_len+n-1 and writes logits f32[V] (LAST) or f32[n][V] (ALL).
+ * The bits of every logit depend on the ids from position 0 on, and on nothing else: not on how they were
+ * cut into calls, threads or instruction sets. ids outside the vocabulary: ERR_USAGE; more positions than
+ * the cache has: ERR_LIMIT; in both cases nothing changed. Allocates nothing. */
+err_code model_forward(model *m, kv_cache *kv, const int32_t *ids, size_t n, logits_which which, float *logits,
+                       err *e);
+
+#endif
