@@ -1,0 +1,52 @@
+/* command: what every command of `loam` is: a row of data and a function.
+ *
+ * main.c finds the row by name, copies `defaults`, parses the options into the copy, answers --help, checks the number
+ * of arguments, and calls run(). run() prints results to standard output through cli/out.h and returns an error code;
+ * main.c prints the error and turns the code into the exit status:
+ *
+ *   ERR_OK 0 · ERR_USAGE 2 · ERR_MISMATCH 3 · ERR_CANCELLED 130 (as after SIGINT) · anything else 1
+ */
+#ifndef LOAM_CLI_COMMAND_H
+#define LOAM_CLI_COMMAND_H
+
+#include "cli/options.h"
+
+#define LOAM_VERSION "0.1.0"
+
+typedef struct {
+    const char *name;
+    const char *args;           /* of the usage line: "M TEXT|-" */
+    const char *summary;        /* one line, no full stop */
+    const char *details;        /* paragraphs and examples for --help */
+    int n_args_min, n_args_max; /* n_args_max -1: any number */
+    const option_group *groups; /* ends with a group without rows; the struct of values begins with common_values */
+    const void *defaults;       /* values_bytes bytes */
+    size_t values_bytes;
+    err_code (*run)(const void *values, const arguments *args, err *e);
+} command;
+
+/* What every command takes; first member of every struct of values. */
+typedef struct {
+    bool help, json, verbose;
+    int64_t threads; /* 0: one for every CPU */
+    const char *isa;
+} common_values;
+extern const option common_options[];
+#define COMMON_GROUP \
+    { "Everywhere", common_options, 0 }
+#define COMMON_DEFAULTS \
+    { .isa = "auto" }
+
+/* The commands, in the order of `loam help`; ends with NULL. */
+extern const command *const commands[];
+extern const command command_run, command_chat, command_tokenize, command_detokenize, command_logits,
+    command_perplexity, command_show, command_bench, command_help;
+
+const command *command_find(str name);                 /* NULL when there is none */
+err_code command_unknown(str name, err *e);            /* ERR_USAGE, with the nearest name */
+err_code command_print_help(const command *c, err *e); /* NULL: the list of commands */
+/* Parses argv (without the command's name) and runs; prints nothing but the command's output. */
+err_code command_run_with(const command *c, int argc, char **argv, err *e);
+int command_exit_status(err_code code);
+
+#endif

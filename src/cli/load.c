@@ -1,0 +1,259 @@
+/* load: see load.h. */
+#include "cli/load.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "cli/out.h"
+
+static const char *const weights_names[] = {"stored", "f32", NULL};
+
+const option compute_options[] = {
+    {"weights", 0, OPT_CHOICE, "FORM",
+     "compute with the weights as stored, or with every weight dequantised to f32 when loading",
+     offsetof(compute_values, weights), 0, 0, weights_names},
+    {0},
+};
+
+#define AT(field) offsetof(sampling_values, field)
+const option sampling_options[] = {
+    {"temp", 0, OPT_REAL, "T", "temperature; 0 always takes the likeliest token", AT(temp), 0, 100, NULL},
+    {"top-k", 0, OPT_INT, "K", "choose among the K likeliest tokens; 0: all", AT(top_k), 0, INT32_MAX, NULL},
+    {"top-p", 0, OPT_REAL, "P", "choose among the likeliest tokens that together have probability P; 1: all", AT(top_p),
+     0, 1, NULL},
+    {"min-p", 0, OPT_REAL, "P", "drop tokens below P times the probability of the likeliest; 0: none", AT(min_p), 0, 1,
+     NULL},
+    {"repeat-penalty", 0, OPT_REAL, "R", "divide the logits of tokens that occurred by R; 1: off", AT(repeat_penalty),
+     0.01, 100, NULL},
+    {"presence-penalty", 0, OPT_REAL, "A", "subtract A from the logits of tokens that occurred; 0: off",
+     AT(presence_penalty), -100, 100, NULL},
+    {"frequency-penalty", 0, OPT_REAL, "A", "subtract A for each time a token occurred; 0: off", AT(frequency_penalty),
+     -100, 100, NULL},
+    {"repeat-last-n", 0, OPT_INT, "N", "tokens that the penalties look back on; -1: all", AT(repeat_last_n), -1,
+     INT32_MAX, NULL},
+    {"seed", 0, OPT_INT, "S", "seed of the draws; the same seed gives the same text on every machine", AT(seed), 0,
+     9007199254740992.0, NULL},
+    {0},
+};
+#undef AT
+
+sampler_config sampling_config(const sampling_values *v) {
+    return (sampler_config){
+        .temperature = (float)v->temp,
+        .top_k = (int)v->top_k,
+        .top_p = (float)v->top_p,
+        .min_p = (float)v->min_p,
+        .repetition_penalty = (float)v->repeat_penalty,
+        .presence_penalty = (float)v->presence_penalty,
+        .frequency_penalty = (float)v->frequency_penalty,
+        .penalty_last_n = (int)v->repeat_last_n,
+        .seed = (uint64_t)v->seed,
+    };
+}
+
+/* ---- model and tokenizer ---- */
+
+err_code load_check_path(const char *path, err *e) {
+    if (os_exists(path))
+        return ERR_OK;
+    return err_set(e, ERR_IO,
+                   "%s: there is no such file or folder (a model is a .gguf file or a Hugging Face folder; "
+                   "`make model` fetches a small one into .cache/models)",
+                   path);
+}
+
+/* Workers inherit a mask without SIGINT: Ctrl-C must reach the thread that waits at the prompt. */
+static err_code open_pool(loaded *l, int threads, err *e) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    err_code code = pool_open(&l->pool, threads, e);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    return code;
+}
+
+static void show_loading(void *ctx, size_t done, size_t total) { progress_step(ctx, done, total); }
+
+static err_code open_tokenizer(loaded *l, const char *path, err *e) {
+    const gguf_file *g = model_gguf(l->m);
+    return g ? tokenizer_open_gguf(&l->t, g, e) : tokenizer_open_folder(&l->t, path, e);
+}
+
+err_code load_model(loaded *l, const char *path, const common_values *common, const compute_values *compute,
+                    bool with_tokenizer, err *e) {
+    TRY(load_check_path(path, e));
+    TRY(open_pool(l, (int)common->threads, e));
+    progress bar = {.what = "loading"};
+    model_options o = {
+        .pool = l->pool,
+        .isa = common->isa,
+        .weights = strcmp(compute->weights, "f32") == 0 ? MODEL_WEIGHTS_F32 : MODEL_WEIGHTS_STORED,
+        .progress = show_loading,
+        .progress_ctx = &bar,
+    };
+    err_code code = model_open(&l->m, path, &o, e);
+    progress_end(&bar);
+    if (code == ERR_OK && with_tokenizer)
+        code = open_tokenizer(l, path, e);
+    return code;
+}
+
+void loaded_close(loaded *l) {
+    tokenizer_close(l->t);
+    model_close(l->m);
+    pool_close(l->pool);
+    *l = (loaded){0};
+}
+
+err_code load_vocabulary(vocabulary *v, const char *path, err *e) {
+    TRY(load_check_path(path, e));
+    if (os_is_dir(path))
+        return tokenizer_open_folder(&v->t, path, e);
+    TRY(gguf_open(&v->file, path, e));
+    v->is_open = true;
+    return tokenizer_open_gguf(&v->t, &v->file, e);
+}
+
+void vocabulary_close(vocabulary *v) {
+    tokenizer_close(v->t);
+    if (v->is_open)
+        gguf_close(&v->file);
+    *v = (vocabulary){0};
+}
+
+err_code load_ctx(const model *m, int64_t asked, size_t need, size_t *ctx_tokens, err *e) {
+    size_t trained = model_config_of(m)->ctx_train, ctx = (size_t)asked;
+    if (asked <= 0) {
+        for (ctx = LOAD_CTX_DEFAULT; ctx < need && ctx < CONFIG_CTX_MAX / 2;)
+            ctx *= 2;
+        if (trained > 0 && ctx > trained)
+            ctx = trained;
+    } else if (trained > 0 && ctx > trained)
+        out_note("--ctx %zu is more than the %zu positions the model was made for", ctx, trained);
+    size_t bytes = model_kv_bytes(m, ctx) + model_scratch_bytes(m, ctx);
+    uint64_t memory = os_memory_bytes();
+    if (memory > 0 && bytes > memory)
+        return err_set(e, ERR_LIMIT, "a context of %zu tokens needs %s, this machine has %s (choose a smaller --ctx)",
+                       ctx, amount_bytes((double)bytes).text, amount_bytes((double)memory).text);
+    *ctx_tokens = ctx;
+    return ERR_OK;
+}
+
+err_code load_text(const char *path, strbuf *out, err *e) {
+    if (strcmp(path, "-") == 0)
+        return os_read_stdin(LOAD_TEXT_BYTES_MAX, out, e);
+    return os_read_file(path, LOAD_TEXT_BYTES_MAX, out, e);
+}
+
+/* ---- conversation ---- */
+
+const option talk_options[] = {
+    {"system", 0, OPT_TEXT, "TEXT", "what the model is told before the conversation", offsetof(talk_values, system), 0,
+     0, NULL},
+    {"template", 0, OPT_TEXT, "NAME|FILE",
+     "chat template instead of the model's own: chatml, gemma, llama3, plain, or a Jinja file",
+     offsetof(talk_values, template_name), 0, 0, NULL},
+    {"template-vars", 0, OPT_TEXT, "JSON", "variables for the template, such as {\"enable_thinking\":false}",
+     offsetof(talk_values, template_vars), 0, 0, NULL},
+    {0},
+};
+
+static err_code builtin_template(talk *k, const tokenizer *t, const chat_builtin *b, err *e) {
+    if (b->needs && tokenizer_id_of(t, str_from(b->needs)) < 0)
+        return err_set(e, ERR_USAGE, "--template %s: this model's vocabulary has no %s (\"plain\" needs nothing)",
+                       b->name, b->needs);
+    k->stop = str_from(b->stop);
+    return chat_open(&k->program, t, str_from(b->source), e);
+}
+
+static err_code file_template(talk *k, const tokenizer *t, const char *path, err *e) {
+    if (!os_exists(path))
+        return err_set(e, ERR_IO, "--template %s: neither a file nor one of chatml, gemma, llama3, plain", path);
+    strbuf source = {0};
+    err_code code = os_read_file(path, 1 << 20, &source, e);
+    if (code == ERR_OK) {
+        code = chat_open(&k->program, t, strbuf_str(&source), e);
+        if (code != ERR_OK)
+            err_in(e, code, "%s", path);
+    }
+    strbuf_fini(&source);
+    return code;
+}
+
+err_code talk_open(talk *k, const tokenizer *t, const char *model_path, const talk_values *v, err *e) {
+    *k = (talk){.options = {.generation_prompt = true, .now = time(NULL)}};
+    if (v->template_vars) {
+        err_code code = json_read(str_from(v->template_vars), 1 << 20, &k->vars, e);
+        if (code == ERR_OK && !json_is_object(k->vars))
+            code = err_set(e, ERR_USAGE, "a JSON object is expected");
+        if (code != ERR_OK)
+            return err_in(e, code, "--template-vars");
+        k->options.vars = k->vars;
+    }
+    const chat_builtin *b = v->template_name ? chat_builtin_find(v->template_name) : NULL;
+    if (b)
+        return builtin_template(k, t, b, e);
+    if (v->template_name)
+        return file_template(k, t, v->template_name, e);
+    str own = tokenizer_chat_template(t);
+    if (own.n == 0)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: the model has no chat template, so it was probably not trained to converse "
+                       "(`loam run` continues a text; --template plain|chatml|gemma|llama3|FILE chats all the same)",
+                       model_path);
+    err_code code = chat_open(&k->program, t, own, e);
+    return code == ERR_OK ? code : err_in(e, code, "%s", model_path);
+}
+
+void talk_close(talk *k) {
+    chat_close(k->program);
+    json_decref(k->vars);
+    *k = (talk){0};
+}
+
+/* ---- results ---- */
+
+static const char *reason(stop_reason why) {
+    switch (why) {
+    case STOP_NONE:
+        return "an error";
+    case STOP_END_TOKEN:
+        return "the model's end token";
+    case STOP_STRING:
+        return "a stop string";
+    case STOP_LENGTH:
+        return "the limit -n";
+    case STOP_CONTEXT:
+        return "the full context";
+    case STOP_CANCELLED:
+        return "Ctrl-C";
+    }
+    return "";
+}
+
+void note_result(const generate_result *r, size_t ctx_tokens) {
+    out_note("prompt %zu tokens (%zu from cache), %.1f tokens/s; answer %zu tokens, %.1f tokens/s; ended by %s; "
+             "context %zu of %zu",
+             r->n_prompt, r->n_cached, generate_prefill_rate(r), r->n_generated, generate_decode_rate(r),
+             reason(r->why), r->n_prompt + r->n_generated, ctx_tokens);
+}
+
+err_code print_result_json(str text, const int32_t *ids, size_t n, const generate_result *r, err *e) {
+    js_out j = {.e = e};
+    js_begin(&j, '{');
+    js_key(&j, "text");
+    js_text(&j, text);
+    js_key(&j, "tokens");
+    js_begin(&j, '[');
+    for (size_t i = 0; i < n; i++)
+        js_int(&j, ids[i]);
+    js_end(&j, ']');
+    js_key(&j, "prefill_tok_s");
+    js_real(&j, generate_prefill_rate(r), 6);
+    js_key(&j, "decode_tok_s");
+    js_real(&j, generate_decode_rate(r), 6);
+    js_end(&j, '}');
+    return js_print(&j);
+}

@@ -1,0 +1,88 @@
+/* load: opening what a command works with: threads, model, tokenizer, prompt, chat template. */
+#ifndef LOAM_CLI_LOAD_H
+#define LOAM_CLI_LOAD_H
+
+#include "cli/command.h"
+#include "gen/chat.h"
+#include "gen/sampler.h"
+#include "gen/session.h"
+
+enum { LOAD_CTX_DEFAULT = 4096, LOAD_TEXT_BYTES_MAX = 1 << 30 };
+
+/* Options of every command that computes. */
+typedef struct {
+    const char *weights;
+} compute_values;
+extern const option compute_options[];
+#define COMPUTE_GROUP(type) \
+    { "Model", compute_options, offsetof(type, compute) }
+#define COMPUTE_DEFAULTS \
+    { .weights = "stored" }
+
+/* Options of every command that samples. */
+typedef struct {
+    double temp, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
+    int64_t top_k, repeat_last_n, seed;
+} sampling_values;
+extern const option sampling_options[];
+#define SAMPLING_GROUP(type) \
+    { "Sampling", sampling_options, offsetof(type, sampling) }
+#define SAMPLING_DEFAULTS \
+    { .temp = 0.8, .top_p = 0.95, .min_p = 0.05, .repeat_penalty = 1, .top_k = 40, .repeat_last_n = 64 }
+sampler_config sampling_config(const sampling_values *v);
+
+/* A model with its threads and, when asked for, its tokenizer. Zero-initialise; loaded_close() after any outcome. */
+typedef struct {
+    pool *pool;
+    model *m;
+    tokenizer *t;
+} loaded;
+err_code load_model(loaded *l, const char *path, const common_values *common, const compute_values *compute,
+                    bool with_tokenizer, err *e);
+void loaded_close(loaded *l);
+
+/* The tokenizer alone, without reading weights. Same rules. */
+typedef struct {
+    bool is_open;
+    gguf_file file;
+    tokenizer *t;
+} vocabulary;
+err_code load_vocabulary(vocabulary *v, const char *path, err *e);
+void vocabulary_close(vocabulary *v);
+
+/* ERR_IO with advice when `path` is neither a file nor a folder. */
+err_code load_check_path(const char *path, err *e);
+
+/* How many positions to plan for: `asked` when above 0; else 4096, doubled until `need` fits, at most what the model
+ * was made for. Refused when the cache could not fit in this machine's memory. A number above what the model was made
+ * for is noted on standard error. */
+err_code load_ctx(const model *m, int64_t asked, size_t need, size_t *ctx_tokens, err *e);
+
+/* Text from a file, or from standard input when `path` is "-". */
+err_code load_text(const char *path, strbuf *out, err *e);
+
+/* Options of every command that talks. */
+typedef struct {
+    const char *template_name; /* a built-in name or a file; NULL: the model's own */
+    const char *template_vars; /* JSON object, or NULL */
+    const char *system;
+} talk_values;
+extern const option talk_options[];
+#define TALK_GROUP(type) \
+    { "Conversation", talk_options, offsetof(type, talk) }
+
+typedef struct {
+    chat_template *program;
+    chat_options options;
+    json_t *vars;
+    str stop; /* a stop string that the format needs; empty: none */
+} talk;
+err_code talk_open(talk *k, const tokenizer *t, const char *model_path, const talk_values *v, err *e);
+void talk_close(talk *k);
+
+/* One line on standard error: rates, counts, what ended it. */
+void note_result(const generate_result *r, size_t ctx_tokens);
+/* {"text","tokens","prefill_tok_s","decode_tok_s"} */
+err_code print_result_json(str text, const int32_t *ids, size_t n, const generate_result *r, err *e);
+
+#endif

@@ -1,0 +1,257 @@
+/* out: standard output and error, progress, interrupts, JSON text; see out.h. */
+#include "cli/out.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/os.h"
+#include "text/json.h"
+
+/* ---- streams ---- */
+
+static int out_errno;       /* of the first failed write */
+static progress *on_screen; /* the progress line that stands on the terminal */
+
+static void failed(void) {
+    if (!out_errno)
+        out_errno = errno ? errno : EIO;
+}
+
+void out_text(str s) {
+    if (s.n > 0 && fwrite(s.p, 1, s.n, stdout) != s.n)
+        failed();
+}
+
+/* Length of the control character at s[i], 0 when there is none: C0 but \n and \t, DEL, C1 (U+0080 to U+009F). */
+static size_t control_at(str s, size_t i) {
+    unsigned char c = (unsigned char)s.p[i];
+    if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
+        return 1;
+    return c == 0xC2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xA0 ? 2 : 0;
+}
+
+void out_foreign(str s) {
+    if (!out_is_terminal()) {
+        out_text(s);
+        return;
+    }
+    size_t from = 0;
+    for (size_t i = 0; i < s.n;) {
+        size_t n = control_at(s, i);
+        if (n > 0) {
+            out_text(str_sub(s, from, i));
+            out_text(STR("\xEF\xBF\xBD"));
+            from = i + n;
+        }
+        i += n > 0 ? n : 1;
+    }
+    out_text(str_sub(s, from, s.n));
+}
+
+void out_printf(const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    if (vfprintf(stdout, fmt, ap) < 0)
+        failed();
+    va_end(ap);
+}
+
+bool out_flush(void) {
+    if (fflush(stdout) != 0)
+        failed();
+    return !out_errno;
+}
+
+err_code out_close(err *e) {
+    out_flush();
+    return out_errno ? err_set(e, ERR_IO, "standard output: %s", strerror(out_errno)) : ERR_OK;
+}
+
+static bool is_dumb(void) {
+    const char *term = getenv("TERM");
+    return !term || strcmp(term, "dumb") == 0;
+}
+
+bool out_is_terminal(void) { return isatty(STDOUT_FILENO); }
+bool err_is_terminal(void) { return isatty(STDERR_FILENO); }
+
+bool out_colours(void) {
+    const char *no = getenv("NO_COLOR");
+    return out_is_terminal() && !(no && *no) && !is_dumb();
+}
+
+static void erase(void) {
+    if (on_screen)
+        fputs("\r\033[K", stderr);
+    on_screen = NULL;
+}
+
+void out_note(const char *fmt, ...) {
+    out_flush();
+    erase();
+    fputs("loam: ", stderr);
+    va_list ap;
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+}
+
+void out_error(const err *e) { out_note("%s", e->text); }
+
+void out_digest(const char *hex) {
+    erase();
+    fprintf(stderr, "%s\n", hex);
+}
+
+/* ---- progress ---- */
+
+amount amount_bytes(double bytes) {
+    static const char *const unit[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+    size_t u = 0;
+    while (bytes >= 999.5 && u + 1 < sizeof unit / sizeof *unit) {
+        bytes /= 1000;
+        u++;
+    }
+    amount a;
+    snprintf(a.text, sizeof a.text, "%.*f %s", u == 0 || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2, bytes, unit[u]);
+    return a;
+}
+
+amount amount_time(double seconds) {
+    amount a;
+    uint64_t s = seconds > 0 && seconds < 1e9 ? (uint64_t)(seconds + 0.5) : 0;
+    if (s < 60)
+        snprintf(a.text, sizeof a.text, "%" PRIu64 " s", s);
+    else if (s < 3600)
+        snprintf(a.text, sizeof a.text, "%" PRIu64 " min %02" PRIu64 " s", s / 60, s % 60);
+    else
+        snprintf(a.text, sizeof a.text, "%" PRIu64 " h %02" PRIu64 " min", s / 3600, s / 60 % 60);
+    return a;
+}
+
+void progress_step(progress *p, uint64_t done, uint64_t total) {
+    double now = os_now();
+    if (p->begun == 0)
+        p->begun = p->drawn = now;
+    /* Nothing for what is over in an instant, then ten times a second. */
+    if (now - p->drawn < (p->shown ? 0.1 : 0.25) || total == 0 || !err_is_terminal() || is_dumb())
+        return;
+    p->drawn = now;
+    double rate = (double)done / (now - p->begun);
+    double left = rate > 0 ? (double)(total - done) / rate : 0;
+    char speed[64];
+    if (p->unit)
+        snprintf(speed, sizeof speed, "%.1f %s/s", rate, p->unit);
+    else
+        snprintf(speed, sizeof speed, "%s/s", amount_bytes(rate).text);
+    fprintf(stderr, "\r\033[K%s: %.0f %%, %s, %s left", p->what, 100 * (double)done / (double)total, speed,
+            amount_time(left).text);
+    fflush(stderr);
+    p->shown = true;
+    on_screen = p;
+}
+
+void progress_end(progress *p) {
+    if (on_screen == p)
+        erase();
+    fflush(stderr);
+    p->begun = 0;
+    p->shown = false;
+}
+
+/* ---- interrupts ---- */
+
+volatile int interrupt_flag;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    if (interrupt_flag)
+        _exit(130); /* asked twice: the work would not stop in time */
+    interrupt_flag = 1;
+}
+
+void interrupt_catch(void) {
+    struct sigaction sa = {.sa_handler = on_interrupt}; /* no SA_RESTART: a read at the prompt must return */
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGINT, &sa, NULL);
+}
+
+void interrupt_clear(void) { interrupt_flag = 0; }
+
+/* ---- JSON ---- */
+
+static void add(js_out *j, str s) {
+    if (j->code == ERR_OK)
+        j->code = strbuf_add(&j->text, s, j->e);
+}
+
+static void separate(js_out *j) {
+    if (j->comma)
+        add(j, STR(","));
+    j->comma = true;
+}
+
+void js_raw(js_out *j, str json) {
+    separate(j);
+    add(j, json);
+}
+
+static void add_value(js_out *j, const char *text) { js_raw(j, str_from(text)); }
+
+void js_begin(js_out *j, char bracket) {
+    separate(j);
+    add(j, (str){&bracket, 1});
+    j->comma = false;
+}
+
+void js_end(js_out *j, char bracket) {
+    add(j, (str){&bracket, 1});
+    j->comma = true;
+}
+
+void js_text(js_out *j, str s) {
+    separate(j);
+    if (j->code == ERR_OK)
+        j->code = json_quote(s, &j->text, j->e);
+}
+
+void js_colon(js_out *j) {
+    add(j, STR(":"));
+    j->comma = false;
+}
+
+void js_key(js_out *j, const char *key) {
+    js_text(j, str_from(key));
+    js_colon(j);
+}
+
+void js_int(js_out *j, int64_t x) {
+    char text[32];
+    snprintf(text, sizeof text, "%" PRId64, x);
+    add_value(j, text);
+}
+
+void js_real(js_out *j, double x, int digits) {
+    char text[64] = "null";
+    if (isfinite(x))
+        snprintf(text, sizeof text, "%.*g", digits, x);
+    add_value(j, text);
+}
+
+void js_flag(js_out *j, bool x) { add_value(j, x ? "true" : "false"); }
+
+err_code js_print(js_out *j) {
+    add(j, STR("\n"));
+    if (j->code == ERR_OK)
+        out_text(strbuf_str(&j->text));
+    strbuf_fini(&j->text);
+    return j->code;
+}
