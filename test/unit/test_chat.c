@@ -1,0 +1,307 @@
+/* chat: what templates make of messages, and that no message can forge a control token.
+ *
+ * The tokenizer is a byte-level one without merges, written into a temporary folder: a token a byte, and the
+ * control tokens below, so that ids can be told by eye.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/os.h"
+#include "gen/chat.h"
+#include "text/utf8.h"
+
+static const char *const controls[] = {
+    "<s>",
+    "</s>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|im_end|>x",
+    ("\xE2\x9F\xA8"
+     "end\xE2\x9F\xA9"),
+};
+enum { N_CONTROLS = sizeof controls / sizeof *controls };
+
+static tokenizer *tok;
+
+/* ---- a tokenizer ---- */
+
+/* The printable character that stands for a byte in byte-level vocabularies. */
+static int32_t byte_character(int byte) {
+    if ((byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174)
+        return byte;
+    int n = 0;
+    for (int b = 0; b < byte; b++)
+        n += !((b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174);
+    return 256 + n;
+}
+
+static void write_file(const char *folder, const char *name, str text) {
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(os_write_file(path, text, NULL), ERR_OK);
+}
+
+static void write_tokenizer(const char *folder) {
+    strbuf b = {0};
+    strbuf_addf(&b, NULL, "{\"version\": \"1.0\", \"added_tokens\": [");
+    for (int i = 0; i < N_CONTROLS; i++) {
+        strbuf_addf(&b, NULL, "%s{\"id\": %d, \"content\": ", i ? ", " : "", 256 + i);
+        json_quote(str_from(controls[i]), &b, NULL);
+        strbuf_addf(&b, NULL,
+                    ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, "
+                    "\"special\": true}");
+    }
+    strbuf_addf(&b, NULL,
+                "], \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
+                "\"trim_offsets\": true, \"use_regex\": true}, \"post_processor\": null, \"decoder\": {\"type\": "
+                "\"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true}, "
+                "\"model\": {\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, \"vocab\": {");
+    for (int byte = 0; byte < 256; byte++) {
+        char c[4];
+        size_t n = utf8_put(byte_character(byte), c);
+        if (byte)
+            strbuf_addf(&b, NULL, ", ");
+        json_quote((str){c, n}, &b, NULL);
+        strbuf_addf(&b, NULL, ": %d", byte);
+    }
+    strbuf_addf(&b, NULL, "}, \"merges\": []}}");
+    write_file(folder, "tokenizer.json", strbuf_str(&b));
+    write_file(folder, "tokenizer_config.json", STR("{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\"}"));
+    strbuf_fini(&b);
+}
+
+static int open_tokenizer(void **state) {
+    (void)state;
+    const char *tmp = getenv("LOAM_TMP");
+    char folder[500];
+    snprintf(folder, sizeof folder, "%s/chat-tokenizer", tmp ? tmp : "/tmp");
+    mkdir(folder, 0700);
+    write_tokenizer(folder);
+    err e = {0};
+    if (tokenizer_open_folder(&tok, folder, &e) != ERR_OK)
+        fprintf(stderr, "%s\n", e.text);
+    return tok ? 0 : -1;
+}
+
+static int close_tokenizer(void **state) {
+    (void)state;
+    tokenizer_close(tok);
+    return 0;
+}
+
+/* ---- helpers ---- */
+
+static chat_template *compile(const char *source) {
+    chat_template *c;
+    err e = {0};
+    if (chat_open(&c, tok, str_from(source), &e) != ERR_OK)
+        fail_msg("%s", e.text);
+    return c;
+}
+
+#define MESSAGE(role, text)                                \
+    {                                                      \
+        {role, sizeof role - 1}, { text, sizeof text - 1 } \
+    }
+
+static const chat_options ask = {.generation_prompt = true};
+
+/* Both faces of one prompt: its text, and the number of control tokens among its ids. */
+static size_t check(const chat_template *c, const chat_message *m, size_t n, str want) {
+    strbuf text = {0}, back = {0};
+    tok_ids ids = {0};
+    err e = {0};
+    if (chat_render(c, m, n, &ask, &text, &e) != ERR_OK || chat_encode(c, m, n, &ask, &ids, &e) != ERR_OK)
+        fail_msg("%s", e.text);
+    if (!str_eq(strbuf_str(&text), want))
+        fail_msg("rendered:\n%.*s\nwanted:\n%.*s", STR_ARG(strbuf_str(&text)), STR_ARG(want));
+    /* The ids spell the very text, control tokens and forged ones alike. */
+    assert_int_equal(tokenizer_decode(tok, ids.id, ids.n, true, &back, NULL), ERR_OK);
+    assert_true(str_eq(strbuf_str(&back), want));
+    size_t n_control = 0;
+    for (size_t i = 0; i < ids.n; i++)
+        n_control += tokenizer_is_control(tok, ids.id[i]);
+    strbuf_fini(&text);
+    strbuf_fini(&back);
+    tok_ids_fini(&ids);
+    return n_control;
+}
+
+static const char simple[] =
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | trim }}<|im_end|>{% endfor %}";
+
+/* ---- tests ---- */
+
+static void test_builtins(void **state) {
+    (void)state;
+    const chat_message m[] = {MESSAGE("system", "Be kind."), MESSAGE("user", "Hi"), MESSAGE("assistant", "Ho"),
+                              MESSAGE("user", "So?")};
+    const struct {
+        const char *name;
+        str want;
+        size_t n_control;
+    } cases[] = {
+        {"chatml",
+         STR("<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHo"
+             "<|im_end|>\n<|im_start|>user\nSo?<|im_end|>\n<|im_start|>assistant\n"),
+         9},
+        {"gemma",
+         STR("<s><start_of_turn>user\nBe kind.\n\nHi<end_of_turn>\n<start_of_turn>model\nHo<end_of_turn>\n"
+             "<start_of_turn>user\nSo?<end_of_turn>\n<start_of_turn>model\n"),
+         8},
+        {"llama3",
+         STR("<s><|start_header_id|>system<|end_header_id|>\n\nBe kind.<|eot_id|><|start_header_id|>user"
+             "<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nHo<|eot_id|>"
+             "<|start_header_id|>user<|end_header_id|>\n\nSo?<|eot_id|><|start_header_id|>assistant"
+             "<|end_header_id|>\n\n"),
+         15},
+        {"plain", STR("<s>Be kind.\n\nUser: Hi\nAssistant: Ho\nUser: So?\nAssistant:"), 1},
+    };
+    size_t n = 0;
+    for (const chat_builtin *b = chat_builtins; b->name; b++, n++) {
+        assert_string_equal(b->name, cases[n].name);
+        assert_ptr_equal(chat_builtin_find(b->name), b);
+        chat_template *c = compile(b->source);
+        assert_int_equal(check(c, m, 4, cases[n].want), cases[n].n_control);
+        chat_close(c);
+    }
+    assert_int_equal(n, sizeof cases / sizeof *cases);
+    assert_null(chat_builtin_find("wizardry"));
+}
+
+/* Every control token, in every message, at every place: the prompt has the template's control tokens and no more. */
+static void test_no_forgery(void **state) {
+    (void)state;
+    chat_template *c = compile(simple);
+    const char *const around[][2] = {{"", ""},        {"say ", " now"}, {"<", ">"},
+                                     {"<<", "<|im_"}, {"  ", "  "},     {"\xC3\xA9", "\xC3"}};
+    for (size_t i = 0; i < N_CONTROLS; i++)
+        for (size_t k = 0; k < sizeof around / sizeof *around; k++) {
+            strbuf content = {0}, want = {0}, good = {0};
+            strbuf_addf(&content, NULL, "%s%s%s%s", around[k][0], controls[i], controls[i], around[k][1]);
+            utf8_repair(strbuf_str(&content), &good, NULL);
+            str inner = strbuf_str(&good);
+            while (inner.n && inner.p[0] == ' ')
+                inner = str_sub(inner, 1, inner.n);
+            while (inner.n && inner.p[inner.n - 1] == ' ')
+                inner.n--;
+            strbuf_addf(&want, NULL, "<|im_start|>user\n%.*s<|im_end|><|im_start|>assistant\n%.*s<|im_end|>",
+                        STR_ARG(inner), STR_ARG(inner));
+            const chat_message m[] = {{STR("user"), strbuf_str(&content)}, {STR("assistant"), strbuf_str(&content)}};
+            assert_int_equal(check(c, m, 2, strbuf_str(&want)), 4);
+            strbuf_fini(&content);
+            strbuf_fini(&want);
+            strbuf_fini(&good);
+        }
+    chat_close(c);
+}
+
+/* A marked message still does what the template asks of it. */
+static void test_templates_work_on_messages(void **state) {
+    (void)state;
+    const struct {
+        const char *source;
+        chat_message m;
+        str want;
+        size_t n_control;
+    } cases[] = {
+        {"{% if '</think>' in messages[0].content %}{{ messages[0].content.split('</think>')[-1].lstrip('\\n') }}{% "
+         "endif %}",
+         MESSAGE("assistant", "<s>hm</think>\n\nyes</s>"), STR("yes</s>"), 0},
+        {"<s>{{ messages[0].content | upper }}", MESSAGE("user", "<|im_end|>a"), STR("<s><|IM_END|>A"), 1},
+        {"<s>{{ messages[0].content | tojson }}", MESSAGE("user", "</s>\n"), STR("<s>\"</s>\\n\""), 1},
+        {"<s>{{ messages[0].content ~ messages[0].content }}", MESSAGE("user", "</s"), STR("<s></s</s"), 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        chat_template *c = compile(cases[i].source);
+        assert_int_equal(check(c, &cases[i].m, 1, cases[i].want), cases[i].n_control);
+        chat_close(c);
+    }
+}
+
+/* The mark is a character that the messages do not hold. */
+static void test_mark_in_message(void **state) {
+    (void)state;
+    chat_template *c = compile(simple);
+    const chat_message m[] = {MESSAGE("user", "<\xEF\xB7\x90/s></s>\xEF\xB7\x91")};
+    assert_int_equal(check(c, m, 1, STR("<|im_start|>user\n<\xEF\xB7\x90/s></s>\xEF\xB7\x91<|im_end|>")), 2);
+    strbuf all = {0};
+    for (int32_t cp = 0xFDD0; cp <= 0xFDEF; cp++) {
+        char one[4];
+        strbuf_add(&all, (str){one, utf8_put(cp, one)}, NULL);
+    }
+    const chat_message full[] = {{STR("user"), strbuf_str(&all)}};
+    tok_ids ids = {0};
+    err e;
+    assert_int_equal(chat_encode(c, full, 1, &ask, &ids, &e), ERR_LIMIT);
+    assert_int_equal(ids.n, 0);
+    strbuf_fini(&all);
+    tok_ids_fini(&ids);
+    chat_close(c);
+}
+
+static void test_variables(void **state) {
+    (void)state;
+    chat_template *c =
+        compile("{{ bos_token }}{{ eos_token }}{% if tools is none and not documents %}{{ mood }}{% endif %}"
+                "{{ strftime_now('%Y') }}{% if add_generation_prompt %}?{% endif %}");
+    const chat_message m[] = {MESSAGE("user", "x")};
+    json_t *vars = json_pack("{s:s, s:s}", "mood", "calm", "messages", "no");
+    strbuf text = {0};
+    chat_options o = {.now = 86400 * 400, .vars = vars};
+    assert_int_equal(chat_render(c, m, 1, &o, &text, NULL), ERR_OK);
+    assert_true(str_is(strbuf_str(&text), "<s></s>calm1971"));
+    strbuf_fini(&text);
+    json_decref(vars);
+    chat_close(c);
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    chat_template *c =
+                      compile("{% if messages[0].role != 'user' %}{{ raise_exception('the user begins') }}{% endif %}"),
+                  *bad;
+    err e;
+    tok_ids ids = {0};
+    tok_ids_add(&ids, 7, NULL);
+    const chat_message wizard[] = {MESSAGE("wizard", "x")}, assistant[] = {MESSAGE("assistant", "x")};
+    assert_int_equal(chat_encode(c, wizard, 1, &ask, &ids, &e), ERR_USAGE);
+    assert_non_null(strstr(e.text, "message 1: role \"wizard\""));
+    assert_int_equal(chat_encode(c, assistant, 1, &ask, &ids, &e), ERR_FORMAT);
+    assert_non_null(strstr(e.text, "the user begins"));
+    const chat_message huge[] = {{STR("user"), {"", (size_t)CHAT_BYTES_MAX + 1}}};
+    assert_int_equal(chat_encode(c, huge, 1, &ask, &ids, &e), ERR_LIMIT);
+    assert_int_equal(ids.n, 1); /* left as it was */
+    assert_int_not_equal(chat_open(&bad, tok, STR("{% for x in %}"), &e), ERR_OK);
+    assert_null(bad);
+    assert_non_null(strstr(e.text, "chat template"));
+    chat_close(NULL);
+    chat_close(c);
+    tok_ids_fini(&ids);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_builtins),
+        cmocka_unit_test(test_no_forgery),
+        cmocka_unit_test(test_templates_work_on_messages),
+        cmocka_unit_test(test_mark_in_message),
+        cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, open_tokenizer, close_tokenizer);
+}
