@@ -118,7 +118,7 @@ static err_code run(const void *p, const arguments *args, err *e) {
     loaded l = {0};
     arena mem = {0};
     bench b = {0};
-    err_code code = load_model(&l, args->arg[0], &v->common, &v->compute, false, e);
+    err_code code = load_model(&l, args->arg[0], &v->common, &v->compute, LOAD_WEIGHTS, e);
     if (code == ERR_OK)
         code = measure(v, &l, &b, &mem, e);
     kv_close(b.kv);

@@ -348,7 +348,7 @@ static err_code begin(chat *c, err *e) {
     size_t ctx_tokens;
     sampler_config sampling = sampling_config(&c->v.sampling);
     TRY(sampler_check(&sampling, e));
-    TRY(load_model(&c->l, c->model_path, &c->v.common, &c->v.compute, true, e));
+    TRY(load_model(&c->l, c->model_path, &c->v.common, &c->v.compute, LOAD_WITH_TOKENIZER, e));
     TRY(talk_open(&c->k, c->l.t, c->model_path, &c->v.talk, e));
     TRY(load_ctx(c->l.m, c->v.ctx, 1, &ctx_tokens, e));
     TRY(session_open(&c->s, c->l.m, c->l.t, ctx_tokens, e));

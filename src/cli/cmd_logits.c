@@ -112,7 +112,7 @@ static err_code run(const void *p, const arguments *args, err *e) {
     tok_ids ids = {0};
     err_code code = read_ids(v, &ids, e);
     if (code == ERR_OK)
-        code = load_model(&l, args->arg[0], &v->common, &v->compute, false, e);
+        code = load_model(&l, args->arg[0], &v->common, &v->compute, LOAD_WEIGHTS, e);
     if (code == ERR_OK)
         code = with_model(v, &l, &ids, e);
     tok_ids_fini(&ids);

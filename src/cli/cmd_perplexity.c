@@ -187,7 +187,7 @@ static err_code run(const void *p, const arguments *args, err *e) {
     if (code == ERR_OK)
         code = load_text(args->arg[1], &text, e);
     if (code == ERR_OK)
-        code = load_model(&l, args->arg[0], &v->common, &v->compute, true, e);
+        code = load_model(&l, args->arg[0], &v->common, &v->compute, LOAD_WITH_TOKENIZER, e);
     if (code == ERR_OK) {
         code = measure(v, &l, strbuf_str(&text), e);
         if (code != ERR_OK)

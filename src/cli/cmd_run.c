@@ -163,7 +163,7 @@ static err_code run(const void *p, const arguments *args, err *e) {
     if (code == ERR_OK)
         code = read_prompt(v, &prompt, e);
     if (code == ERR_OK)
-        code = load_model(&l, args->arg[0], &v->common, &v->compute, true, e);
+        code = load_model(&l, args->arg[0], &v->common, &v->compute, LOAD_WITH_TOKENIZER, e);
     if (code == ERR_OK && v->chat)
         code = talk_open(&k, l.t, args->arg[0], &v->talk, e);
     if (code == ERR_OK)

@@ -455,7 +455,7 @@ static err_code show(const values *v, const source *f, err *e) {
     loaded l = {0};
     err not_loaded = {0};
     size_t ctx_tokens = 0;
-    err_code model_code = load_model(&l, f->path, &v->common, &v->compute, false, &not_loaded), code = ERR_OK;
+    err_code model_code = load_model(&l, f->path, &v->common, &v->compute, LOAD_PLAN, &not_loaded), code = ERR_OK;
     if (model_code == ERR_OK) {
         size_t trained = model_config_of(l.m)->ctx_train;
         ctx_tokens = v->ctx > 0                                  ? (size_t)v->ctx

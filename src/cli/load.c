@@ -82,7 +82,7 @@ static err_code open_tokenizer(loaded *l, const char *path, err *e) {
 }
 
 err_code load_model(loaded *l, const char *path, const common_values *common, const compute_values *compute,
-                    bool with_tokenizer, err *e) {
+                    load_what what, err *e) {
     TRY(load_check_path(path, e));
     TRY(open_pool(l, (int)common->threads, e));
     progress bar = {.what = "loading"};
@@ -90,12 +90,13 @@ err_code load_model(loaded *l, const char *path, const common_values *common, co
         .pool = l->pool,
         .isa = common->isa,
         .weights = strcmp(compute->weights, "f32") == 0 ? MODEL_WEIGHTS_F32 : MODEL_WEIGHTS_STORED,
+        .plan = what == LOAD_PLAN,
         .progress = show_loading,
         .progress_ctx = &bar,
     };
     err_code code = model_open(&l->m, path, &o, e);
     progress_end(&bar);
-    if (code == ERR_OK && with_tokenizer)
+    if (code == ERR_OK && what == LOAD_WITH_TOKENIZER)
         code = open_tokenizer(l, path, e);
     return code;
 }

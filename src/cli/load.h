@@ -31,6 +31,9 @@ extern const option sampling_options[];
     { .temp = 0.8, .top_p = 0.95, .min_p = 0.05, .repeat_penalty = 1, .top_k = 40, .repeat_last_n = 64 }
 sampler_config sampling_config(const sampling_values *v);
 
+/* How much of a model is wanted: its sizes (no weights are read), its weights, or its weights and tokenizer. */
+typedef enum { LOAD_PLAN, LOAD_WEIGHTS, LOAD_WITH_TOKENIZER } load_what;
+
 /* A model with its threads and, when asked for, its tokenizer. Zero-initialise; loaded_close() after any outcome. */
 typedef struct {
     pool *pool;
@@ -38,7 +41,7 @@ typedef struct {
     tokenizer *t;
 } loaded;
 err_code load_model(loaded *l, const char *path, const common_values *common, const compute_values *compute,
-                    bool with_tokenizer, err *e);
+                    load_what what, err *e);
 void loaded_close(loaded *l);
 
 /* The tokenizer alone, without reading weights. Same rules. */

@@ -1,4 +1,5 @@
 /* cache: keys and values of the positions so far; layout in model_int.h and kern.h. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ size_t model_kv_bytes(const model *m, size_t ctx_tokens) {
 
 err_code kv_open(kv_cache **out, model *m, size_t ctx_tokens, err *e) {
     const model_config *c = &m->config;
+    assert(m->packed); /* not opened for planning only */
     if (ctx_tokens < 1 || ctx_tokens > INT32_MAX / 2)
         return err_set(e, ERR_USAGE, "a context of %zu tokens, must be 1 to %d", ctx_tokens, INT32_MAX / 2);
     kv_cache *kv = calloc(1, sizeof *kv);

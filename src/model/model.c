@@ -88,6 +88,8 @@ static err_code open_in(model *m, const char *path, const model_options *o, err 
     TRY(weights_load(m, o, prefix, e));
     m->kv_f16 = dtype_table[m->layers[0].k.type].block_elems > 1;
     m->scratch_bytes = scratch_plan(m, NULL);
+    if (o->plan)
+        return ERR_OK;
     m->scratch_mem = os_pages_alloc(m->scratch_bytes);
     if (!m->scratch_mem)
         return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes of scratch", path, m->scratch_bytes);
@@ -111,8 +113,10 @@ err_code model_open(model **out, const char *path, const model_options *o, err *
 void model_close(model *m) {
     if (!m)
         return;
-    os_pages_free(m->packed, m->packed_bytes);
-    os_pages_free(m->scratch_mem, m->scratch_bytes);
+    if (m->packed)
+        os_pages_free(m->packed, m->packed_bytes);
+    if (m->scratch_mem)
+        os_pages_free(m->scratch_mem, m->scratch_bytes);
     if (m->gguf.path)
         gguf_close(&m->gguf);
     if (m->tensors.map)

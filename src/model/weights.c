@@ -95,7 +95,10 @@ static size_t stored_row(const void *ctx, size_t r) {
     return o->first + h * o->head + 2 * i + s;
 }
 
-/* Rows [order.first, +rows) of tensor t as a packed matrix. */
+enum { PACK_BYTES = 16 << 20 }; /* packed at a time, so that file and packed form are hardly ever in memory both */
+
+/* Rows [order.first, +rows) of tensor t as a packed matrix. What has been packed need not count as this process's
+ * memory any more: the pages of the file are released behind it (rows out of order stay until the last). */
 static void take_matrix(loader *l, const tensor_ref *t, row_order order, size_t rows, matrix *out) {
     *out = (matrix){.type = l->m->how == MODEL_WEIGHTS_F32 ? DTYPE_F32 : t->type, .rows = rows, .cols = (size_t)t->dims[1]};
     size_t bytes = (panel_bytes(out->type, rows, out->cols) + 63) & ~(size_t)63;
@@ -104,17 +107,19 @@ static void take_matrix(loader *l, const tensor_ref *t, row_order order, size_t 
         return;
     }
     out->packed = l->at;
-    matrix_pack(out, t->type, t->data, stored_row, &order, l->m->engine.pool);
+    size_t row_bytes = dtype_row_bytes(t->type, out->cols), n = matrix_panels(out);
+    size_t step = PACK_BYTES / (row_bytes * PANEL_ROWS) + 1;
+    for (size_t from = 0, to; from < n; from = to) {
+        to = from + step < n ? from + step : n;
+        matrix_pack(out, t->type, t->data, stored_row, &order, from, to, l->m->engine.pool);
+        size_t first = order.head ? 0 : from * PANEL_ROWS, last = to < n ? to * PANEL_ROWS : rows;
+        if (!order.head || to == n)
+            os_map_release(t->map, (size_t)t->offset + (order.first + first) * row_bytes, (last - first) * row_bytes);
+        if (l->o->progress)
+            l->o->progress(l->o->progress_ctx, l->done + panel_bytes(out->type, last, out->cols), l->total);
+    }
     l->at += bytes;
     l->done += bytes;
-    if (l->o->progress)
-        l->o->progress(l->o->progress_ctx, l->done, l->total);
-}
-
-/* Once all rows of a tensor are packed, its pages need not count as this process's memory. */
-static void release(const loader *l, const tensor_ref *t) {
-    if (l->at)
-        os_map_release(t->map, (size_t)t->offset, t->bytes);
 }
 
 static err_code check_matrix(const loader *l, const tensor_ref *t, size_t rows, size_t cols, err *e) {
@@ -130,7 +135,6 @@ static err_code whole_matrix(loader *l, const char *name, row_order order, size_
         return err_set(e, ERR_FORMAT, "%s: tensor %s is missing", file_of(l), name);
     TRY(check_matrix(l, t, rows, cols, e));
     take_matrix(l, t, order, rows, out);
-    release(l, t);
     return ERR_OK;
 }
 
@@ -147,7 +151,6 @@ static err_code stacked(loader *l, const char *name, size_t cols, int n, const s
     TRY(check_matrix(l, t, all, cols, e));
     for (size_t i = 0, first = 0; i < (size_t)n; first += rows[i++])
         take_matrix(l, t, (row_order){.first = first}, rows[i], out[i]);
-    release(l, t);
     return ERR_OK;
 }
 
@@ -284,6 +287,8 @@ err_code weights_load(model *m, const model_options *o, str prefix, err *e) {
             return err_set(e, ERR_UNSUPPORTED, "%s: tensor %.*s is not part of architecture %s", file_of(&l),
                            STR_ARG(l.tensor[i].name), m->config.arch->name);
     m->packed_bytes = l.total;
+    if (o->plan)
+        return ERR_OK;
     m->packed = os_pages_alloc(m->packed_bytes);
     if (!m->packed)
         return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes of weights", m->path, m->packed_bytes);

@@ -13,6 +13,7 @@ typedef struct {
     const uint8_t *data;
     matrix_row_fn *row;
     const void *ctx;
+    size_t from, to; /* panels */
 } pack_job;
 
 /* Dequantised rows are packed straight into place: an F32 panel is [column][16]. */
@@ -37,8 +38,8 @@ static void pack_dequantised(const pack_job *j, size_t i_panel) {
 static void pack_part(void *ctx, int part, int n_parts) {
     const pack_job *j = ctx;
     size_t from, to, row_bytes = dtype_row_bytes(j->stored, j->m->cols);
-    pool_share((j->m->rows + PANEL_ROWS - 1) / PANEL_ROWS, 1, part, n_parts, &from, &to);
-    for (size_t p = from; p < to; p++) {
+    pool_share(j->to - j->from, 1, part, n_parts, &from, &to);
+    for (size_t p = j->from + from; p < j->from + to; p++) {
         if (j->m->type != j->stored) {
             pack_dequantised(j, p);
             continue;
@@ -52,9 +53,12 @@ static void pack_part(void *ctx, int part, int n_parts) {
     }
 }
 
-void matrix_pack(const matrix *m, dtype stored, const uint8_t *data, matrix_row_fn *row, const void *ctx, pool *p) {
+size_t matrix_panels(const matrix *m) { return (m->rows + PANEL_ROWS - 1) / PANEL_ROWS; }
+
+void matrix_pack(const matrix *m, dtype stored, const uint8_t *data, matrix_row_fn *row, const void *ctx, size_t from,
+                 size_t to, pool *p) {
     assert(m->type == stored || m->type == DTYPE_F32);
-    pool_run(p, pack_part, &(pack_job){m, stored, data, row, ctx});
+    pool_run(p, pack_part, &(pack_job){m, stored, data, row, ctx, from, to});
 }
 
 void matrix_row(const matrix *m, size_t r, float *out) {
@@ -111,7 +115,7 @@ static void product_part(void *ctx, int part, int n_parts) {
     for (int i = 0; i < j->n; i++) {
         const product *p = &j->p[i];
         const matrix *w = p->w;
-        size_t one = PANEL_ROWS * dtype_row_bytes(w->type, w->cols), n_panels = (w->rows + PANEL_ROWS - 1) / PANEL_ROWS;
+        size_t one = PANEL_ROWS * dtype_row_bytes(w->type, w->cols), n_panels = matrix_panels(w);
         /* Panel q is ours when its first byte lies in [start, end). */
         size_t from = start <= before ? 0 : (start - before + one - 1) / one;
         size_t to = end <= before ? 0 : (end - before + one - 1) / one;

@@ -24,9 +24,11 @@ typedef struct {
 /* Source row of packed row r: stored rows may have to be put in another order. NULL: r itself. */
 typedef size_t matrix_row_fn(const void *ctx, size_t r);
 
-/* Packs m->rows rows into m->packed, in parallel. data: stored rows of type `stored`, each dtype_row_bytes(stored, cols),
- * of any alignment; m->type is `stored`, or F32 to dequantise (exact values). */
-void matrix_pack(const matrix *m, dtype stored, const uint8_t *data, matrix_row_fn *row, const void *ctx, pool *p);
+/* Packs panels [from, to) of m->packed, in parallel. data: all stored rows of type `stored`, each
+ * dtype_row_bytes(stored, cols), of any alignment; m->type is `stored`, or F32 to dequantise (exact values). */
+void matrix_pack(const matrix *m, dtype stored, const uint8_t *data, matrix_row_fn *row, const void *ctx, size_t from,
+                 size_t to, pool *p);
+size_t matrix_panels(const matrix *m); /* how many there are */
 
 /* out f32[cols] = row r of the matrix, dequantised. */
 void matrix_row(const matrix *m, size_t r, float *out);

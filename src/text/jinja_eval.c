@@ -16,10 +16,10 @@ enum { DEPTH_PER_LEVEL = 16 }; /* C frames allowed for each level of limits.dept
 
 struct jloop {
     const jnode *node;
-    jscope *outer;  /* where the iterable stood */
-    jscope *test;   /* scope of the inline condition, or NULL */
+    jscope *outer; /* where the iterable stood */
+    jscope *test;  /* scope of the inline condition, or NULL */
     jval *items;
-    size_t n, next; /* items not yet looked at: [next, n) */
+    size_t n, next;        /* items not yet looked at: [next, n) */
     size_t index0, length; /* length: SIZE_MAX while unknown */
     jval prev, cur, after; /* after: looked ahead, JK_MISSING when not */
     bool ended;            /* there is nothing after */
@@ -176,7 +176,11 @@ static err_code eval_compare(jrun *r, const jnode *n, jval *out) {
             break;
         default:
             TRY(jj_compare(r, a, b, op, &sign));
-            yes = sign == 2 ? false : op == JOP_LT ? sign < 0 : op == JOP_LE ? sign <= 0 : op == JOP_GT ? sign > 0 : sign >= 0;
+            yes = sign == 2      ? false
+                  : op == JOP_LT ? sign < 0
+                  : op == JOP_LE ? sign <= 0
+                  : op == JOP_GT ? sign > 0
+                                 : sign >= 0;
         }
     }
     *out = JV_BOOL(yes);
@@ -246,7 +250,8 @@ static err_code eval_filter(jrun *r, const jnode *n, jval *out) {
     jval in;
     jargs a;
     if (!n->fn)
-        return jj_fail(r, ERR_UNSUPPORTED, "no %s named '%.*s'", n->kind == JN_TEST ? "test" : "filter", STR_ARG(n->text));
+        return jj_fail(r, ERR_UNSUPPORTED, "no %s named '%.*s'", n->kind == JN_TEST ? "test" : "filter",
+                       STR_ARG(n->text));
     TRY(jj_eval(r, n->a, &in));
     TRY(eval_args(r, n->args, 0, &a));
     r->line = n->line;
@@ -590,7 +595,8 @@ static err_code bind_rest(jrun *r, const jmacro *m, const jargs *a) {
         TRY(assign(r, r->t->id_kwargs, rest));
     int n_more = a->n_pos > p->n ? a->n_pos - p->n : 0;
     if (!p->uses_varargs)
-        return n_more ? jj_fail(r, ERR_FORMAT, "macro '%.*s' takes no more than %d arguments", STR_ARG(name), p->n) : ERR_OK;
+        return n_more ? jj_fail(r, ERR_FORMAT, "macro '%.*s' takes no more than %d arguments", STR_ARG(name), p->n)
+                      : ERR_OK;
     TRY(jj_seq_new(r, JK_TUPLE, (size_t)n_more, &rest, &items));
     for (int i = 0; i < n_more; i++)
         items[i] = a->pos[p->n + i];
@@ -607,7 +613,8 @@ static err_code call_macro(jrun *r, const jmacro *m, const jargs *a, jval *out) 
         str name = r->t->names[p->name[i]];
         const jval *kw = keyword(a, name);
         if (i < a->n_pos && kw)
-            return jj_fail(r, ERR_FORMAT, "macro '%.*s' got two values for '%.*s'", STR_ARG(m->node->text), STR_ARG(name));
+            return jj_fail(r, ERR_FORMAT, "macro '%.*s' got two values for '%.*s'", STR_ARG(m->node->text),
+                           STR_ARG(name));
         jval v = i < a->n_pos ? a->pos[i] : kw ? *kw : JV_UNDEFINED;
         if (i >= a->n_pos && !kw && p->def[i])
             TRY(jj_eval(r, p->def[i], &v));

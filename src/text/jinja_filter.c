@@ -217,7 +217,11 @@ static err_code parse_int(jrun *r, str s, int64_t base, bool *ok, int64_t *out) 
     const char *p = buf;
     bool neg = *p == '-';
     p += *p == '-' || *p == '+';
-    int named = p[0] == '0' && p[1] ? ((p[1] | 32) == 'x' ? 16 : (p[1] | 32) == 'o' ? 8 : (p[1] | 32) == 'b' ? 2 : 0) : 0;
+    int named = p[0] == '0' && p[1] ? ((p[1] | 32) == 'x'   ? 16
+                                       : (p[1] | 32) == 'o' ? 8
+                                       : (p[1] | 32) == 'b' ? 2
+                                                            : 0)
+                                    : 0;
     if (named && (base == 0 || base == named)) {
         p += 2;
         base = named;
@@ -231,7 +235,8 @@ static err_code parse_int(jrun *r, str s, int64_t base, bool *ok, int64_t *out) 
         int d = *p >= '0' && *p <= '9' ? *p - '0' : (*p | 32) >= 'a' && (*p | 32) <= 'z' ? (*p | 32) - 'a' + 10 : 99;
         if (d >= base)
             return ERR_OK;
-        if (__builtin_mul_overflow(v, (uint64_t)base, &v) || __builtin_add_overflow(v, (uint64_t)d, &v) || v > INT64_MAX)
+        if (__builtin_mul_overflow(v, (uint64_t)base, &v) || __builtin_add_overflow(v, (uint64_t)d, &v) ||
+            v > INT64_MAX)
             return jj_fail(r, ERR_LIMIT, "an integer does not fit 64 bits");
     }
     *ok = true;
@@ -468,7 +473,8 @@ static err_code f_urlencode(jrun *r, jval in, const jgiven *g, jval *out) {
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        bool keep = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("_.-~/", c));
+        bool keep =
+            (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c && strchr("_.-~/", c));
         if (keep)
             p[n++] = (char)c;
         else {

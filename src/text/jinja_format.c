@@ -156,8 +156,8 @@ static err_code repr_view(jrun *r, jval v) {
 static err_code repr_range(jrun *r, const jrange *g) {
     char buf[96];
     int n = g->step == 1 ? snprintf(buf, sizeof buf, "range(%lld, %lld)", (long long)g->start, (long long)g->stop)
-                         : snprintf(buf, sizeof buf, "range(%lld, %lld, %lld)", (long long)g->start,
-                                    (long long)g->stop, (long long)g->step);
+                         : snprintf(buf, sizeof buf, "range(%lld, %lld, %lld)", (long long)g->start, (long long)g->stop,
+                                    (long long)g->step);
     return put(r, (str){buf, (size_t)n});
 }
 
@@ -467,7 +467,8 @@ static err_code percent_text(jrun *r, const spec *f, char conv, jval v) {
 }
 
 /* A number or "*" in a conversion; -1 when there is none. */
-static err_code percent_count(jrun *r, const char **p, const char *end, const jval *v, size_t n, size_t *used, int *out) {
+static err_code percent_count(jrun *r, const char **p, const char *end, const jval *v, size_t n, size_t *used,
+                              int *out) {
     *out = -1;
     if (*p < end && **p == '*') {
         if (*used >= n || v[*used].kind != JK_INT || v[*used].u.i > 100000 || v[*used].u.i < -100000)
@@ -484,7 +485,8 @@ static err_code percent_count(jrun *r, const char **p, const char *end, const jv
     return ERR_OK;
 }
 
-static err_code percent_one(jrun *r, const char **at, const char *end, jval args, const jval *v, size_t n, size_t *used) {
+static err_code percent_one(jrun *r, const char **at, const char *end, jval args, const jval *v, size_t n,
+                            size_t *used) {
     const char *p = *at;
     spec f = {0};
     jval val = {0};
@@ -494,7 +496,8 @@ static err_code percent_one(jrun *r, const char **at, const char *end, jval args
             return jj_fail(r, ERR_FORMAT, "%%(name) in a format wants a mapping");
         const jval *hit = jj_dict_find(args.u.d, (str){p + 1, (size_t)(close - p - 1)});
         if (!hit)
-            return jj_fail(r, ERR_FORMAT, "no key for %%(%.*s) in a format", (int)(close - p - 1 > 100 ? 100 : close - p - 1), p + 1);
+            return jj_fail(r, ERR_FORMAT, "no key for %%(%.*s) in a format",
+                           (int)(close - p - 1 > 100 ? 100 : close - p - 1), p + 1);
         val = *hit;
         *used = n; /* a mapping is never "too many" */
         p = close + 1;

@@ -1,10 +1,11 @@
 /* jinja_int: what the chapters of the Jinja engine share; nobody else includes this.
  *
- *   source --jinja_lex--> tokens --jinja_parse--> nodes --jinja_eval--> text
- *                                                   |
- *            jinja_value (strings, dicts, repr, order) jinja_ops (operators, subscripts)
- *            jinja_filter, jinja_seq (filters)         jinja_test (tests, globals)
- *            jinja_method (str, dict, list methods)    jinja_format (%, str.format, JSON, repr)
+ *   source --jinja_lex--> tokens --jinja_parse, jinja_stmt--> nodes --jinja_eval--> text
+ *
+ *   jinja_value   strings, sequences, dicts, truth, order    jinja_ops        operators, attributes, slices
+ *   jinja_format  str(), repr(), tojson, "%"                 jinja_strformat  str.format()
+ *   jinja_filter  filters of text and numbers                jinja_seq        filters of sequences
+ *   jinja_method  methods of str, dict, list                 jinja_test       tests and global functions
  *
  * Invariants:
  *  - Every string is well-formed UTF-8 and knows its number of code points.
@@ -34,9 +35,9 @@ typedef enum {
     JK_LIST,
     JK_TUPLE,
     JK_DICT,
-    JK_VIEW,  /* dict.keys(), .values(), .items(): `sub` tells which */
+    JK_VIEW, /* dict.keys(), .values(), .items(): `sub` tells which */
     JK_RANGE,
-    JK_GEN,   /* what map, select, ... give: can be walked once */
+    JK_GEN, /* what map, select, ... give: can be walked once */
     JK_NS,
     JK_LOOP,
     JK_MACRO,
@@ -85,7 +86,7 @@ typedef struct jmethod jmethod;
 
 struct jval {
     uint8_t kind; /* jkind */
-    uint8_t sub;  /* JK_VIEW: jview; JK_STR: 1 when marked safe; JK_FUNC: jfunc; JK_UNDEFINED: 1 when private */
+    uint8_t sub;  /* JK_VIEW: jview; JK_STR: 1 when marked safe; JK_FUNC: jfunc */
     union {
         bool b;
         int64_t i;
@@ -151,41 +152,41 @@ typedef struct {
 
 typedef enum {
     /* statements */
-    JN_DATA,   /* text */
-    JN_OUTPUT, /* a */
-    JN_IF,     /* kids: condition, body, condition, body, ...; a: else body or NULL */
-    JN_FOR,    /* a: target, b: iterable, c: condition or NULL, kids: body, else body or NULL; flag: recursive */
-    JN_SET,    /* a: target, b: value */
-    JN_SET_BLOCK, /* a: target, b: filter chain over JN_CAPTURED or NULL, kids[0]: body */
-    JN_MACRO,  /* name, params; kids[0]: body */
-    JN_CALL_BLOCK, /* a: the JN_CALL, params; kids[0]: body */
+    JN_DATA,         /* text */
+    JN_OUTPUT,       /* a */
+    JN_IF,           /* kids: condition, body, condition, body, ...; a: else body or NULL */
+    JN_FOR,          /* a: target, b: iterable, c: condition or NULL, kids: body, else body or NULL; flag: recursive */
+    JN_SET,          /* a: target, b: value */
+    JN_SET_BLOCK,    /* a: target, b: filter chain over JN_CAPTURED or NULL, kids[0]: body */
+    JN_MACRO,        /* name, params; kids[0]: body */
+    JN_CALL_BLOCK,   /* a: the JN_CALL, params; kids[0]: body */
     JN_FILTER_BLOCK, /* b: filter chain over JN_CAPTURED, kids[0]: body */
-    JN_GENERATION, /* kids[0]: body */
-    JN_WITH,   /* kids: target, value, ..., body last */
+    JN_GENERATION,   /* kids[0]: body */
+    JN_WITH,         /* kids: target, value, ..., body last */
     JN_BREAK,
     JN_CONTINUE,
     JN_BODY, /* kids */
     /* expressions */
-    JN_CONST, /* val */
-    JN_NAME,  /* name */
-    JN_NSREF, /* name, attr: assignment target only */
-    JN_LIST,  /* kids */
-    JN_TUPLE, /* kids */
-    JN_DICT,  /* kids: key, value, ... */
-    JN_ATTR,  /* a, attr */
-    JN_ITEM,  /* a, b */
-    JN_SLICE, /* a; kids: from, to, step, each NULL or not */
-    JN_CALL,  /* a, args */
-    JN_FILTER, /* a, fn, args */
-    JN_TEST,  /* a, fn, args; flag: negated */
-    JN_COND,  /* a if b else c */
-    JN_NOT,   /* a */
-    JN_NEG,   /* a */
-    JN_POS,   /* a */
-    JN_AND,   /* kids */
-    JN_OR,    /* kids */
-    JN_ARITH, /* kids; ops between them, left to right */
-    JN_CONCAT, /* kids */
+    JN_CONST,   /* val */
+    JN_NAME,    /* name */
+    JN_NSREF,   /* name, attr: assignment target only */
+    JN_LIST,    /* kids */
+    JN_TUPLE,   /* kids */
+    JN_DICT,    /* kids: key, value, ... */
+    JN_ATTR,    /* a, attr */
+    JN_ITEM,    /* a, b */
+    JN_SLICE,   /* a; kids: from, to, step, each NULL or not */
+    JN_CALL,    /* a, args */
+    JN_FILTER,  /* a, fn, args */
+    JN_TEST,    /* a, fn, args; flag: negated */
+    JN_COND,    /* a if b else c */
+    JN_NOT,     /* a */
+    JN_NEG,     /* a */
+    JN_POS,     /* a */
+    JN_AND,     /* kids */
+    JN_OR,      /* kids */
+    JN_ARITH,   /* kids; ops between them, left to right */
+    JN_CONCAT,  /* kids */
     JN_COMPARE, /* kids; ops between them */
     JN_CAPTURED /* the text a filter block or set block has just gathered */
 } jnode_kind;
@@ -220,8 +221,8 @@ typedef struct {
 } jcall_args;
 
 typedef struct {
-    int *name;     /* name ids */
-    jnode **def;   /* default, or NULL */
+    int *name;   /* name ids */
+    jnode **def; /* default, or NULL */
     int n;
     bool uses_caller, uses_varargs, uses_kwargs;
 } jparams;
@@ -257,7 +258,7 @@ struct jinja {
 
 typedef struct jscope jscope;
 struct jscope {
-    jscope *up;  /* NULL: the template itself */
+    jscope *up; /* NULL: the template itself */
     int *id;
     jval *val;
     int n, cap;
@@ -270,15 +271,15 @@ typedef struct {
     const jinja *t;
     arena mem;
     size_t steps;
-    int depth;       /* of evaluation, in C frames */
-    int calls;       /* of macros */
-    int line;        /* of what is being evaluated */
-    int flow;        /* JFLOW_* of the last statement */
-    strbuf out;      /* what has been written; captures take their text off its end */
-    jval *root;      /* by name id: the template's own variables */
-    jscope *scope;   /* NULL: root */
-    jscope *spare;   /* scopes for reuse */
-    jval captured;   /* for JN_CAPTURED */
+    int depth;     /* of evaluation, in C frames */
+    int calls;     /* of macros */
+    int line;      /* of what is being evaluated */
+    int flow;      /* JFLOW_* of the last statement */
+    strbuf out;    /* what has been written; captures take their text off its end */
+    jval *root;    /* by name id: the template's own variables */
+    jscope *scope; /* NULL: root */
+    jscope *spare; /* scopes for reuse */
+    jval captured; /* for JN_CAPTURED */
     time_t now;
     err *e;
 } jrun;
@@ -309,19 +310,19 @@ err_code jj_parse(jinja *t, const jtok *tokens, size_t n, err *e);
 
 /* ---- jinja_value ---- */
 err_code jj_fail(jrun *r, err_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-err_code jj_charge(jrun *r, size_t n_units); /* one unit: one evaluated node, or 64 bytes */
+err_code jj_charge(jrun *r, size_t n_units);                  /* one unit: one evaluated node, or 64 bytes */
 err_code jj_alloc(jrun *r, size_t n, size_t size, void *out); /* *(void **)out = zeroed n*size */
-const char *jj_kind_name(jval v); /* as Python calls it */
+const char *jj_kind_name(jval v);                             /* as Python calls it */
 
 size_t jj_cps(str s);
 int32_t jj_cp(const char *p, const char *end, int *len); /* code point at p of well-formed text */
 size_t jj_put_cp(int32_t cp, char out[4]);
-bool jj_is_space(int32_t cp); /* Python's str.isspace */
+bool jj_is_space(int32_t cp);                /* Python's str.isspace */
 size_t jj_at_cp(const jstr *s, size_t i_cp); /* byte offset of a code point, i_cp <= cps */
 
-err_code jj_str_of(jrun *r, str s, jval *out);     /* borrowed bytes */
-err_code jj_str_copy(jrun *r, str s, jval *out);   /* copied bytes */
-err_code jj_str_take(jrun *r, size_t from, jval *out); /* r->out from `from` on, taken off */
+err_code jj_str_of(jrun *r, str s, jval *out);                               /* borrowed bytes */
+err_code jj_str_copy(jrun *r, str s, jval *out);                             /* copied bytes */
+err_code jj_str_take(jrun *r, size_t from, jval *out);                       /* r->out from `from` on, taken off */
 err_code jj_seq_new(jrun *r, jkind kind, size_t n, jval *out, jval **items); /* fill items, then jj_seq_done */
 err_code jj_seq_done(jrun *r, jval v);
 err_code jj_gen_new(jrun *r, jval *items, size_t n, jval *out);
@@ -335,28 +336,28 @@ str jj_text(jval v); /* of a JK_STR */
 bool jj_truthy(jval v);
 err_code jj_equal(jrun *r, jval a, jval b, bool *yes);
 err_code jj_compare(jrun *r, jval a, jval b, jop op, int *sign); /* <0, 0, >0; error when unordered; 2: never */
-err_code jj_len(jrun *r, jval v, size_t *n);   /* error when it has none */
-err_code jj_items(jrun *r, jval v, jval **items, size_t *n); /* walks; error when it cannot be */
+err_code jj_len(jrun *r, jval v, size_t *n);                     /* error when it has none */
+err_code jj_items(jrun *r, jval v, jval **items, size_t *n);     /* walks; error when it cannot be */
 bool jj_iterable(jval v);
 
 /* ---- jinja_ops ---- */
 err_code jj_arith(jrun *r, jop op, jval a, jval b, jval *out);
 err_code jj_negate(jrun *r, jval a, jval *out);
 err_code jj_contains(jrun *r, jval item, jval in, bool *yes);
-err_code jj_attr(jrun *r, jval v, jval name, jval *out);  /* v.name */
-err_code jj_item(jrun *r, jval v, jval key, jval *out);   /* v[key] */
+err_code jj_attr(jrun *r, jval v, jval name, jval *out); /* v.name */
+err_code jj_item(jrun *r, jval v, jval key, jval *out);  /* v[key] */
 err_code jj_slice(jrun *r, jval v, jval from, jval to, jval step, jval *out);
-err_code jj_path(jrun *r, jval v, jval path, jval *out);  /* "a.b.0", as attribute= takes it */
-err_code jj_concat(jrun *r, jval a, jval b, jval *out);   /* two strings */
+err_code jj_path(jrun *r, jval v, jval path, jval *out); /* "a.b.0", as attribute= takes it */
+err_code jj_concat(jrun *r, jval a, jval b, jval *out);  /* two strings */
 
 /* ---- jinja_format ---- */
-err_code jj_write(jrun *r, jval v);        /* str(v) to r->out */
-err_code jj_write_repr(jrun *r, jval v);   /* repr(v) to r->out */
+err_code jj_write(jrun *r, jval v);      /* str(v) to r->out */
+err_code jj_write_repr(jrun *r, jval v); /* repr(v) to r->out */
 err_code jj_to_str(jrun *r, jval v, jval *out);
 err_code jj_float_repr(jrun *r, double f, bool json);
 err_code jj_tojson(jrun *r, jval v, bool ascii, jval indent, bool sort_keys, jval separators, jval *out);
-err_code jj_percent(jrun *r, jval fmt, jval args, jval *out);             /* fmt % args */
-err_code jj_str_format(jrun *r, jval fmt, const jargs *a, jval *out);     /* fmt.format(...) */
+err_code jj_percent(jrun *r, jval fmt, jval args, jval *out);         /* fmt % args */
+err_code jj_str_format(jrun *r, jval fmt, const jargs *a, jval *out); /* fmt.format(...) */
 
 /* ---- jinja_eval ---- */
 err_code jj_exec(jrun *r, const jnode *n);

@@ -167,7 +167,10 @@ static bool is_word(char c) {
 }
 
 static int digit_of(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 99;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : 99;
 }
 
 /* Digits of a base with single "_" between them; *first_us: one may stand in front. */
@@ -334,7 +337,8 @@ static err_code operator_(lexer *x) {
         char c = ops[i][1] ? 0 : ops[i][0];
         if (c == '(' || c == '[' || c == '{') {
             if (x->n_brackets == BRACKETS_MAX)
-                return err_set(x->e, ERR_LIMIT, "template line %d: brackets nest deeper than %d", x->line, BRACKETS_MAX);
+                return err_set(x->e, ERR_LIMIT, "template line %d: brackets nest deeper than %d", x->line,
+                               BRACKETS_MAX);
             x->bracket[x->n_brackets++] = c == '(' ? ')' : c == '[' ? ']' : '}';
         } else if (c == ')' || c == ']' || c == '}') {
             if (x->n_brackets == 0 || x->bracket[--x->n_brackets] != c)
@@ -360,7 +364,8 @@ static err_code tag(lexer *x, bool block) {
             char sign = *x->p == '-' || (block && *x->p == '+') ? *x->p : 0;
             const char *p = x->p + (sign != 0);
             if (is_at(x, p, close)) {
-                TRY(push(x, (jtok){.kind = block ? JT_BLOCK_END : JT_VAR_END, .line = x->line, .text = str_from(close)}));
+                TRY(push(x,
+                         (jtok){.kind = block ? JT_BLOCK_END : JT_VAR_END, .line = x->line, .text = str_from(close)}));
                 if (block || sign) {
                     after_close(x, p, sign);
                 } else {

@@ -27,9 +27,9 @@ static const struct {
     int32_t cp;
     const char *upper;
 } long_upper[] = {
-    {0xDF, "SS"},     {0x149, "ʼN"},  {0x1F0, "J̌"},   {0x390, "Ϊ́"},   {0x3B0, "Ϋ́"},   {0x587, "ԵՒ"},  {0x1E96, "H̱"},
-    {0x1E97, "T̈"},   {0x1E98, "W̊"},  {0x1E99, "Y̊"},  {0x1E9A, "Aʾ"}, {0xFB00, "FF"},  {0xFB01, "FI"}, {0xFB02, "FL"},
-    {0xFB03, "FFI"}, {0xFB04, "FFL"}, {0xFB05, "ST"}, {0xFB06, "ST"},
+    {0xDF, "SS"},   {0x149, "ʼN"},  {0x1F0, "J̌"},    {0x390, "Ϊ́"},    {0x3B0, "Ϋ́"},   {0x587, "ԵՒ"},
+    {0x1E96, "H̱"},  {0x1E97, "T̈"},  {0x1E98, "W̊"},   {0x1E99, "Y̊"},   {0x1E9A, "Aʾ"}, {0xFB00, "FF"},
+    {0xFB01, "FI"}, {0xFB02, "FL"}, {0xFB03, "FFI"}, {0xFB04, "FFL"}, {0xFB05, "ST"}, {0xFB06, "ST"},
 };
 
 static bool is_cased(int32_t c) {
@@ -77,14 +77,15 @@ err_code jj_case(jrun *r, str s, jcase how, jval *out) {
     for (size_t i = 0; i < s.n;) {
         int len;
         int32_t c = jj_cp(s.p + i, s.p + s.n, &len);
-        bool upper = how == JCASE_UPPER || (how == JCASE_CAPITALIZE && i == 0) || (how == JCASE_TITLE && !after_cased) ||
+        bool upper = how == JCASE_UPPER || (how == JCASE_CAPITALIZE && i == 0) ||
+                     (how == JCASE_TITLE && !after_cased) ||
                      (how == JCASE_SWAP && utf8proc_category(c) == UTF8PROC_CATEGORY_LL);
         bool keep = how == JCASE_SWAP && !is_cased(c);
         if (c < 0x80)
-            buf[n++] = keep                              ? (char)c
-                       : upper && c >= 'a' && c <= 'z'   ? (char)(c - 32)
+            buf[n++] = keep                             ? (char)c
+                       : upper && c >= 'a' && c <= 'z'  ? (char)(c - 32)
                        : !upper && c >= 'A' && c <= 'Z' ? (char)(c + 32)
-                                                          : (char)c;
+                                                        : (char)c;
         else if (keep)
             n += jj_put_cp(c, buf + n);
         else
@@ -351,10 +352,10 @@ METHOD(m_rsplit) { return split_by(r, self, g, true, out); }
 METHOD(m_strip) { return jj_strip(r, self, g->v[0], 3, out); }
 METHOD(m_lstrip) { return jj_strip(r, self, g->v[0], 1, out); }
 METHOD(m_rstrip) { return jj_strip(r, self, g->v[0], 2, out); }
-#define CASE_METHOD(name, how)                                  \
-    METHOD(name) {                                              \
-        (void)g;                                                \
-        return jj_case(r, jj_text(self), how, out);             \
+#define CASE_METHOD(name, how)                      \
+    METHOD(name) {                                  \
+        (void)g;                                    \
+        return jj_case(r, jj_text(self), how, out); \
     }
 CASE_METHOD(m_upper, JCASE_UPPER)
 CASE_METHOD(m_lower, JCASE_LOWER)
@@ -515,7 +516,8 @@ METHOD(m_zfill) {
     size_t sign = s.n && (s.p[0] == '+' || s.p[0] == '-');
     TRY(jj_want_int(r, g->v[0], 0, &width));
     TRY(jj_str_of(r, STR("0"), &zeros));
-    TRY(jj_arith(r, JOP_MUL, zeros, JV_INT(width > (int64_t)self.u.s->cps ? width - (int64_t)self.u.s->cps : 0), &zeros));
+    TRY(jj_arith(r, JOP_MUL, zeros, JV_INT(width > (int64_t)self.u.s->cps ? width - (int64_t)self.u.s->cps : 0),
+                 &zeros));
     TRY(jj_str_of(r, str_sub(s, sign, s.n), &body));
     TRY(jj_concat(r, zeros, body, &body));
     TRY(jj_str_of(r, str_sub(s, 0, sign), &zeros));
@@ -530,7 +532,9 @@ static bool is_alpha(int32_t c) {
     utf8proc_category_t k = utf8proc_category(c);
     return k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
 }
-static bool is_digit(int32_t c) { return utf8proc_category(c) == UTF8PROC_CATEGORY_ND || c == 0xB2 || c == 0xB3 || c == 0xB9; }
+static bool is_digit(int32_t c) {
+    return utf8proc_category(c) == UTF8PROC_CATEGORY_ND || c == 0xB2 || c == 0xB3 || c == 0xB9;
+}
 static bool is_decimal(int32_t c) { return utf8proc_category(c) == UTF8PROC_CATEGORY_ND; }
 static bool is_numeric(int32_t c) {
     utf8proc_category_t k = utf8proc_category(c);
@@ -552,10 +556,10 @@ static err_code all_are(jrun *r, jval self, char_test *test, bool empty, jval *o
     return ERR_OK;
 }
 
-#define IS_METHOD(name, test, empty)                            \
-    METHOD(name) {                                              \
-        (void)g;                                                \
-        return all_are(r, self, test, empty, out);              \
+#define IS_METHOD(name, test, empty)               \
+    METHOD(name) {                                 \
+        (void)g;                                   \
+        return all_are(r, self, test, empty, out); \
     }
 IS_METHOD(m_isalpha, is_alpha, false)
 IS_METHOD(m_isdigit, is_digit, false)
@@ -603,11 +607,11 @@ static err_code view(jval self, jview what, jval *out) {
     *out = (jval){.kind = JK_VIEW, .sub = (uint8_t)what, .u.d = self.u.d};
     return ERR_OK;
 }
-#define VIEW_METHOD(name, what)                                 \
-    METHOD(name) {                                              \
-        (void)r;                                                \
-        (void)g;                                                \
-        return view(self, what, out);                           \
+#define VIEW_METHOD(name, what)       \
+    METHOD(name) {                    \
+        (void)r;                      \
+        (void)g;                      \
+        return view(self, what, out); \
     }
 VIEW_METHOD(m_keys, JVIEW_KEYS)
 VIEW_METHOD(m_values, JVIEW_VALUES)
@@ -747,10 +751,18 @@ static const method_row str_rows[] = {
     {0},
 };
 static const method_row dict_rows[] = {
-    {"get", "key,?default", m_get}, {"items", "", m_items},        {"keys", "", m_keys},
-    {"values", "", m_values},       {"copy", "", m_copy},          {"update", "*", m_refused},
-    {"pop", "*", m_refused},        {"popitem", "*", m_refused},   {"clear", "*", m_refused},
-    {"setdefault", "*", m_refused}, {"fromkeys", "iterable,?value", m_fromkeys}, {0},
+    {"get", "key,?default", m_get},
+    {"items", "", m_items},
+    {"keys", "", m_keys},
+    {"values", "", m_values},
+    {"copy", "", m_copy},
+    {"update", "*", m_refused},
+    {"pop", "*", m_refused},
+    {"popitem", "*", m_refused},
+    {"clear", "*", m_refused},
+    {"setdefault", "*", m_refused},
+    {"fromkeys", "iterable,?value", m_fromkeys},
+    {0},
 };
 static const method_row list_rows[] = {
     {"index", "value", m_seq_index}, {"count", "value", m_seq_count}, {"copy", "", m_copy},
@@ -760,8 +772,13 @@ static const method_row list_rows[] = {
 };
 static const method_row tuple_rows[] = {{"index", "value", m_seq_index}, {"count", "value", m_seq_count}, {0}};
 static const method_row number_rows[] = {
-    {"bit_length", "*", m_missing}, {"is_integer", "*", m_missing}, {"as_integer_ratio", "*", m_missing},
-    {"to_bytes", "*", m_missing},   {"hex", "*", m_missing},        {"conjugate", "*", m_missing}, {0},
+    {"bit_length", "*", m_missing},
+    {"is_integer", "*", m_missing},
+    {"as_integer_ratio", "*", m_missing},
+    {"to_bytes", "*", m_missing},
+    {"hex", "*", m_missing},
+    {"conjugate", "*", m_missing},
+    {0},
 };
 static const method_row loop_rows[] = {{"cycle", "*", m_cycle}, {"changed", "*", m_changed}, {0}};
 static const method_row cycler_rows[] = {{"next", "", m_cycler_next}, {"reset", "", m_cycler_reset}, {0}};
@@ -769,15 +786,15 @@ static const method_row dict_type_rows[] = {{"fromkeys", "iterable,?value", m_fr
 
 err_code jj_method_get(jrun *r, jval v, str name, jval *out) {
     static const method_row none[] = {{0}};
-    const method_row *row = v.kind == JK_STR                               ? str_rows
-                            : v.kind == JK_DICT                            ? dict_rows
-                            : v.kind == JK_LIST                            ? list_rows
-                            : v.kind == JK_TUPLE || v.kind == JK_RANGE     ? tuple_rows
+    const method_row *row = v.kind == JK_STR                                              ? str_rows
+                            : v.kind == JK_DICT                                           ? dict_rows
+                            : v.kind == JK_LIST                                           ? list_rows
+                            : v.kind == JK_TUPLE || v.kind == JK_RANGE                    ? tuple_rows
                             : v.kind == JK_INT || v.kind == JK_FLOAT || v.kind == JK_BOOL ? number_rows
-                            : v.kind == JK_LOOP                            ? loop_rows
-                            : v.kind == JK_CYCLER                          ? cycler_rows
-                            : v.kind == JK_FUNC && v.sub == JFUNC_DICT     ? dict_type_rows
-                                                                           : none;
+                            : v.kind == JK_LOOP                                           ? loop_rows
+                            : v.kind == JK_CYCLER                                         ? cycler_rows
+                            : v.kind == JK_FUNC && v.sub == JFUNC_DICT                    ? dict_type_rows
+                                                                                          : none;
     *out = (jval){0};
     if (v.kind == JK_CYCLER && str_is(name, "current")) {
         jval *c = v.u.p;

@@ -63,7 +63,8 @@ static err_code int_arith(jrun *r, jop op, int64_t a, int64_t b, jval *out) {
         bad = __builtin_mul_overflow(a, b, &v);
         break;
     case JOP_DIV:
-        *out = JV_FLOAT((double)((long double)a / (long double)b)); /* 64-bit mantissa: rounded from the exact operands */
+        *out =
+            JV_FLOAT((double)((long double)a / (long double)b)); /* 64-bit mantissa: rounded from the exact operands */
         return ERR_OK;
     case JOP_FLOORDIV:
         bad = a == INT64_MIN && b == -1;

@@ -413,7 +413,9 @@ static err_code choose(jrun *r, jval in, const jgiven *g, bool by_attr, bool wan
 static err_code f_select(jrun *r, jval in, const jgiven *g, jval *out) { return choose(r, in, g, false, true, out); }
 static err_code f_reject(jrun *r, jval in, const jgiven *g, jval *out) { return choose(r, in, g, false, false, out); }
 static err_code f_selectattr(jrun *r, jval in, const jgiven *g, jval *out) { return choose(r, in, g, true, true, out); }
-static err_code f_rejectattr(jrun *r, jval in, const jgiven *g, jval *out) { return choose(r, in, g, true, false, out); }
+static err_code f_rejectattr(jrun *r, jval in, const jgiven *g, jval *out) {
+    return choose(r, in, g, true, false, out);
+}
 
 static const jfilter table[] = {
     {"batch", "linecount,?fill_with", f_batch},

@@ -92,8 +92,12 @@ static err_code apply_spec(jrun *r, jval v, str spec, jval *out) {
         type = 'r';
     if (!type)
         type = text ? 's' : 'd';
-    if (!strchr(text ? "s" : v.kind == JK_INT ? "dxXofFeEgG" : "fFeEgGr", type) || (text && (zero || sign)) ||
-        (v.kind == JK_INT && prec >= 0 && strchr("dxXo", type)) || (type == 'r' && (zero || sign)))
+    if (!strchr(text               ? "s"
+                : v.kind == JK_INT ? "dxXofFeEgG"
+                                   : "fFeEgGr",
+                type) ||
+        (text && (zero || sign)) || (v.kind == JK_INT && prec >= 0 && strchr("dxXo", type)) ||
+        (type == 'r' && (zero || sign)))
         return jj_fail(r, ERR_UNSUPPORTED, "format spec '%.*s' for %s", STR_ARG(spec), jj_kind_name(v));
     int n = snprintf(pattern, sizeof pattern, "%%%s", sign == '+' ? "+" : sign == ' ' ? " " : "");
     if (zero)

@@ -7,12 +7,12 @@
 enum { RANGE_MAX = 100000 }; /* as Jinja2's sandbox */
 
 #define TEST(name) static err_code name(jrun *r, jval in, const jgiven *g, jval *out)
-#define KIND_TEST(name, cond)                                   \
-    TEST(name) {                                                \
-        (void)r;                                                \
-        (void)g;                                                \
-        *out = JV_BOOL(cond);                                   \
-        return ERR_OK;                                          \
+#define KIND_TEST(name, cond) \
+    TEST(name) {              \
+        (void)r;              \
+        (void)g;              \
+        *out = JV_BOOL(cond); \
+        return ERR_OK;        \
     }
 
 KIND_TEST(t_defined, in.kind != JK_UNDEFINED)
@@ -93,7 +93,9 @@ TEST(t_sameas) {
     if (a.kind == JK_STR || a.kind == JK_FLOAT || a.kind == JK_UNDEFINED ||
         (a.kind == JK_INT && (a.u.i < -5 || a.u.i > 256)))
         return jj_fail(r, ERR_UNSUPPORTED, "sameas of a %s (use ==)", jj_kind_name(a));
-    *out = JV_BOOL(a.kind == JK_NONE || (a.kind == JK_BOOL ? a.u.b == b.u.b : a.kind == JK_INT ? a.u.i == b.u.i : a.u.p == b.u.p));
+    *out = JV_BOOL(a.kind == JK_NONE || (a.kind == JK_BOOL  ? a.u.b == b.u.b
+                                         : a.kind == JK_INT ? a.u.i == b.u.i
+                                                            : a.u.p == b.u.p));
     return ERR_OK;
 }
 
@@ -114,19 +116,26 @@ TEST(t_lower) {
 }
 
 static const jfilter tests[] = {
-    {"defined", "", t_defined},     {"undefined", "", t_undefined}, {"none", "", t_none},
-    {"boolean", "", t_boolean},     {"true", "", t_true},           {"false", "", t_false},
-    {"integer", "", t_integer},     {"float", "", t_float},         {"number", "", t_number},
-    {"string", "", t_string},       {"mapping", "", t_mapping},     {"iterable", "", t_iterable},
-    {"sequence", "", t_sequence},   {"callable", "", t_callable},   {"escaped", "", t_escaped},
-    {"filter", "", t_filter},       {"test", "", t_test},           {"odd", "", t_odd},
-    {"even", "", t_even},           {"divisibleby", "num", t_divisibleby}, {"in", "seq", t_in},
-    {"eq", "other", t_eq},          {"==", "other", t_eq},          {"equalto", "other", t_eq},
-    {"ne", "other", t_ne},          {"!=", "other", t_ne},          {"lt", "other", t_lt},
-    {"<", "other", t_lt},           {"lessthan", "other", t_lt},    {"le", "other", t_le},
-    {"<=", "other", t_le},          {"gt", "other", t_gt},          {">", "other", t_gt},
-    {"greaterthan", "other", t_gt}, {"ge", "other", t_ge},          {">=", "other", t_ge},
-    {"sameas", "other", t_sameas},  {"upper", "", t_upper},         {"lower", "", t_lower},
+    {"defined", "", t_defined},    {"undefined", "", t_undefined},
+    {"none", "", t_none},          {"boolean", "", t_boolean},
+    {"true", "", t_true},          {"false", "", t_false},
+    {"integer", "", t_integer},    {"float", "", t_float},
+    {"number", "", t_number},      {"string", "", t_string},
+    {"mapping", "", t_mapping},    {"iterable", "", t_iterable},
+    {"sequence", "", t_sequence},  {"callable", "", t_callable},
+    {"escaped", "", t_escaped},    {"filter", "", t_filter},
+    {"test", "", t_test},          {"odd", "", t_odd},
+    {"even", "", t_even},          {"divisibleby", "num", t_divisibleby},
+    {"in", "seq", t_in},           {"eq", "other", t_eq},
+    {"==", "other", t_eq},         {"equalto", "other", t_eq},
+    {"ne", "other", t_ne},         {"!=", "other", t_ne},
+    {"lt", "other", t_lt},         {"<", "other", t_lt},
+    {"lessthan", "other", t_lt},   {"le", "other", t_le},
+    {"<=", "other", t_le},         {"gt", "other", t_gt},
+    {">", "other", t_gt},          {"greaterthan", "other", t_gt},
+    {"ge", "other", t_ge},         {">=", "other", t_ge},
+    {"sameas", "other", t_sameas}, {"upper", "", t_upper},
+    {"lower", "", t_lower},
 };
 
 const jfilter *jj_test_find(str name) {
@@ -149,8 +158,9 @@ static err_code f_range(jrun *r, const jargs *a, jval *out) {
     }
     if (v[2] == 0)
         return jj_fail(r, ERR_FORMAT, "range: the step must not be zero");
-    uint64_t gap = v[2] > 0 ? (v[1] > v[0] ? (uint64_t)v[1] - (uint64_t)v[0] : 0)
-                            : v[0] > v[1] ? (uint64_t)v[0] - (uint64_t)v[1] : 0;
+    uint64_t gap = v[2] > 0      ? (v[1] > v[0] ? (uint64_t)v[1] - (uint64_t)v[0] : 0)
+                   : v[0] > v[1] ? (uint64_t)v[0] - (uint64_t)v[1]
+                                 : 0;
     uint64_t step = v[2] > 0 ? (uint64_t)v[2] : 0 - (uint64_t)v[2], n = gap ? (gap - 1) / step + 1 : 0;
     if (n > RANGE_MAX)
         return jj_fail(r, ERR_LIMIT, "range of more than %d", RANGE_MAX);
@@ -271,9 +281,12 @@ static const struct {
     const char *name;
     err_code (*fn)(jrun *, const jargs *, jval *);
 } globals[JFUNC_COUNT] = {
-    [JFUNC_RANGE] = {"range", f_range},         [JFUNC_DICT] = {"dict", f_dict},
-    [JFUNC_NAMESPACE] = {"namespace", f_namespace}, [JFUNC_RAISE] = {"raise_exception", f_raise},
-    [JFUNC_STRFTIME] = {"strftime_now", f_strftime}, [JFUNC_JOINER] = {"joiner", f_joiner},
+    [JFUNC_RANGE] = {"range", f_range},
+    [JFUNC_DICT] = {"dict", f_dict},
+    [JFUNC_NAMESPACE] = {"namespace", f_namespace},
+    [JFUNC_RAISE] = {"raise_exception", f_raise},
+    [JFUNC_STRFTIME] = {"strftime_now", f_strftime},
+    [JFUNC_JOINER] = {"joiner", f_joiner},
     [JFUNC_CYCLER] = {"cycler", f_cycler},
 };
 

@@ -47,11 +47,11 @@ err_code jj_alloc(jrun *r, size_t n, size_t size, void *out) {
 
 const char *jj_kind_name(jval v) {
     static const char *const names[] = {
-        [JK_MISSING] = "missing", [JK_UNDEFINED] = "Undefined", [JK_NONE] = "NoneType", [JK_BOOL] = "bool",
-        [JK_INT] = "int",         [JK_FLOAT] = "float",         [JK_STR] = "str",       [JK_LIST] = "list",
+        [JK_MISSING] = "missing", [JK_UNDEFINED] = "Undefined", [JK_NONE] = "NoneType",  [JK_BOOL] = "bool",
+        [JK_INT] = "int",         [JK_FLOAT] = "float",         [JK_STR] = "str",        [JK_LIST] = "list",
         [JK_TUPLE] = "tuple",     [JK_DICT] = "dict",           [JK_VIEW] = "dict view", [JK_RANGE] = "range",
-        [JK_GEN] = "generator",   [JK_NS] = "namespace",        [JK_LOOP] = "loop",     [JK_MACRO] = "macro",
-        [JK_FUNC] = "function",   [JK_METHOD] = "method",       [JK_JOINER] = "joiner", [JK_CYCLER] = "cycler",
+        [JK_GEN] = "generator",   [JK_NS] = "namespace",        [JK_LOOP] = "loop",      [JK_MACRO] = "macro",
+        [JK_FUNC] = "function",   [JK_METHOD] = "method",       [JK_JOINER] = "joiner",  [JK_CYCLER] = "cycler",
     };
     return names[v.kind];
 }

@@ -14,9 +14,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         .memory_bytes_max = 8 << 20,
         .depth_max = 64,
     };
-    static const char usual[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9 <\"},{\"role\":\"assistant\","
-                                "\"content\":null,\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":[1,2.5]}}}]}],"
-                                "\"n\":3,\"f\":1.5,\"s\":\"abc abc\",\"l\":[3,1,2],\"add_generation_prompt\":true}";
+    static const char usual[] =
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9 <\"},{\"role\":\"assistant\","
+        "\"content\":null,\"tool_calls\":[{\"function\":{\"name\":\"f\",\"arguments\":{\"a\":[1,2.5]}}}]}],"
+        "\"n\":3,\"f\":1.5,\"s\":\"abc abc\",\"l\":[3,1,2],\"add_generation_prompt\":true}";
     const char *text = n ? (const char *)data : "";
     const char *nul = n ? memchr(text, 0, n) : NULL;
     str source = {text, nul ? (size_t)(nul - text) : n};

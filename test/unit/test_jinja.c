@@ -79,13 +79,16 @@ static void limits_end_bombs(void **state) {
         "{{ 9223372036854775807 + 1 }}",
         "{{ 9223372036854775808 }}",
         "{% set n = namespace(s='aaaaaaaa') %}{% for i in range(99) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
-        "{% set n = namespace(s='aaaaaaaa') %}{% for i in range(99) %}{% set n.s = n.s.replace('a', n.s) %}{% endfor %}",
-        "{% set n = namespace(s='aaaaaaaa') %}{% for i in range(99) %}{% set n.s = n.s|replace('a', 'aa') %}{% endfor %}",
+        "{% set n = namespace(s='aaaaaaaa') %}{% for i in range(99) %}{% set n.s = n.s.replace('a', n.s) %}{% endfor "
+        "%}",
+        "{% set n = namespace(s='aaaaaaaa') %}{% for i in range(99) %}{% set n.s = n.s|replace('a', 'aa') %}{% endfor "
+        "%}",
         "{% set n = namespace(l=[0]) %}{% for i in range(99) %}{% set n.l = n.l + n.l %}{% endfor %}",
         "{% set n = namespace(l=[0]) %}{% for i in range(99) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l }}",
         "{% set n = namespace(l=[0]) %}{% for i in range(60) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l }}",
         "{% set n = namespace(l=[0]) %}{% for i in range(60) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l|tojson }}",
-        "{% set n = namespace(a=[0], b=[0]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}"
+        "{% set n = namespace(a=[0], b=[0]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, "
+        "n.b] %}"
         "{% endfor %}{{ n.a == n.b }}",
         "{{ (range(99999)|join('x' * 100000)) }}",
         "{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}",
@@ -99,8 +102,10 @@ static void limits_end_bombs(void **state) {
         "{{ [1]|slice(10 ** 12)|list }}",
         "{{ [1]|batch(10 ** 12, 0)|list }}",
         "{{ [1]|tojson(indent=10 ** 12) }}",
-        "{% for i in range(99999) %}{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' }}"
+        "{% for i in range(99999) %}{{ "
+        "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' "
+        "}}"
         "{% endfor %}",
         "{% set s = 'ab' * 4000000 %}{% for i in range(99999) %}{% if 'bb' in s %}{% endif %}{% endfor %}",
     };
@@ -111,10 +116,16 @@ static void limits_end_bombs(void **state) {
 static void limits_end_deep_syntax(void **state) {
     (void)state;
     static const char *const parts[][5] = {
-        {"{{ ", "(", "1", ")", " }}"},   {"{{ ", "[", "1", "]", " }}"},  {"{{ ", "{1:", "1", "}", " }}"},
-        {"{{ ", "-", "1", "", " }}"},    {"{{ ", "not ", "1", "", " }}"}, {"{{ ", "f(", "1", ")", " }}"},
-        {"{{ ", "a[", "1", "]", " }}"},  {"{{ ", "1 if 1 else ", "1", "", " }}"},
-        {"", "{% if 1 %}", "", "{% endif %}", ""}, {"", "{% for x in y %}", "", "{% endfor %}", ""},
+        {"{{ ", "(", "1", ")", " }}"},
+        {"{{ ", "[", "1", "]", " }}"},
+        {"{{ ", "{1:", "1", "}", " }}"},
+        {"{{ ", "-", "1", "", " }}"},
+        {"{{ ", "not ", "1", "", " }}"},
+        {"{{ ", "f(", "1", ")", " }}"},
+        {"{{ ", "a[", "1", "]", " }}"},
+        {"{{ ", "1 if 1 else ", "1", "", " }}"},
+        {"", "{% if 1 %}", "", "{% endif %}", ""},
+        {"", "{% for x in y %}", "", "{% endfor %}", ""},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         for (int times = 100; times <= 9000; times *= 9) {
@@ -208,8 +219,10 @@ static void cve_template_reaches_no_code(void **state) {
 static void unsupported_is_named(void **state) {
     (void)state;
     static const char *const cases[][2] = {
-        {"a\n{% block x %}", "line 2: tag {% block %}"}, {"{{ 1|pprint }}", "no filter named 'pprint'"},
-        {"{{ 1 is nosuch }}", "no test named 'nosuch'"}, {"{% if true %}{{ 1|xmlattr }}{% endif %}", "no filter named 'xmlattr'"},
+        {"a\n{% block x %}", "line 2: tag {% block %}"},
+        {"{{ 1|pprint }}", "no filter named 'pprint'"},
+        {"{{ 1 is nosuch }}", "no test named 'nosuch'"},
+        {"{% if true %}{{ 1|xmlattr }}{% endif %}", "no filter named 'xmlattr'"},
         {"\n\n{{ 'a'.encode() }}", "line 3: method 'encode' of str"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -254,16 +267,18 @@ static void long_history_is_fast(void **state) {
     (void)state;
     json_t *list = json_array();
     for (int i = 0; i < 200; i++)
-        json_array_append_new(list, json_pack("{s:s,s:s}", "role", i % 2 ? "assistant" : "user", "content",
-                                              "Some words of an answer, <think>why</think> and so on, at a usual length."));
+        json_array_append_new(list,
+                              json_pack("{s:s,s:s}", "role", i % 2 ? "assistant" : "user", "content",
+                                        "Some words of an answer, <think>why</think> and so on, at a usual length."));
     json_t *vars = json_pack("{s:o}", "messages", list);
     jinja *t;
     err e = {0};
     strbuf out = {0};
     assert_int_equal(
-        jinja_compile(&t, STR("{%- for m in messages %}{%- set c = m.content | trim %}{%- if m.role == 'assistant' and "
-                              "'</think>' in c %}{%- set c = c.split('</think>')[-1].lstrip('\\n') %}{%- endif %}"
-                              "{{- '<|im_start|>' + m['role'] + '\\n' + c + '<|im_end|>\\n' }}{%- endfor %}"),
+        jinja_compile(&t,
+                      STR("{%- for m in messages %}{%- set c = m.content | trim %}{%- if m.role == 'assistant' and "
+                          "'</think>' in c %}{%- set c = c.split('</think>')[-1].lstrip('\\n') %}{%- endif %}"
+                          "{{- '<|im_start|>' + m['role'] + '\\n' + c + '<|im_end|>\\n' }}{%- endfor %}"),
                       NULL, &e),
         ERR_OK);
     double start = os_now();
