@@ -10,11 +10,13 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "the digest is of little-endian floats as they lie in memory");
 
+enum { TOP_MAX = 1000 };
+
 typedef struct {
     common_values common;
     compute_values compute;
     const char *ids;
-    int64_t chunk, ctx;
+    int64_t chunk, ctx, top;
     bool all;
 } values;
 
@@ -24,6 +26,8 @@ static const values defaults = {.common = COMMON_DEFAULTS, .compute = COMPUTE_DE
 static const option own_options[] = {
     {"ids", 'i', OPT_TEXT, "I,J,K", "token ids to read, the first one first; - is standard input", AT(ids), 0, 0, NULL},
     {"all", 0, OPT_FLAG, NULL, "the logits of every position, one position after the other", AT(all), 0, 0, NULL},
+    {"top", 0, OPT_INT, "N", "only the N highest logits of a position, each with its id; 0: all in the order of ids",
+     AT(top), 0, TOP_MAX, NULL},
     {"chunk", 0, OPT_INT, "N", "ids to read at a time, 0 for all at once; never changes a bit of the result", AT(chunk),
      0, INT32_MAX, NULL},
     {"ctx", 'c', OPT_INT, "N", "positions to plan memory for; 0: 4096, or more when there are more ids", AT(ctx), 0,
@@ -47,12 +51,56 @@ static err_code compute(const values *v, model *m, kv_cache *kv, const tok_ids *
     return ERR_OK;
 }
 
+/* The ids of the n highest of one row, the highest first; of equal ones the lower id. Returns how many there are. */
+static size_t highest(const float *logits, size_t n_vocab, size_t n, size_t id[TOP_MAX]) {
+    size_t have = 0;
+    for (size_t i = 0; i < n_vocab; i++) {
+        if (have == n && !(logits[i] > logits[id[n - 1]]))
+            continue;
+        size_t at = have < n ? have++ : n - 1;
+        for (; at > 0 && logits[i] > logits[id[at - 1]]; at--)
+            id[at] = id[at - 1];
+        id[at] = i;
+    }
+    return have;
+}
+
+static void print_text(const values *v, const float *logits, size_t n_rows, size_t n_vocab) {
+    size_t id[TOP_MAX];
+    if (v->top == 0)
+        for (size_t i = 0; i < n_rows * n_vocab; i++)
+            out_printf("%.9g\n", (double)logits[i]);
+    for (size_t r = 0; v->top > 0 && r < n_rows; r++) {
+        const float *row = logits + r * n_vocab;
+        size_t n = highest(row, n_vocab, (size_t)v->top, id);
+        for (size_t i = 0; i < n; i++)
+            out_printf("%zu %.9g\n", id[i], (double)row[id[i]]);
+    }
+}
+
+static void json_top(const values *v, const float *logits, size_t n_rows, size_t n_vocab, js_out *j) {
+    size_t id[TOP_MAX];
+    for (size_t r = 0; r < n_rows; r++) {
+        const float *row = logits + r * n_vocab;
+        size_t n = highest(row, n_vocab, (size_t)v->top, id);
+        js_begin(j, '[');
+        for (size_t i = 0; i < n; i++) {
+            js_begin(j, '{');
+            js_key(j, "id");
+            js_int(j, (int64_t)id[i]);
+            js_key(j, "logit");
+            js_real(j, (double)row[id[i]], 9);
+            js_end(j, '}');
+        }
+        js_end(j, ']');
+    }
+}
+
 static err_code print(const values *v, const float *logits, size_t n_rows, size_t n_vocab, err *e) {
     char hex[65];
     hash_hex(hash_of(logits, n_rows * n_vocab * sizeof *logits), hex);
     if (!v->common.json) {
-        for (size_t i = 0; i < n_rows * n_vocab; i++)
-            out_printf("%.9g\n", (double)logits[i]);
+        print_text(v, logits, n_rows, n_vocab);
         if (out_flush())
             out_digest(hex);
         return ERR_OK;
@@ -65,9 +113,11 @@ static err_code print(const values *v, const float *logits, size_t n_rows, size_
     js_int(&j, (int64_t)n_rows);
     js_key(&j, "vocab");
     js_int(&j, (int64_t)n_vocab);
-    js_key(&j, "logits");
+    js_key(&j, v->top > 0 ? "top" : "logits");
     js_begin(&j, '[');
-    for (size_t i = 0; i < n_rows * n_vocab; i++)
+    if (v->top > 0)
+        json_top(v, logits, n_rows, n_vocab, &j);
+    for (size_t i = 0; v->top == 0 && i < n_rows * n_vocab; i++)
         js_real(&j, (double)logits[i], 9);
     js_end(&j, ']');
     js_end(&j, '}');
@@ -126,11 +176,11 @@ const command command_logits = {
     .summary = "the logits after the given token ids, and their SHA-256",
     .details =
         "One logit a line (%.9g, which tells every float apart) for each id of the vocabulary, at the last position. "
-        "On "
-        "standard error: the SHA-256 of the same numbers as little-endian binary32. Equal digests mean equal bits: the "
+        "On standard error: the SHA-256 of the same numbers as little-endian binary32. Equal digests mean equal bits: the "
         "digest is one value over instruction sets, thread counts, chunks and compilers.\n"
-        "With --json: {\"sha256\", \"positions\", \"vocab\", \"logits\"}.\n\n"
-        "  loam logits model.gguf --ids 2,9259 | sort -g | tail -1",
+        "With --top N: a line \"ID LOGIT\" for each of the N highest instead; the digest stays that of all.\n"
+        "With --json: {\"sha256\", \"positions\", \"vocab\", \"logits\"}, or \"top\" for \"logits\".\n\n"
+        "  loam logits model.gguf --ids 2,9259 --top 5",
     .n_args_min = 1,
     .n_args_max = 1,
     .groups = groups,

@@ -43,13 +43,13 @@ typedef struct { /* w = d*q */
     int8_t qs[32];
 } block_q8_0;
 
-typedef struct { /* 16 sub-blocks of 16: w = d*sc*q - dmin*m */
+typedef struct {        /* 16 sub-blocks of 16: w = d*sc*q - dmin*m */
     uint8_t scales[16]; /* low nibble sc, high nibble m */
     uint8_t qs[64];     /* byte 32n+l, bits 2j,2j+1: element 128n+32j+l */
     uint16_t d, dmin;
 } block_q2_k;
 
-typedef struct { /* 16 sub-blocks of 16: w = d*(sc-32)*(q-4) */
+typedef struct {        /* 16 sub-blocks of 16: w = d*(sc-32)*(q-4) */
     uint8_t hmask[32];  /* byte l, bit 4n+j: bit 2 of element 128n+32j+l */
     uint8_t qs[64];     /* as in Q2_K */
     uint8_t scales[12]; /* sixteen of 6 bits: see q3_scales in dequant.c */
@@ -69,9 +69,9 @@ typedef struct { /* as Q4_K with a fifth bit */
     uint8_t qs[128];
 } block_q5_k;
 
-typedef struct { /* 16 sub-blocks of 16: w = d*sc*(q-32) */
-    uint8_t ql[128];   /* byte 64n+l: elements 128n+l low, 128n+64+l high; byte 64n+32+l: 128n+32+l low, 128n+96+l high */
-    uint8_t qh[64];    /* byte 32n+l, bits 2j,2j+1: bits 4,5 of element 128n+32j+l */
+typedef struct {     /* 16 sub-blocks of 16: w = d*sc*(q-32) */
+    uint8_t ql[128]; /* byte 64n+l: elements 128n+l low, 128n+64+l high; byte 64n+32+l: 128n+32+l low, 128n+96+l high */
+    uint8_t qh[64];  /* byte 32n+l, bits 2j,2j+1: bits 4,5 of element 128n+32j+l */
     int8_t scales[16];
     uint16_t d;
 } block_q6_k;

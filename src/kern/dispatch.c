@@ -43,8 +43,8 @@ const char *const *kern_isa_names(void) {
 
 const kern_ops *kern_select(const char *isa) {
     bool any = !isa || strcmp(isa, "auto") == 0;
-#define X(name, usable)                                     \
-    if ((any || strcmp(isa, #name) == 0) && (usable))       \
+#define X(name, usable)                               \
+    if ((any || strcmp(isa, #name) == 0) && (usable)) \
         return &kern_ops_##name;
     ISAS(X)
 #undef X
@@ -60,9 +60,12 @@ acts_kind kern_acts_kind(dtype weights) {
 
 size_t kern_acts_bytes(acts_kind kind, size_t n, size_t k) {
     switch (kind) {
-    case ACTS_BLOCK: return n * (k / 32) * (3 + 8) * 4;
-    case ACTS_SUPER: return n * (k / 256) * (1 + 64 + 8 + 4) * 4;
-    default: return n * k * 4;
+    case ACTS_BLOCK:
+        return n * (k / 32) * (3 + 8) * 4;
+    case ACTS_SUPER:
+        return n * (k / 256) * (1 + 64 + 8 + 4) * 4;
+    default:
+        return n * k * 4;
     }
 }
 

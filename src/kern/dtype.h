@@ -10,15 +10,15 @@
 #include <stdint.h>
 
 /* X(name, number in GGUF, elements a block, bytes a block) */
-#define DTYPES(X)       \
-    X(F32, 0, 1, 4)     \
-    X(F16, 1, 1, 2)     \
-    X(BF16, 30, 1, 2)   \
-    X(Q4_0, 2, 32, 18)  \
-    X(Q4_1, 3, 32, 20)  \
-    X(Q5_0, 6, 32, 22)  \
-    X(Q5_1, 7, 32, 24)  \
-    X(Q8_0, 8, 32, 34)  \
+#define DTYPES(X)         \
+    X(F32, 0, 1, 4)       \
+    X(F16, 1, 1, 2)       \
+    X(BF16, 30, 1, 2)     \
+    X(Q4_0, 2, 32, 18)    \
+    X(Q4_1, 3, 32, 20)    \
+    X(Q5_0, 6, 32, 22)    \
+    X(Q5_1, 7, 32, 24)    \
+    X(Q8_0, 8, 32, 34)    \
     X(Q2_K, 10, 256, 84)  \
     X(Q3_K, 11, 256, 110) \
     X(Q4_K, 12, 256, 144) \
@@ -29,7 +29,7 @@ typedef enum {
 #define X(name, gguf, elems, bytes) DTYPE_##name,
     DTYPES(X)
 #undef X
-    DTYPE_COUNT
+        DTYPE_COUNT
 } dtype;
 
 typedef struct {
@@ -41,8 +41,8 @@ typedef struct {
 
 extern const dtype_info dtype_table[DTYPE_COUNT];
 
-int dtype_from_gguf(uint32_t number);   /* a dtype, or -1 */
-int dtype_from_name(const char *name);  /* case-insensitive; a dtype, or -1 */
+int dtype_from_gguf(uint32_t number);  /* a dtype, or -1 */
+int dtype_from_name(const char *name); /* case-insensitive; a dtype, or -1 */
 /* Bytes of a row of n elements; n must be a multiple of block_elems (asserted). */
 size_t dtype_row_bytes(dtype t, size_t n);
 

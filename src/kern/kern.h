@@ -58,7 +58,8 @@ typedef struct {
     int attn_tile;        /* queries that share one pass over the keys */
 
     /* Packs rows [from, to) of x f32[n][ldx] into acts; `from` and `to` at tile borders (kern_tile). */
-    void (*acts_pack)(acts_kind kind, const float *x, size_t ldx, size_t n, size_t k, size_t from, size_t to, void *acts);
+    void (*acts_pack)(acts_kind kind, const float *x, size_t ldx, size_t n, size_t k, size_t from, size_t to,
+                      void *acts);
     /* y f32[n][ldy], columns 16*from .. min(rows, 16*to): y[i][r] = chain over k of w[r][k]*x[i][k]. */
     void (*product)(dtype t, const uint8_t *packed, size_t rows, size_t k, size_t from, size_t to, const void *acts,
                     size_t n, float *y, size_t ldy);
@@ -69,10 +70,10 @@ typedef struct {
     void (*rope)(float *x, const float *cos, const float *sin, size_t half);
     /* y[i] = f(gate[i]) * up[i]. y may be gate or up. */
     void (*gated)(kern_activation f, const float *gate, const float *up, size_t n, float *y);
-    void (*add)(const float *a, const float *b, size_t n, float *y);               /* y = a + b */
+    void (*add)(const float *a, const float *b, size_t n, float *y);                 /* y = a + b */
     void (*add_scaled)(const float *a, const float *b, float s, size_t n, float *y); /* y = fma(b, s, a) */
-    void (*scale)(const float *a, float s, size_t n, float *y);                    /* y = a * s */
-    void (*softcap)(const float *a, float cap, size_t n, float *y);                /* y = cap * tanh(a / cap) */
+    void (*scale)(const float *a, float s, size_t n, float *y);                      /* y = a * s */
+    void (*softcap)(const float *a, float cap, size_t n, float *y);                  /* y = cap * tanh(a / cap) */
     void (*to_f16)(const float *a, size_t n, uint16_t *y);
     void (*exp)(const float *a, size_t n, float *y);
     void (*log)(const float *a, size_t n, float *y);

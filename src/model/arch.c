@@ -3,9 +3,7 @@
 
 static const arch table[] = {
     {.name = "llama", .gguf = "llama", .gguf_permuted = true, .otherwise = {.eps = 1e-6, .theta = 1e4}},
-    {.name = "mistral",
-     .slide = SLIDE_ALL,
-     .otherwise = {.eps = 1e-6, .theta = 1e4, .kv_heads = 8, .window = 4096}},
+    {.name = "mistral", .slide = SLIDE_ALL, .otherwise = {.eps = 1e-6, .theta = 1e4, .kv_heads = 8, .window = 4096}},
     {.name = "qwen2",
      .gguf = "qwen2",
      .qkv_bias = true,
@@ -72,11 +70,7 @@ static const arch table[] = {
      .slide = SLIDE_WHERE_NOPE,
      .nope_period = 4,
      .otherwise = {.eps = 1e-6, .theta = 2e6, .kv_heads = 4, .tied = true}},
-    {.name = "phi3",
-     .gguf = "phi3",
-     .fused = true,
-     .slide = SLIDE_ALL,
-     .otherwise = {.eps = 1e-5, .theta = 1e4}},
+    {.name = "phi3", .gguf = "phi3", .fused = true, .slide = SLIDE_ALL, .otherwise = {.eps = 1e-5, .theta = 1e4}},
     {.name = "granite",
      .gguf = "granite",
      .gguf_permuted = true,

@@ -6,9 +6,12 @@ err_code config_check(const model_config *c, err *e) {
         const char *what;
         size_t value, max;
     } bound[] = {
-        {"layers", c->L, CONFIG_LAYERS_MAX},           {"width", c->D, CONFIG_WIDTH_MAX},
-        {"attention heads", c->H, CONFIG_HEADS_MAX},   {"key/value heads", c->G, CONFIG_HEADS_MAX},
-        {"head width", c->K, CONFIG_HEAD_WIDTH_MAX},   {"feed-forward width", c->F, CONFIG_WIDTH_MAX},
+        {"layers", c->L, CONFIG_LAYERS_MAX},
+        {"width", c->D, CONFIG_WIDTH_MAX},
+        {"attention heads", c->H, CONFIG_HEADS_MAX},
+        {"key/value heads", c->G, CONFIG_HEADS_MAX},
+        {"head width", c->K, CONFIG_HEAD_WIDTH_MAX},
+        {"feed-forward width", c->F, CONFIG_WIDTH_MAX},
         {"context length", c->ctx_train, CONFIG_CTX_MAX},
     };
     for (size_t i = 0; i < sizeof bound / sizeof *bound; i++)
@@ -19,8 +22,8 @@ err_code config_check(const model_config *c, err *e) {
     if (c->H % c->G)
         return err_set(e, ERR_FORMAT, "%zu attention heads cannot share %zu key/value heads evenly", c->H, c->G);
     if (c->rope_width % 2 || c->rope_width > c->K)
-        return err_set(e, ERR_FORMAT, "%zu rotated dimensions of a head of %zu: must be even and no more", c->rope_width,
-                       c->K);
+        return err_set(e, ERR_FORMAT, "%zu rotated dimensions of a head of %zu: must be even and no more",
+                       c->rope_width, c->K);
     const rope_config *ropes[] = {&c->rope, &c->rope_local};
     for (int i = 0; i < 2; i++) {
         const rope_config *r = ropes[i];
@@ -58,11 +61,20 @@ err_code config_layers(model_config *c, size_t period, size_t first_sliding, are
     for (size_t i = 0; i < c->L; i++) {
         nope[i] = c->arch->nope_period && (i + 1) % (size_t)c->arch->nope_period == 0;
         switch (c->arch->slide) {
-        case SLIDE_ALL: slides[i] = 1; break;
-        case SLIDE_BUT_LAST: slides[i] = period && (i + 1) % period != 0; break;
-        case SLIDE_FROM_LAYER: slides[i] = i >= first_sliding; break;
-        case SLIDE_WHERE_NOPE: slides[i] = nope[i]; break;
-        default: break;
+        case SLIDE_ALL:
+            slides[i] = 1;
+            break;
+        case SLIDE_BUT_LAST:
+            slides[i] = period && (i + 1) % period != 0;
+            break;
+        case SLIDE_FROM_LAYER:
+            slides[i] = i >= first_sliding;
+            break;
+        case SLIDE_WHERE_NOPE:
+            slides[i] = nope[i];
+            break;
+        default:
+            break;
         }
         slides[i] = slides[i] && c->window;
     }

@@ -162,8 +162,8 @@ err_code config_from_gguf(model_config *c, const gguf_file *g, arena *mem, err *
     TRY(u64(&k, "vocab_size", 0, &c->V, e));
     TRY(f64(&k, "attention.layer_norm_rms_epsilon", 0, &c->norm_eps, e));
 
-    bool has_window = c->arch->slide != SLIDE_NONE && c->arch->slide != SLIDE_FROM_LAYER &&
-                      c->arch->slide != SLIDE_WHERE_NOPE;
+    bool has_window =
+        c->arch->slide != SLIDE_NONE && c->arch->slide != SLIDE_FROM_LAYER && c->arch->slide != SLIDE_WHERE_NOPE;
     if (has_window || c->arch->windowed) {
         bool assumed = c->arch->otherwise.attn_softcap > 0; /* files of gemma2 may leave it out */
         TRY(u64(&k, "attention.sliding_window", assumed ? (uint64_t)c->arch->otherwise.window : 0, &c->window, e));

@@ -133,7 +133,8 @@ static err_code layer_lists(const json_t *o, model_config *c, arena *mem, err *e
         for (size_t i = 0; i < c->L; i++) {
             str t = json_str_of(json_array_get(types, i));
             if (!str_is(t, "sliding_attention") && !str_is(t, "full_attention"))
-                return err_set(e, ERR_UNSUPPORTED, "layer_types[%zu] is \"%.*s\", which is not supported", i, STR_ARG(t));
+                return err_set(e, ERR_UNSUPPORTED, "layer_types[%zu] is \"%.*s\", which is not supported", i,
+                               STR_ARG(t));
             slides[i] = c->window && str_is(t, "sliding_attention");
         }
     }
@@ -197,7 +198,8 @@ err_code config_from_json(model_config *c, const json_t *root, arena *mem, str *
                        arch_names());
     const arch *a = c->arch;
     if (json_is_object(json_object_get(o, "quantization_config")))
-        return err_set(e, ERR_UNSUPPORTED, "quantization_config: quantised safetensors are not supported (use a GGUF file)");
+        return err_set(e, ERR_UNSUPPORTED,
+                       "quantization_config: quantised safetensors are not supported (use a GGUF file)");
     if (json_get_bool(o, "use_bidirectional_attention", false))
         return err_set(e, ERR_UNSUPPORTED, "use_bidirectional_attention is not supported");
     uint64_t u;

@@ -24,7 +24,7 @@ typedef struct {
     model *m;
     kv_cache *kv;
     const int32_t *ids;
-    size_t n, pos;      /* positions pos .. pos+n-1 */
+    size_t n, pos; /* positions pos .. pos+n-1 */
     size_t i_layer;
     const layer *y;
     const float *branch, *norm; /* for add_branch */

@@ -26,9 +26,9 @@ static size_t scratch_plan(model *m, uint8_t *mem) {
         float **p;
         size_t floats;
     } part[] = {
-        {&s->x, n * c->D},           {&s->h, n * c->D},           {&s->q, n * c->H * c->K}, {&s->k, n * c->G * c->K},
-        {&s->v, n * c->G * c->K},    {&s->att, n * c->H * c->K},  {&s->gate, n * c->F},     {&s->up, n * c->F},
-        {&s->cos, 2 * n * half},     {&s->sin, 2 * n * half},
+        {&s->x, n * c->D},        {&s->h, n * c->D},          {&s->q, n * c->H * c->K}, {&s->k, n * c->G * c->K},
+        {&s->v, n * c->G * c->K}, {&s->att, n * c->H * c->K}, {&s->gate, n * c->F},     {&s->up, n * c->F},
+        {&s->cos, 2 * n * half},  {&s->sin, 2 * n * half},
     };
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
         *part[i].p = mem ? (float *)(void *)(mem + at) : NULL;
@@ -78,7 +78,8 @@ static err_code read_config(model *m, str *prefix, err *e) {
 static err_code open_in(model *m, const char *path, const model_options *o, err *e) {
     m->engine = (engine){kern_select(o->isa), o->pool};
     if (!m->engine.kern)
-        return err_set(e, ERR_USAGE, "instruction set \"%s\" is not to be had on this machine (try --isa auto)", o->isa);
+        return err_set(e, ERR_USAGE, "instruction set \"%s\" is not to be had on this machine (try --isa auto)",
+                       o->isa);
     m->how = o->weights;
     m->path = strdup(path);
     if (!m->path)

@@ -25,10 +25,10 @@ typedef struct kv_cache kv_cache;
 typedef enum { MODEL_WEIGHTS_STORED, MODEL_WEIGHTS_F32 } model_weights;
 
 typedef struct {
-    pool *pool;            /* NULL: the caller's thread alone */
-    const char *isa;       /* "auto" or NULL, "avx512", "avx2", "neon", "scalar"; unavailable: ERR_USAGE */
+    pool *pool;      /* NULL: the caller's thread alone */
+    const char *isa; /* "auto" or NULL, "avx512", "avx2", "neon", "scalar"; unavailable: ERR_USAGE */
     model_weights weights;
-    bool plan;             /* read and check everything but load nothing: for sizes. Such a model has no caches */
+    bool plan; /* read and check everything but load nothing: for sizes. Such a model has no caches */
     void (*progress)(void *ctx, size_t done_bytes, size_t total_bytes); /* while packing; may be NULL */
     void *progress_ctx;
 } model_options;
@@ -39,8 +39,8 @@ void model_close(model *m); /* NULL allowed; caches must be closed before */
 const model_config *model_config_of(const model *m);
 const gguf_file *model_gguf(const model *m); /* NULL for a folder */
 const char *model_path(const model *m);
-const char *model_isa(const model *m);       /* the one in use */
-size_t model_weight_bytes(const model *m);   /* packed weights in memory */
+const char *model_isa(const model *m);        /* the one in use */
+size_t model_weight_bytes(const model *m);    /* packed weights in memory */
 size_t model_bytes_per_token(const model *m); /* weight bytes read to decode one token */
 
 /* Bytes of a cache of ctx_tokens positions, and of the scratch block, told before allocation. */
@@ -63,7 +63,6 @@ typedef enum { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL } logits_which;
  * The bits of every logit depend on the ids from position 0 on, and on nothing else: not on how they were
  * cut into calls, threads or instruction sets. ids outside the vocabulary: ERR_USAGE; more positions than
  * the cache has: ERR_LIMIT; in both cases nothing changed. Allocates nothing. */
-err_code model_forward(model *m, kv_cache *kv, const int32_t *ids, size_t n, logits_which which, float *logits,
-                       err *e);
+err_code model_forward(model *m, kv_cache *kv, const int32_t *ids, size_t n, logits_which which, float *logits, err *e);
 
 #endif

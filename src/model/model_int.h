@@ -18,13 +18,13 @@ typedef struct {
 
 /* Buffers of one forward call, carved from one block; n = MODEL_CHUNK rows each. */
 typedef struct {
-    float *x, *h;             /* f32[n][D]: residual stream, normed or branch output */
-    float *q, *k, *v;         /* f32[n][H*K], f32[n][G*K] */
-    float *att;               /* f32[n][H*K] */
-    float *gate, *up;         /* f32[n][F] */
-    float *cos, *sin;         /* f32[2][n][R/2]: of full layers, then of sliding ones */
-    uint8_t *attn;            /* per thread kern_attn_scratch_bytes(K) */
-    activations acts;         /* room for the widest product of every kind in use */
+    float *x, *h;     /* f32[n][D]: residual stream, normed or branch output */
+    float *q, *k, *v; /* f32[n][H*K], f32[n][G*K] */
+    float *att;       /* f32[n][H*K] */
+    float *gate, *up; /* f32[n][F] */
+    float *cos, *sin; /* f32[2][n][R/2]: of full layers, then of sliding ones */
+    uint8_t *attn;    /* per thread kern_attn_scratch_bytes(K) */
+    activations acts; /* room for the widest product of every kind in use */
     size_t attn_bytes;
 } scratch;
 
@@ -32,14 +32,14 @@ struct model {
     model_config config;
     arena mem;
     char *path;
-    gguf_file gguf;           /* path NULL when the model is a folder */
+    gguf_file gguf; /* path NULL when the model is a folder */
     safetensors tensors;
     engine engine;
     model_weights how;
-    layer *layers;            /* [L] */
-    matrix embed, output;     /* output.packed == embed.packed when tied */
+    layer *layers;        /* [L] */
+    matrix embed, output; /* output.packed == embed.packed when tied */
     const float *out_norm;
-    uint8_t *packed;          /* all matrices */
+    uint8_t *packed; /* all matrices */
     size_t packed_bytes;
     bool kv_f16;
     scratch scratch;
@@ -51,12 +51,12 @@ struct model {
  * attention's chunk. */
 struct kv_cache {
     model *m;
-    size_t ctx, len, rows;    /* rows: ctx rounded up */
+    size_t ctx, len, rows;            /* rows: ctx rounded up */
     size_t W, layer_bytes, key_bytes; /* of one layer; of its keys */
     uint8_t *mem;
     size_t bytes;
-    float *freq;              /* f32[2][R/2]: of full layers, of sliding ones */
-    float factor[2];          /* multiplies cos and sin */
+    float *freq;     /* f32[2][R/2]: of full layers, of sliding ones */
+    float factor[2]; /* multiplies cos and sin */
 };
 
 /* Finds, checks and packs every tensor the config asks for; config->V is set from the embedding. */

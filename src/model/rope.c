@@ -49,10 +49,17 @@ void rope_frequencies(const rope_config *r, size_t width, size_t original_ctx, b
         if (divide)
             f /= (double)divide[i];
         switch (r->scaling) {
-        case ROPE_LINEAR: f /= r->factor; break;
-        case ROPE_LLAMA3: f = llama3(r, f, original_ctx); break;
-        case ROPE_YARN: f = yarn(r, f, i, width, original_ctx); break;
-        default: break;
+        case ROPE_LINEAR:
+            f /= r->factor;
+            break;
+        case ROPE_LLAMA3:
+            f = llama3(r, f, original_ctx);
+            break;
+        case ROPE_YARN:
+            f = yarn(r, f, i, width, original_ctx);
+            break;
+        default:
+            break;
         }
         freq[i] = (float)f;
     }

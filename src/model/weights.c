@@ -100,7 +100,8 @@ enum { PACK_BYTES = 16 << 20 }; /* packed at a time, so that file and packed for
 /* Rows [order.first, +rows) of tensor t as a packed matrix. What has been packed need not count as this process's
  * memory any more: the pages of the file are released behind it (rows out of order stay until the last). */
 static void take_matrix(loader *l, const tensor_ref *t, row_order order, size_t rows, matrix *out) {
-    *out = (matrix){.type = l->m->how == MODEL_WEIGHTS_F32 ? DTYPE_F32 : t->type, .rows = rows, .cols = (size_t)t->dims[1]};
+    *out = (matrix){
+        .type = l->m->how == MODEL_WEIGHTS_F32 ? DTYPE_F32 : t->type, .rows = rows, .cols = (size_t)t->dims[1]};
     size_t bytes = (panel_bytes(out->type, rows, out->cols) + 63) & ~(size_t)63;
     if (!l->at) {
         l->total += bytes;
@@ -182,8 +183,10 @@ static err_code load_norms(loader *l, size_t i, layer *y, err *e) {
         {post, "post_attention_norm", "post_attention_layernorm", c->D, &y->attn_post},
         {pre, "ffn_norm", post ? "pre_feedforward_layernorm" : "post_attention_layernorm", c->D, &y->ffn_pre},
         {post, "post_ffw_norm", "post_feedforward_layernorm", c->D, &y->ffn_post},
-        {a->qk != QK_NORM_NONE, "attn_q_norm", "self_attn.q_norm", a->qk == QK_NORM_FULL ? c->H * c->K : c->K, &y->q_norm},
-        {a->qk != QK_NORM_NONE, "attn_k_norm", "self_attn.k_norm", a->qk == QK_NORM_FULL ? c->G * c->K : c->K, &y->k_norm},
+        {a->qk != QK_NORM_NONE, "attn_q_norm", "self_attn.q_norm", a->qk == QK_NORM_FULL ? c->H * c->K : c->K,
+         &y->q_norm},
+        {a->qk != QK_NORM_NONE, "attn_k_norm", "self_attn.k_norm", a->qk == QK_NORM_FULL ? c->G * c->K : c->K,
+         &y->k_norm},
     };
     for (size_t j = 0; j < sizeof norms / sizeof *norms; j++) {
         if (!norms[j].there)

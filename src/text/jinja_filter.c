@@ -298,7 +298,7 @@ static err_code f_float(jrun *r, jval in, const jgiven *g, jval *out) {
 
 /* round(): to the nearest decimal, ties to even, by the exact value: what printf does too. */
 static err_code round_common(jrun *r, jval in, int64_t prec, jval *out) {
-    double unit = pow(10.0, prec < 0 ? (double)-prec : 0.0);
+    double unit = jj_pow(10.0, prec < 0 ? -prec : 0);
     if (in.kind == JK_INT || in.kind == JK_BOOL) {
         int64_t i = in.kind == JK_BOOL ? in.u.b : in.u.i;
         if (prec >= 0) {

@@ -35,7 +35,7 @@ err_code jj_float_repr(jrun *r, double f, bool json) {
         snprintf(buf, sizeof buf, "%.*e", prec, f);
     while (strtod(buf, NULL) != f && ++prec < 17);
     const char *exp_at = strchr(buf, 'e');
-    int exp = atoi(exp_at + 1), n = 0;
+    int exp = (int)strtol(exp_at + 1, NULL, 10), n = 0;
     for (const char *p = buf; p < exp_at; p++)
         if (*p >= '0' && *p <= '9')
             digits[n++] = *p;

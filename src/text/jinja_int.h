@@ -354,6 +354,7 @@ err_code jj_concat(jrun *r, jval a, jval b, jval *out);  /* two strings */
 err_code jj_write(jrun *r, jval v);      /* str(v) to r->out */
 err_code jj_write_repr(jrun *r, jval v); /* repr(v) to r->out */
 err_code jj_to_str(jrun *r, jval v, jval *out);
+double jj_pow(double a, int64_t n);
 err_code jj_float_repr(jrun *r, double f, bool json);
 err_code jj_tojson(jrun *r, jval v, bool ascii, jval indent, bool sort_keys, jval separators, jval *out);
 err_code jj_percent(jrun *r, jval fmt, jval args, jval *out);         /* fmt % args */

@@ -26,11 +26,21 @@ static err_code mismatch(jrun *r, jop op, jval a, jval b) {
                    jj_kind_name(b));
 }
 
+/* a to a whole power, by repeated squaring: the same on every machine, and exact wherever the result is. */
+double jj_pow(double a, int64_t n) {
+    uint64_t left = n < 0 ? -(uint64_t)n : (uint64_t)n;
+    double v = 1.0;
+    for (; left; left >>= 1, a *= a)
+        if (left & 1)
+            v *= a;
+    return n < 0 ? 1.0 / v : v;
+}
+
 static err_code int_pow(jrun *r, int64_t base, int64_t exp, jval *out) {
     if (exp < 0) {
         if (base == 0)
             return jj_fail(r, ERR_FORMAT, "0 cannot be raised to a negative power");
-        *out = JV_FLOAT(pow((double)base, (double)exp));
+        *out = JV_FLOAT(jj_pow((double)base, exp));
         return ERR_OK;
     }
     int64_t v = 1;
@@ -128,9 +138,9 @@ static err_code float_arith(jrun *r, jop op, double a, double b, jval *out) {
     default:
         if (a == 0.0 && b < 0)
             return jj_fail(r, ERR_FORMAT, "0.0 cannot be raised to a negative power");
-        if (a < 0 && isfinite(a) && isfinite(b) && floor(b) != b)
-            return jj_fail(r, ERR_UNSUPPORTED, "a negative number raised to a fraction is a complex number");
-        v = pow(a, b);
+        if (!(b >= -9e15 && b <= 9e15) || floor(b) != b)
+            return jj_fail(r, ERR_UNSUPPORTED, "** with an exponent that is not a whole number is not supported");
+        v = jj_pow(a, (int64_t)b);
         if (isinf(v) && isfinite(a) && isfinite(b))
             return jj_fail(r, ERR_FORMAT, "result of ** is too large");
         break;

@@ -190,6 +190,10 @@ static err_code metaspace(tokenizer *t, const json_t *v, err *e) {
     return pretok_add(&t->pre, (pretok_step){.kind = PRETOK_LITERAL, .literal = st.with, .cut = PRETOK_MERGED_NEXT}, e);
 }
 
+/* \w+|[^\w\s]+ as Rust's regular expressions mean it. */
+#define WORD "\\p{Alphabetic}\\p{L}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}"
+#define WORDS "[" WORD "]+|[^" WORD "\\s]+"
+
 static err_code pre_tokenizer_step(tokenizer *t, const json_t *v, str type, void *ctx, err *e) {
     bool *byte_level = ctx;
     pretok *p = &t->pre;
@@ -206,7 +210,7 @@ static err_code pre_tokenizer_step(tokenizer *t, const json_t *v, str type, void
     if (str_is(type, "Metaspace"))
         return metaspace(t, v, e);
     if (str_is(type, "Whitespace"))
-        return pretok_add_pattern(p, STR("\\w+|[^\\w\\s]+"), PRETOK_REMOVED, true, e);
+        return pretok_add_pattern(p, STR(WORDS), PRETOK_REMOVED, true, e);
     if (str_is(type, "WhitespaceSplit"))
         return pretok_add(p, (pretok_step){.kind = PRETOK_CLASS, .is = unichar_is_space, .cut = PRETOK_REMOVED}, e);
     if (str_is(type, "Digits")) {

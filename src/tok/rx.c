@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tok/rx_unicode.h"
+
 struct rx {
     pcre2_code *code;
     bool jit;
@@ -22,7 +24,8 @@ struct rx_work {
 enum { STEPS_BASE = 2000000, STEPS_PER_BYTE = 4, DEPTH_MAX = 20000, HEAP_KIB_MAX = 65536 };
 
 #define SPACE_SET "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-#define WORD_SET "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+/* \w as a set of categories; Oniguruma counts the Latin-1 superscripts and fractions in. */
+#define WORD_SET "\\p{Alphabetic}\\p{L}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 #define WORD "[" WORD_SET "]"
 
 typedef struct {
@@ -39,6 +42,36 @@ static err_code refuse(const translation *t, const char *what) {
                    t->at);
 }
 
+static err_code translate_text(translation *t, const char *text, bool in_set);
+
+/* \p{..} and \P{..}, with what the category gained since PCRE2's tables were made. */
+static err_code property(translation *t, bool in_set) {
+    size_t open = t->at + 2, close = open;
+    while (close < t->in.n && t->in.p[close] != '}')
+        close++;
+    if (open >= t->in.n || t->in.p[open] != '{' || close == t->in.n)
+        return refuse(t, "a property without {...}");
+    str name = str_sub(t->in, open + 1, close);
+    bool negated = t->in.p[t->at + 1] == 'P';
+    if (name.n && name.p[0] == '^') {
+        negated = !negated;
+        name = str_sub(name, 1, name.n);
+    }
+    const char *ranges;
+    bool more = rx_unicode_added(name, 0, &ranges);
+    if (negated && in_set && more)
+        return refuse(t, "a negated class inside a set");
+    if (!in_set)
+        TRY(put(t, negated ? "[^" : "["));
+    TRY(put(t, negated && in_set ? "\\P{" : "\\p{"));
+    TRY(strbuf_add(&t->out, name, t->e));
+    TRY(put(t, "}"));
+    for (size_t i = 0; rx_unicode_added(name, i, &ranges); i++)
+        TRY(put(t, ranges));
+    t->at = close + 1;
+    return in_set ? ERR_OK : put(t, "]");
+}
+
 /* One backslash pair. What means the same in both engines is copied. */
 static err_code escape(translation *t, bool in_set) {
     if (t->at + 1 >= t->in.n)
@@ -46,12 +79,14 @@ static err_code escape(translation *t, bool in_set) {
     char c = t->in.p[t->at + 1];
     static const struct {
         char c;
-        const char *outside, *in_set; /* NULL: refused */
+        const char *outside, *in_set; /* in Oniguruma's syntax; NULL: refused */
     } map[] = {
         {'s', "[" SPACE_SET "]", SPACE_SET},
         {'S', "[^" SPACE_SET "]", NULL},
         {'w', WORD, WORD_SET},
         {'W', "[^" WORD_SET "]", NULL},
+        {'d', "\\p{Nd}", "\\p{Nd}"},
+        {'D', "\\P{Nd}", NULL},
         {'h', "[0-9a-fA-F]", "0-9a-fA-F"},
         {'H', "[^0-9a-fA-F]", NULL},
         {'v', "\\x0b", "\\x0b"},
@@ -65,8 +100,10 @@ static err_code escape(translation *t, bool in_set) {
         if (!text)
             return refuse(t, "a negated class inside a set");
         t->at += 2;
-        return put(t, text);
+        return translate_text(t, text, in_set);
     }
+    if (c == 'p' || c == 'P')
+        return property(t, in_set);
     if (c == 'u') {
         for (size_t i = t->at + 2; i < t->at + 6; i++)
             if (i >= t->in.n || !strchr("0123456789abcdefABCDEF", t->in.p[i]) || !t->in.p[i])
@@ -76,10 +113,10 @@ static err_code escape(translation *t, bool in_set) {
         t->at += 6;
         return put(t, "}");
     }
-    if (c >= '0' && c <= '9' && c != '0')
+    if (c >= '1' && c <= '9')
         return refuse(t, "a back reference");
     if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
-        if (!strchr("AzZGdDpPntrfaexRX", c))
+        if (!strchr("AzZGntrfaexRX", c))
             return refuse(t, "this escape");
     TRY(strbuf_add(&t->out, str_sub(t->in, t->at, t->at + 2), t->e));
     t->at += 2;
@@ -153,10 +190,6 @@ static err_code braces(translation *t) {
 }
 
 static err_code translate(translation *t) {
-    /* A run of white space that ends a line, looked for from its first character only: the same
-     * matches, without trying again from every later character of a long run. */
-    if (str_is(t->in, "\\s+$"))
-        TRY(put(t, "(?<![" SPACE_SET "])"));
     while (t->at < t->in.n) {
         char c = t->in.p[t->at];
         if (c == '\\')
@@ -173,6 +206,27 @@ static err_code translate(translation *t) {
         }
     }
     return ERR_OK;
+}
+
+/* What an escape stands for, itself in need of translation (it holds categories). One level deep: no text of
+ * the table holds an escape of the table. */
+static err_code translate_text(translation *t, const char *text, bool in_set) {
+    str in = t->in;
+    size_t at = t->at;
+    t->in = str_from(text);
+    t->at = 0;
+    err_code code = ERR_OK;
+    if (!in_set)
+        code = translate(t);
+    while (in_set && code == ERR_OK && t->at < t->in.n) {
+        if (t->in.p[t->at] == '\\')
+            code = escape(t, true);
+        else
+            code = strbuf_addc(&t->out, t->in.p[t->at++], t->e);
+    }
+    t->in = in;
+    t->at = at;
+    return code;
 }
 
 static err_code compile(rx *r, str pattern, str translated, err *e) {
@@ -208,7 +262,13 @@ err_code rx_open(rx **out, str pattern, err *e) {
     size_t n = pattern.n < sizeof r->name - 1 ? pattern.n : sizeof r->name - 1;
     memcpy(r->name, pattern.p, n);
     translation t = {.in = pattern, .e = e, .out.max = 64 * RX_PATTERN_BYTES_MAX};
-    err_code code = translate(&t);
+    /* A run of white space that ends a line, looked for from its first character only: the same
+     * matches, without trying again from every later character of a long run. */
+    err_code code = ERR_OK;
+    if (str_is(pattern, "\\s+$"))
+        code = put(&t, "(?<![" SPACE_SET "])");
+    if (code == ERR_OK)
+        code = translate(&t);
     if (code == ERR_OK)
         code = compile(r, pattern, strbuf_str(&t.out), e);
     strbuf_fini(&t.out);

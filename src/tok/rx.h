@@ -4,6 +4,7 @@
  * differ; rx_open() translates what differs and refuses, by name, what cannot be translated:
  *
  *   \s \S     Unicode White_Space (PCRE2 adds U+180E)       \w \W \b \B  Alphabetic, M, Nd, Pc
+ *   \p{L}     as of Unicode 16 (see rx_unicode.h)           \d \D        \p{Nd}
  *   \h \H     hexadecimal digits (PCRE2: horizontal space)  \v           U+000B only
  *   ^ $       at every line, always                         (?m)         refused: means DOTALL there
  *   {,n}      from 0 to n                                   {n,m}+       refused: not possessive there

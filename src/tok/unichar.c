@@ -17,19 +17,51 @@ bool unichar_is_space(int32_t cp) {
            cp == 0x3000;
 }
 
+typedef struct {
+    int32_t from, to;
+} span;
+
+static bool is_in(int32_t cp, const span *s, size_t n) {
+    size_t lo = 0;
+    for (size_t hi = n; lo < hi;) {
+        size_t mid = (lo + hi) / 2;
+        if (s[mid].to < cp)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < n && s[lo].from <= cp;
+}
+#define IS_IN(cp, list) is_in((cp), (list), sizeof(list) / sizeof *(list))
+
 bool unichar_is_numeric(int32_t cp) {
+    /* Of Unicode 15 to 17, which Rust knows and utf8proc may not. */
+    static const span added[] = {{0x10d40, 0x10d49}, {0x116d0, 0x116e3}, {0x11bf0, 0x11bf9}, {0x11de0, 0x11de9},
+                                 {0x11f50, 0x11f59}, {0x16130, 0x16139}, {0x16d70, 0x16d79}, {0x16ff4, 0x16ff6},
+                                 {0x1ccf0, 0x1ccf9}, {0x1d2c0, 0x1d2d3}, {0x1e4f0, 0x1e4f9}, {0x1e5f1, 0x1e5fa}};
     if (cp < 0x80)
         return cp >= '0' && cp <= '9';
     utf8proc_category_t c = utf8proc_category(cp);
-    return c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_NO;
+    return c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_NO || IS_IN(cp, added);
 }
 
 bool unichar_is_punct(int32_t cp) {
+    /* The reference asks a table of Unicode 8: this is punctuation that came later. */
+    static const span later[] = {
+        {0x61d, 0x61d},     {0x9fd, 0x9fd},     {0xa76, 0xa76},     {0xc77, 0xc77},     {0xc84, 0xc84},
+        {0x1b4e, 0x1b4f},   {0x1b7d, 0x1b7f},   {0x2e43, 0x2e4f},   {0x2e52, 0x2e5d},   {0x10d6e, 0x10d6e},
+        {0x10ead, 0x10ead}, {0x10ed0, 0x10ed0}, {0x10f55, 0x10f59}, {0x10f86, 0x10f89}, {0x113d4, 0x113d8},
+        {0x1144b, 0x1144f}, {0x1145a, 0x1145b}, {0x1145d, 0x1145d}, {0x11660, 0x1166c}, {0x116b9, 0x116b9},
+        {0x1183b, 0x1183b}, {0x11944, 0x11946}, {0x119e2, 0x119e2}, {0x11a3f, 0x11a46}, {0x11a9a, 0x11a9c},
+        {0x11a9e, 0x11aa2}, {0x11b00, 0x11b09}, {0x11be1, 0x11be1}, {0x11c41, 0x11c45}, {0x11c70, 0x11c71},
+        {0x11ef7, 0x11ef8}, {0x11f43, 0x11f4f}, {0x11fff, 0x11fff}, {0x12ff1, 0x12ff2}, {0x16d6d, 0x16d6f},
+        {0x16e97, 0x16e9a}, {0x16fe2, 0x16fe2}, {0x1e5ff, 0x1e5ff}, {0x1e95e, 0x1e95f}};
     if (cp < 0x80)
         return (cp >= '!' && cp <= '/') || (cp >= ':' && cp <= '@') || (cp >= '[' && cp <= '`') ||
                (cp >= '{' && cp <= '~');
     utf8proc_category_t c = utf8proc_category(cp);
-    return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
+    bool punct = c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
+    return (punct && !IS_IN(cp, later)) || cp == 0x166d || cp == 0x111c9;
 }
 
 bool unichar_is_word(int32_t cp) {

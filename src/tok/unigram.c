@@ -47,9 +47,11 @@ void unigram_fini(unigram *u) { trie_fini(&u->pieces); }
 
 /* One way to reach a place: kept when it is the first or strictly better. */
 static void offer(const unigram *u, node *to, uint32_t from, int32_t id, double score) {
+    if (u->float32)
+        score = (double)(float)score;
     if (to->from != NOWHERE && score <= to->score)
         return;
-    *to = (node){u->float32 ? (double)(float)score : score, id, from};
+    *to = (node){score, id, from};
 }
 
 static void forward(const unigram *u, str s, node *best) {
@@ -78,6 +80,8 @@ static void forward(const unigram *u, str s, node *best) {
 }
 
 static err_code put_unknown(const unigram *u, str text, tok_ids *ids, err *e) {
+    if (!u->float32 && vocab_find(u->v, text) >= 0) /* Hugging Face looks the joined run up once more */
+        return tok_ids_add(ids, vocab_find(u->v, text), e);
     bool bytes = u->byte_fallback;
     for (size_t i = 0; i < text.n && bytes; i++)
         bytes = u->byte_id[(unsigned char)text.p[i]] >= 0;

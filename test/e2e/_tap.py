@@ -9,14 +9,19 @@
     main()
 
 A case fails by an exception; its text becomes the diagnostics. The program is LOAM_BIN, or build/loam. Files go
-to tmp(), a folder under LOAM_TMP that is removed at the end.
+to tmp(), a folder under LOAM_TMP that is removed at the end. Words on the command line choose the cases whose names
+contain one of them.
 """
 import atexit
 import os
+import pty
+import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -48,8 +53,66 @@ def loam(*args, want=0, timeout=120, **options):
     return run
 
 
+class Terminal:
+    """The program on a terminal of its own: type, and wait for what it shows."""
+
+    def __init__(self, *args, env=None):
+        self.shown = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(LOAM, [LOAM, *map(str, args)], os.environ if env is None else env)
+
+    def wait(self, text, seconds=60):
+        """Reads until `text` appears after what was waited for before; returns what stood before it."""
+        end = time.time() + seconds
+        while text not in self.shown:
+            assert time.time() < end, (text, self.shown[-2000:])
+            if select.select([self.fd], [], [], 0.1)[0]:
+                try:
+                    more = os.read(self.fd, 65536)
+                except OSError:
+                    more = b""
+                assert more, (text, self.shown[-2000:])
+                self.shown += more
+        before, _, self.shown = self.shown.partition(text)
+        return before
+
+    def type(self, keys):
+        os.write(self.fd, keys)
+
+    def end(self, seconds=30):
+        """Exit code, or minus the signal."""
+        end = time.time() + seconds
+        while time.time() < end:
+            if select.select([self.fd], [], [], 0.05)[0]:
+                try:
+                    self.shown += os.read(self.fd, 65536)
+                except OSError:
+                    pass
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                os.close(self.fd)
+                return os.waitstatus_to_exitcode(status)
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        raise AssertionError(f"did not end: {self.shown[-2000:]}")
+
+
+def note(text):
+    """Lines for people to read, whether the case passes or not."""
+    print("".join("# %s\n" % line for line in str(text).splitlines()), end="", flush=True)
+
+
 def add(name, function):
     _cases.append((name, function))
+
+
+def check(good, name, detail=""):
+    """A case that is decided already."""
+    def tell():
+        if not good:
+            raise Fail(str(detail) or "not so")
+    add(name, tell)
 
 
 def case(name):
@@ -60,9 +123,10 @@ def case(name):
 
 
 def main():
-    print("1..%d" % len(_cases), flush=True)
+    cases = [c for c in _cases if not sys.argv[1:] or any(word in c[0] for word in sys.argv[1:])]
+    print("1..%d" % len(cases), flush=True)
     failed = 0
-    for i, (name, function) in enumerate(_cases, 1):
+    for i, (name, function) in enumerate(cases, 1):
         text = None
         try:
             function()
@@ -72,7 +136,5 @@ def main():
             text = traceback.format_exc()
         failed += text is not None
         print("%s %d - %s" % ("ok" if text is None else "not ok", i, name.replace("#", " ")))
-        if text is not None:
-            print("".join("# %s\n" % line for line in text.splitlines()), end="")
-        sys.stdout.flush()
+        note(text or "")
     sys.exit(1 if failed else 0)

@@ -5,10 +5,11 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TMP = tempfile.mkdtemp(dir=os.environ.get("LOAM_TMP"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from _tap import ROOT, check, main, tmp  # noqa: E402
+
+TMP = tmp()
 HOME_PATH, MARK = "/" + "home/someone/x", "TO" + "DO"  # in pieces, so that this file breaks no rule itself
 
 # path, contents, what must be reported: (line, part of the text)
@@ -42,19 +43,6 @@ GOOD = [
     ("src/io/fits.c", "int x;\n" * 900),
     ("doc/good.md", "`/usr/share/doc`, `path/home/x` and https://example.org/home/page\n"),
 ]
-
-N = 0
-FAILED = 0
-
-
-def check(good, name, detail=""):
-    global N, FAILED
-    N += 1
-    FAILED += not good
-    print(f"{'ok' if good else 'not ok'} {N} - {name}")
-    if not good and detail:
-        print("".join(f"# {x}\n" for x in str(detail).splitlines()), end="", flush=True)
-
 
 def put(folder, path, text):
     full = os.path.join(folder, path)
@@ -131,5 +119,4 @@ def runner():
 
 tidy_rules()
 runner()
-print(f"1..{N}")
-sys.exit(1 if FAILED else 0)
+main()

@@ -8,21 +8,19 @@ import hashlib
 import json
 import math
 import os
-import pty
 import re
-import select
 import shutil
 import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import time
-import traceback
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-LOAM = os.path.abspath(os.environ.get("LOAM_BIN", os.path.join(ROOT, "build", "loam")))
-TMP = tempfile.mkdtemp(dir=os.environ.get("LOAM_TMP"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import _tap  # noqa: E402
+from _tap import LOAM, ROOT  # noqa: E402
+
+TMP = _tap.tmp()
 MODEL = os.path.join(TMP, "model")
 VOCAB = 160
 CONTROL = ["<s>", "</s>", "<start_of_turn>", "<end_of_turn>"]
@@ -106,49 +104,8 @@ def encode(text, *args):
     return [int(x) for x in ok("tokenize", MODEL, *args, "--", text).text.split()]
 
 
-class Terminal:
-    """The program on a terminal of its own: type, and wait for what it shows."""
-
-    def __init__(self, *args, **env):
-        self.shown = b""
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.execve(LOAM, [LOAM, *args], {**ENV, **env})
-
-    def wait(self, text, seconds=60):
-        """Reads until `text` appears after what was waited for before."""
-        end = time.time() + seconds
-        while text not in self.shown:
-            assert time.time() < end, (text, self.shown[-2000:])
-            if select.select([self.fd], [], [], 0.1)[0]:
-                try:
-                    more = os.read(self.fd, 65536)
-                except OSError:
-                    more = b""
-                assert more, (text, self.shown[-2000:])
-                self.shown += more
-        before, _, self.shown = self.shown.partition(text)
-        return before
-
-    def type(self, keys):
-        os.write(self.fd, keys)
-
-    def end(self, seconds=30):
-        """Exit code, or minus the signal."""
-        end = time.time() + seconds
-        while time.time() < end:
-            if select.select([self.fd], [], [], 0.05)[0]:
-                try:
-                    self.shown += os.read(self.fd, 65536)
-                except OSError:
-                    pass
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                os.close(self.fd)
-                return os.waitstatus_to_exitcode(status)
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-        raise AssertionError(f"did not end: {self.shown[-2000:]}")
+def Terminal(*args, **env):
+    return _tap.Terminal(*args, env={**ENV, **env})
 
 
 # ---- cases ----
@@ -475,23 +432,7 @@ CASES = [version_and_help, wrong_usage, no_model, tokens, same_bits, run_text, s
          show_and_bench, output_refused, interrupted, chat_pipe, chat_commands, chat_terminal]
 
 
-def main():
-    make_model()
-    wanted = sys.argv[1:]
-    cases = [c for c in CASES if not wanted or c.__name__ in wanted]
-    print(f"1..{len(cases)}", flush=True)
-    failed = 0
-    for i, case in enumerate(cases, 1):
-        try:
-            case()
-            print(f"ok {i} - {case.__name__}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {i} - {case.__name__}")
-            print("".join("# " + line + "\n" for line in traceback.format_exc().splitlines()), end="", flush=True)
-    shutil.rmtree(TMP, ignore_errors=True)
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+make_model()
+for one in CASES:
+    _tap.add(one.__name__, one)
+_tap.main()

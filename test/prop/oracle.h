@@ -109,7 +109,7 @@ ORACLE float o_tanh(float x) {
                               -3.33332819422e-1f};
     float a = fabsf(x);
     if (a < 0.625f)
-        return fmaf(o_horner(c, 5, x * x) * (x * x), x, x);
+        return copysignf(fmaf(o_horner(c, 5, x * x) * (x * x), x, x), x);
     return copysignf(1.0f - 2.0f / (o_exp(a + a) + 1.0f), x);
 }
 

@@ -22,10 +22,10 @@ enum { CHUNK = KERN_ATTN_CHUNK };
 
 /* Scratch: the tile's queries transposed, their scores, values of the chunk, running sums. */
 typedef struct {
-    float *q;      /* f32[K][T] */
-    float *s;      /* f32[T][CHUNK] scores, then weights */
-    float *o;      /* f32[T][W] chunk's values, W = K rounded up to 16 */
-    float *sum;    /* f32[T][W] running O */
+    float *q;   /* f32[K][T] */
+    float *s;   /* f32[T][CHUNK] scores, then weights */
+    float *o;   /* f32[T][W] chunk's values, W = K rounded up to 16 */
+    float *sum; /* f32[T][W] running O */
     size_t W;
 } work;
 
@@ -158,9 +158,9 @@ V16_FN void attend(const int T, const bool f16, const kern_kv *kv, const kern_at
     }
 }
 
-#define ATTEND(type, T)                                                                                             \
-    static void attend_##type##_##T(const kern_kv *kv, const kern_attn *a, const kern_query *q, const work *w) {    \
-        attend(T, type, kv, a, q, w);                                                                               \
+#define ATTEND(type, T)                                                                                          \
+    static void attend_##type##_##T(const kern_kv *kv, const kern_attn *a, const kern_query *q, const work *w) { \
+        attend(T, type, kv, a, q, w);                                                                            \
     }
 V16_TILES_FLOAT(ATTEND, false)
 V16_TILES_FLOAT(ATTEND, true)
@@ -171,8 +171,8 @@ void KERN_FN(attention)(const kern_kv *kv, const kern_attn *a, const kern_query 
     w.s = w.q + KERN_ATTN_TILE_MAX * w.W;
     w.o = w.s + KERN_ATTN_TILE_MAX * CHUNK;
     w.sum = w.o + KERN_ATTN_TILE_MAX * w.W;
-#define RUN(type, rows)                          \
-    if (kv->f16 == type && T == (rows))          \
+#define RUN(type, rows)                 \
+    if (kv->f16 == type && T == (rows)) \
         attend_##type##_##rows(kv, a, query + at, &w);
     for (size_t at = 0, T; at < (size_t)n; at += T) {
         T = kern_tile(V16_TILE_FLOAT, at, (size_t)n);
@@ -180,4 +180,3 @@ void KERN_FN(attention)(const kern_kv *kv, const kern_attn *a, const kern_query 
         V16_TILES_FLOAT(RUN, true)
     }
 }
-

@@ -60,6 +60,11 @@ V16_FN v16 func_log(v16 x) {
     return v16_sel(v16_lt(v16_zero(), v16_abs(x)), y, v16_sel(v16_lt(v16_abs(x), inf), v16_neg(inf), x));
 }
 
+/* y with the sign of x where x is negative. */
+V16_FN v16 func_or_sign(v16 y, v16 x) {
+    return v16i_float(v16i_or(v16_bits(y), v16i_and(v16_bits(x), v16i_set1(INT32_MIN))));
+}
+
 /* tanh: below 0.625 an odd polynomial (coefficients of Cephes' tanhf), above 1 - 2/(exp(2|x|)+1). */
 V16_FN v16 func_tanh(v16 x) {
     v16 a = v16_abs(x), z = v16_mul(x, x);
@@ -71,9 +76,8 @@ V16_FN v16 func_tanh(v16 x) {
     v16 near = v16_fma(v16_mul(p, z), x, x);
     v16 one = v16_set1(1.0f), e = func_exp(v16_add(a, a));
     v16 far = v16_sub(one, v16_div(v16_set1(2.0f), v16_add(e, one)));
-    v16i sign = v16i_and(v16_bits(x), v16i_set1(INT32_MIN));
-    far = v16i_float(v16i_or(v16_bits(far), sign));
-    return v16_sel(v16_lt(a, v16_set1(0.625f)), near, far);
+    v16 y = v16_sel(v16_lt(a, v16_set1(0.625f)), near, far);
+    return func_or_sign(y, x); /* of near too: it would lose that of -0 */
 }
 
 /* erf: below 1 an odd polynomial, x + x P(x^2); above, 1 - exp(-Q(|x|)); from 4 on 1. Both P and Q are Chebyshev
@@ -100,7 +104,7 @@ V16_FN v16 func_erf(v16 x) {
     q = FUNC_STEP(q, a, 0x1.216e62p+0f);
     q = FUNC_STEP(q, a, -0x1.9f8f0ep-12f);
     v16 far = v16_sub(v16_set1(1.0f), func_exp(v16_neg(q)));
-    far = v16i_float(v16i_or(v16_bits(far), v16i_and(v16_bits(x), v16i_set1(INT32_MIN))));
+    far = func_or_sign(far, x);
     return v16_sel(v16_lt(v16_abs(x), v16_set1(1.0f)), near, v16_sel(v16_lt(a, v16_set1(5.0f)), far, x));
 }
 

@@ -90,12 +90,12 @@ void KERN_FN(to_f16)(const float *a, size_t n, uint16_t *y) {
     }
 }
 
-#define ELEMENTWISE(name, expr)                                          \
-    void KERN_FN(name)(const float *a, size_t n, float *y) {             \
-        EACH_VECTOR(i, n) {                                              \
-            v16 x = get(a, i, n);                                        \
-            put(y, i, n, expr);                                          \
-        }                                                                \
+#define ELEMENTWISE(name, expr)                              \
+    void KERN_FN(name)(const float *a, size_t n, float *y) { \
+        EACH_VECTOR(i, n) {                                  \
+            v16 x = get(a, i, n);                            \
+            put(y, i, n, expr);                              \
+        }                                                    \
     }
 ELEMENTWISE(exp, func_exp(x))
 ELEMENTWISE(log, func_log(x))

@@ -4,8 +4,8 @@
  * cache while every panel of the thread's share passes over them; the chains rest in y between parts.
  * Activations: see product.h for their layout and doc/arithmetic.md for how they are quantised.
  */
-#include "kern/isa/isa.h"
 #include "kern/isa/product.h"
+#include "kern/isa/isa.h"
 #include "kern/panel.h"
 
 enum { PART_BYTES = 384 << 10, PART_ELEMS_MIN = 512 };
@@ -51,15 +51,18 @@ void KERN_FN(product)(dtype t, const uint8_t *packed, size_t rows, size_t k, siz
 }
 
 /* One block of n (32 or 256) elements: q = rint(x * (127 / amax)) within +-127, the scale amax / 127. A block
- * whose amax is below 2^-100, or not a number, is all zeros. */
+ * whose amax is below 2^-100 is all zeros. One that holds an infinity or a NaN is zeros with a NaN for scale:
+ * what went wrong before must not come out as a number. */
 V16_FN float quantise(const float *x, int n, int8_t *q) {
-    v16 top = v16_zero();
-    for (int i = 0; i < n; i += 16)
-        top = v16_max(v16_abs(v16_load(x + i)), top);
+    v16 top = v16_zero(), inf = v16_set1(__builtin_inff());
+    for (int i = 0; i < n; i += 16) {
+        v16 a = v16_abs(v16_load(x + i));
+        top = v16_max(v16_sel(v16_lt(a, inf), a, inf), top);
+    }
     float amax = v16_hmax(top);
-    if (!(amax >= 0x1p-100f)) {
+    if (amax < 0x1p-100f || amax == __builtin_inff()) {
         memset(q, 0, (size_t)n);
-        return 0.0f;
+        return amax < 1.0f ? 0.0f : __builtin_nanf("");
     }
     v16 inverse = v16_set1(127.0f / amax), low = v16_set1(-127.0f), high = v16_set1(127.0f);
     for (int i = 0; i < n; i += 16) {

@@ -38,7 +38,6 @@ tile_fn *KERN_FN(product_super)(dtype t, size_t T);
  *   ACTS_SUPER  for each 256: d f32[T], q i32[64][T], sums of 16 as pairs of i16 i32[8][T], sums of 32 i32[4][T] */
 enum { BLOCK_WORDS = 3 + 8, SUPER_WORDS = 1 + 64 + 8 + 4 };
 
-
 V16_FN v16 chain_load(const float *y, size_t lanes, bool first) {
     return first ? v16_zero() : lanes == 16 ? v16_load(y) : v16_load_n(y, lanes);
 }

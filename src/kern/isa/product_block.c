@@ -10,20 +10,25 @@
 #include "kern/isa/product.h"
 
 typedef struct {
-    int scales;    /* 1: d; 2: d and m */
-    int fifth;     /* 1: has fifth bits */
-    int bits8;     /* 1: whole bytes, signed */
-    int offset;    /* in eighths: 1 is 8 */
-    size_t bytes;  /* of 16 blocks */
+    int scales;   /* 1: d; 2: d and m */
+    int fifth;    /* 1: has fifth bits */
+    int bits8;    /* 1: whole bytes, signed */
+    int offset;   /* in eighths: 1 is 8 */
+    size_t bytes; /* of 16 blocks */
 } layout;
 
 V16_FN layout layout_of(dtype t) {
     switch (t) {
-    case DTYPE_Q4_0: return (layout){1, 0, 0, 1, 16 * 18};
-    case DTYPE_Q4_1: return (layout){2, 0, 0, 0, 16 * 20};
-    case DTYPE_Q5_0: return (layout){1, 1, 0, 2, 16 * 22};
-    case DTYPE_Q5_1: return (layout){2, 1, 0, 0, 16 * 24};
-    default: return (layout){1, 0, 1, V16_S8_BIAS / 8, 16 * 34};
+    case DTYPE_Q4_0:
+        return (layout){1, 0, 0, 1, 16 * 18};
+    case DTYPE_Q4_1:
+        return (layout){2, 0, 0, 0, 16 * 20};
+    case DTYPE_Q5_0:
+        return (layout){1, 1, 0, 2, 16 * 22};
+    case DTYPE_Q5_1:
+        return (layout){2, 1, 0, 0, 16 * 24};
+    default:
+        return (layout){1, 0, 1, V16_S8_BIAS / 8, 16 * 34};
     }
 }
 
@@ -74,10 +79,10 @@ V16_FN void tile(dtype t, const int T, const uint8_t *panel, const int32_t *x, s
     FOR_ROWS(i, T) chain_store(y + (size_t)i * ldy, acc[i], lanes);
 }
 
-#define TILE(type, T)                                                                                             \
-    static void tile_##type##_##T(const uint8_t *panel, const void *acts, size_t n, float *y, size_t ldy,          \
-                                  size_t lanes, bool first) {                                                      \
-        tile(DTYPE_##type, T, panel, acts, n, y, ldy, lanes, first);                                               \
+#define TILE(type, T)                                                                                     \
+    static void tile_##type##_##T(const uint8_t *panel, const void *acts, size_t n, float *y, size_t ldy, \
+                                  size_t lanes, bool first) {                                             \
+        tile(DTYPE_##type, T, panel, acts, n, y, ldy, lanes, first);                                      \
     }
 #define TILES(type) V16_TILES_BLOCK(TILE, type)
 TILES(Q4_0)
@@ -87,8 +92,8 @@ TILES(Q5_1)
 TILES(Q8_0)
 
 tile_fn *KERN_FN(product_block)(dtype t, size_t T) {
-#define IS(type, rows)                                                                                            \
-    if (t == DTYPE_##type && T == (rows))                                                                          \
+#define IS(type, rows)                    \
+    if (t == DTYPE_##type && T == (rows)) \
         return tile_##type##_##rows;
     V16_TILES_BLOCK(IS, Q4_0)
     V16_TILES_BLOCK(IS, Q4_1)

@@ -6,9 +6,12 @@
 
 V16_FN v16 weights(dtype t, const uint8_t *panel, size_t k) {
     switch (t) {
-    case DTYPE_F16: return v16_load_f16((const uint16_t *)(const void *)panel + 16 * k);
-    case DTYPE_BF16: return v16_load_bf16((const uint16_t *)(const void *)panel + 16 * k);
-    default: return v16_load((const float *)(const void *)panel + 16 * k);
+    case DTYPE_F16:
+        return v16_load_f16((const uint16_t *)(const void *)panel + 16 * k);
+    case DTYPE_BF16:
+        return v16_load_bf16((const uint16_t *)(const void *)panel + 16 * k);
+    default:
+        return v16_load((const float *)(const void *)panel + 16 * k);
     }
 }
 
@@ -23,10 +26,10 @@ V16_FN void tile(dtype t, const int T, const uint8_t *panel, const float *x, siz
     FOR_ROWS(i, T) chain_store(y + (size_t)i * ldy, acc[i], lanes);
 }
 
-#define TILE(type, T)                                                                                             \
-    static void tile_##type##_##T(const uint8_t *panel, const void *acts, size_t n, float *y, size_t ldy,          \
-                                  size_t lanes, bool first) {                                                      \
-        tile(DTYPE_##type, T, panel, acts, n, y, ldy, lanes, first);                                               \
+#define TILE(type, T)                                                                                     \
+    static void tile_##type##_##T(const uint8_t *panel, const void *acts, size_t n, float *y, size_t ldy, \
+                                  size_t lanes, bool first) {                                             \
+        tile(DTYPE_##type, T, panel, acts, n, y, ldy, lanes, first);                                      \
     }
 #define TILES(type) V16_TILES_FLOAT(TILE, type)
 TILES(F32)
@@ -34,8 +37,8 @@ TILES(F16)
 TILES(BF16)
 
 tile_fn *KERN_FN(product_float)(dtype t, size_t T) {
-#define IS(type, rows)                                                                                            \
-    if (t == DTYPE_##type && T == (rows))                                                                          \
+#define IS(type, rows)                    \
+    if (t == DTYPE_##type && T == (rows)) \
         return tile_##type##_##rows;
     V16_TILES_FLOAT(IS, F16)
     V16_TILES_FLOAT(IS, BF16)

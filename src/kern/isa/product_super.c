@@ -12,22 +12,27 @@
 #include "kern/isa/product.h"
 
 typedef struct {
-    int sub;         /* elements of a sub-block: 16 or 32 */
-    int mins;        /* 1: has m and dmin */
-    int offset;      /* of the weights, when no mins */
-    size_t scales;   /* byte offsets in the panel's block: packed scales, */
-    size_t high;     /* the high bits of the weights, */
-    size_t low;      /* and their low bits */
+    int sub;       /* elements of a sub-block: 16 or 32 */
+    int mins;      /* 1: has m and dmin */
+    int offset;    /* of the weights, when no mins */
+    size_t scales; /* byte offsets in the panel's block: packed scales, */
+    size_t high;   /* the high bits of the weights, */
+    size_t low;    /* and their low bits */
     size_t bytes;
 } layout;
 
 V16_FN layout layout_of(dtype t) {
     switch (t) {
-    case DTYPE_Q2_K: return (layout){16, 1, 0, 16 * 4, 0, 16 * 20, 16 * 84};
-    case DTYPE_Q3_K: return (layout){16, 0, 4, 16 * 2, 16 * 14, 16 * 46, 16 * 110};
-    case DTYPE_Q4_K: return (layout){32, 1, 0, 16 * 4, 0, 16 * 16, 16 * 144};
-    case DTYPE_Q5_K: return (layout){32, 1, 0, 16 * 4, 16 * 16, 16 * 48, 16 * 176};
-    default: return (layout){16, 0, 32, 16 * 2, 16 * 146, 16 * 18, 16 * 210};
+    case DTYPE_Q2_K:
+        return (layout){16, 1, 0, 16 * 4, 0, 16 * 20, 16 * 84};
+    case DTYPE_Q3_K:
+        return (layout){16, 0, 4, 16 * 2, 16 * 14, 16 * 46, 16 * 110};
+    case DTYPE_Q4_K:
+        return (layout){32, 1, 0, 16 * 4, 0, 16 * 16, 16 * 144};
+    case DTYPE_Q5_K:
+        return (layout){32, 1, 0, 16 * 4, 16 * 16, 16 * 48, 16 * 176};
+    default:
+        return (layout){16, 0, 32, 16 * 2, 16 * 146, 16 * 18, 16 * 210};
     }
 }
 
@@ -156,10 +161,10 @@ V16_FN void tile(dtype t, const int T, const uint8_t *panel, const int32_t *x, s
     FOR_ROWS(i, T) chain_store(y + (size_t)i * ldy, v16_load(chain[i]), lanes);
 }
 
-#define TILE(type, T)                                                                                             \
-    static void tile_##type##_##T(const uint8_t *panel, const void *acts, size_t n, float *y, size_t ldy,          \
-                                  size_t lanes, bool first) {                                                      \
-        tile(DTYPE_##type, T, panel, acts, n, y, ldy, lanes, first);                                               \
+#define TILE(type, T)                                                                                     \
+    static void tile_##type##_##T(const uint8_t *panel, const void *acts, size_t n, float *y, size_t ldy, \
+                                  size_t lanes, bool first) {                                             \
+        tile(DTYPE_##type, T, panel, acts, n, y, ldy, lanes, first);                                      \
     }
 #define TILES(type) V16_TILES_SUPER(TILE, type)
 TILES(Q2_K)
@@ -169,8 +174,8 @@ TILES(Q5_K)
 TILES(Q6_K)
 
 tile_fn *KERN_FN(product_super)(dtype t, size_t T) {
-#define IS(type, rows)                                                                                            \
-    if (t == DTYPE_##type && T == (rows))                                                                          \
+#define IS(type, rows)                    \
+    if (t == DTYPE_##type && T == (rows)) \
         return tile_##type##_##rows;
     V16_TILES_SUPER(IS, Q2_K)
     V16_TILES_SUPER(IS, Q3_K)

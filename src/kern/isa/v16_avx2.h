@@ -46,7 +46,8 @@ V16_FN void v16_store_n(float *p, v16 a, size_t n) {
     _mm256_maskstore_ps(p + 8, m.h, a.h);
 }
 V16_FN v16 v16_load_f16(const uint16_t *p) {
-    return (v16){_mm256_cvtph_ps(_mm_loadu_si128((const void *)p)), _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p + 8)))};
+    return (v16){_mm256_cvtph_ps(_mm_loadu_si128((const void *)p)),
+                 _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p + 8)))};
 }
 V16_FN void v16_store_f16(uint16_t *p, v16 a) {
     _mm_storeu_si128((void *)p, _mm256_cvtps_ph(a.l, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

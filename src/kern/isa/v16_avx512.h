@@ -39,9 +39,7 @@ V16_FN v16m v16_lt(v16 a, v16 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); 
 V16_FN v16 v16_sel(v16m m, v16 a, v16 b) { return _mm512_mask_blend_ps(m, b, a); }
 V16_FN v16m v16_first(size_t n) { return (__mmask16)((1u << n) - 1); }
 V16_FN v16 v16_from_i(v16i a) { return _mm512_cvtepi32_ps(a); }
-V16_FN v16i v16_rint(v16 a) {
-    return _mm512_cvt_roundps_epi32(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
+V16_FN v16i v16_rint(v16 a) { return _mm512_cvt_roundps_epi32(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 V16_FN v16i v16_bits(v16 a) { return _mm512_castps_si512(a); }
 V16_FN v16 v16i_float(v16i a) { return _mm512_castsi512_ps(a); }
 

@@ -117,8 +117,9 @@ V16_FN v16i v16_rint(v16 a) {
      * which is all that v16.h promises. */
     V16_LANES {
         float t = a.f[i] + 0x1.8p23f;
-        memcpy(&r.i[i], &t, sizeof t);
-        r.i[i] -= 0x4B400000;
+        uint32_t u;
+        memcpy(&u, &t, sizeof u);
+        r.i[i] = (int32_t)(u - 0x4B400000u);
     }
     return r;
 }
