@@ -45,10 +45,15 @@ static uint32_t fifth_bits(uint32_t v, int spread) {
     return out;
 }
 
+/* Bytes of the scales of sixteen blocks: the first segment, where there are two at least. */
+static size_t scales_bytes(dtype t) { return panel_segments[t][1].unit ? (size_t)panel_segments[t][0].bytes * 16 : 0; }
+
 void panel_pack(dtype t, const uint8_t *const row[PANEL_ROWS], size_t cols, uint8_t *out, size_t i_panel) {
     size_t block_bytes = dtype_table[t].block_bytes, n_blocks = cols / dtype_table[t].block_elems;
-    uint8_t *to = out + i_panel * PANEL_ROWS * dtype_row_bytes(t, cols);
+    uint8_t *panel = out + i_panel * PANEL_ROWS * dtype_row_bytes(t, cols);
     for (size_t b = 0; b < n_blocks; b++) {
+        panel_place place = panel_block(b, n_blocks, scales_bytes(t), PANEL_ROWS * block_bytes);
+        uint8_t *to = panel + (scales_bytes(t) ? place.scales : place.rest);
         for (const segment *s = panel_segments[t]; s->unit; s++) {
             for (unsigned u = 0; u < s->bytes; u += s->unit)
                 for (int r = 0; r < PANEL_ROWS; r++, to += s->unit) {
@@ -59,6 +64,8 @@ void panel_pack(dtype t, const uint8_t *const row[PANEL_ROWS], size_t cols, uint
                     else
                         memcpy(to, row[r] + b * block_bytes + s->at + u, 2);
                 }
+            if (s == panel_segments[t] && scales_bytes(t))
+                to = panel + place.rest;
             if (s->at == fifth_bits_at(t) && s->unit == 4)
                 for (int r = 0; r < PANEL_ROWS; r++) {
                     uint32_t v;
@@ -71,14 +78,18 @@ void panel_pack(dtype t, const uint8_t *const row[PANEL_ROWS], size_t cols, uint
 }
 
 void panel_unpack_row(dtype t, const uint8_t *packed, size_t cols, size_t row, size_t from, size_t to, uint8_t *out) {
-    size_t block_bytes = dtype_table[t].block_bytes, lane = row % PANEL_ROWS;
+    size_t block_bytes = dtype_table[t].block_bytes, lane = row % PANEL_ROWS,
+           n_blocks = cols / dtype_table[t].block_elems;
     const uint8_t *panel = packed + row / PANEL_ROWS * PANEL_ROWS * dtype_row_bytes(t, cols);
-    assert(from <= to && to <= cols / dtype_table[t].block_elems);
+    assert(from <= to && to <= n_blocks);
     for (size_t b = from; b < to; b++, out += block_bytes) {
-        const uint8_t *p = panel + b * block_bytes * PANEL_ROWS;
+        panel_place place = panel_block(b, n_blocks, scales_bytes(t), PANEL_ROWS * block_bytes);
+        const uint8_t *p = panel + (scales_bytes(t) ? place.scales : place.rest);
         for (const segment *s = panel_segments[t]; s->unit; s++) {
             for (unsigned u = 0; u < s->bytes; u += s->unit, p += PANEL_ROWS * s->unit)
                 memcpy(out + s->at + u, p + lane * s->unit, s->unit);
+            if (s == panel_segments[t] && scales_bytes(t))
+                p = panel + place.rest;
             if (s->at == fifth_bits_at(t) && s->unit == 4) {
                 uint32_t v;
                 memcpy(&v, out + s->at, 4);

@@ -112,12 +112,11 @@ err_code bpe_scores_init(bpe *b, arena *a, err *e) {
     return ERR_OK;
 }
 
-/* Can a merge make this piece, and has it U+2581 after another character? */
-static bool space_inside(str p) {
+/* Marks the bytes that stand right before a U+2581 inside a piece that a merge can make. */
+static void mark_glued(bpe *b, str p) {
     for (size_t at = 1; at + 2 < p.n; at++)
-        if (memcmp(p.p + at, "\xe2\x96\x81", 3) == 0 && (at < 3 || memcmp(p.p + at - 3, "\xe2\x96\x81", 3) != 0))
-            return true;
-    return false;
+        if (memcmp(p.p + at, "\xe2\x96\x81", 3) == 0)
+            b->glued[(unsigned char)p.p[at - 1]] = true;
 }
 
 static int32_t char_id(const bpe *b, str c) {
@@ -136,13 +135,15 @@ void bpe_finish(bpe *b) {
             b->ascii_id[c] = char_id(b, (str){&one, 1});
         }
     }
-    b->space_leads = b->dialect != BPE_BYTES;
     if (b->dialect == BPE_SCORES)
-        for (int32_t id = 0; id < b->v->n && b->space_leads; id++)
-            b->space_leads = b->rank[id] == NONE || !space_inside(b->v->piece[id]);
+        for (int32_t id = 0; id < b->v->n; id++) {
+            if (b->rank[id] != NONE)
+                mark_glued(b, b->v->piece[id]);
+        }
     else if (b->dialect == BPE_CHARS && b->merge)
-        for (size_t i = 0; i <= b->merge_mask && b->space_leads; i++)
-            b->space_leads = b->merge[i].id < 0 || !space_inside(b->v->piece[b->merge[i].id]);
+        for (size_t i = 0; i <= b->merge_mask; i++)
+            if (b->merge[i].id >= 0)
+                mark_glued(b, b->v->piece[b->merge[i].id]);
 }
 
 /* ---- one word ---- */
@@ -502,13 +503,14 @@ static err_code encode_word(const bpe *b, bpe_work *w, str word, size_t first, t
     return ERR_OK;
 }
 
-/* Where no piece holds a space after another character, no merge crosses the place before it. */
-static size_t word_end(str s, size_t from) {
+/* Where no piece holds x U+2581, no merge crosses the place between the two: the words on either side merge as if
+ * alone. U+2581 itself ends in byte 81, so a vocabulary with runs of spaces keeps them whole. */
+static size_t word_end(const bpe *b, str s, size_t from) {
     for (size_t at = from + 1; at + 3 <= s.n; at++) {
         const char *p = memchr(s.p + at, 0xe2, s.n - at);
         if (!p || (at = (size_t)(p - s.p)) + 3 > s.n)
             break;
-        if (memcmp(p, "\xe2\x96\x81", 3) == 0 && (at < from + 3 || memcmp(p - 3, "\xe2\x96\x81", 3) != 0))
+        if (memcmp(p, "\xe2\x96\x81", 3) == 0 && !b->glued[(unsigned char)p[-1]])
             return at;
     }
     return s.n;
@@ -516,12 +518,12 @@ static size_t word_end(str s, size_t from) {
 
 err_code bpe_encode(const bpe *b, bpe_work *w, str word, tok_ids *ids, err *e) {
     size_t first = ids->n;
-    bool whole = !b->space_leads || b->whole_words || b->dialect == BPE_BYTES;
+    bool whole = b->whole_words || b->dialect == BPE_BYTES;
     /* An unknown run of the characters' dialect must not be cut. */
     if (b->dialect == BPE_CHARS && b->unk >= 0 && !b->byte_fallback)
         whole = true;
     for (size_t at = 0, end; at < word.n; at = end) {
-        end = whole ? word.n : word_end(word, at);
+        end = whole ? word.n : word_end(b, word, at);
         TRY(encode_word(b, w, str_sub(word, at, end), first, ids, e));
     }
     return ERR_OK;

@@ -33,7 +33,7 @@ typedef struct {
     int32_t unk;           /* -1: what has no piece is left out */
     bool byte_fallback, fuse_unk;
     bool whole_words;  /* ignore_merges: a word that is a piece is that piece */
-    bool space_leads;  /* no piece has U+2581 after another character: words may be cut before it */
+    bool glued[256];   /* by byte x: some piece has U+2581 right after x, so words are not cut there */
 } bpe;
 
 typedef struct bpe_work bpe_work; /* scratch and word cache of one call */
@@ -43,7 +43,7 @@ err_code bpe_merges_init(bpe *b, arena *a, uint64_t n, err *e);
 err_code bpe_add(bpe *b, uint32_t rank, str left, str right, err *e); /* refuses a pair or a result that is no piece */
 /* Ranks from v->score (BPE_SCORES). */
 err_code bpe_scores_init(bpe *b, arena *a, err *e);
-/* Fills byte_id, ascii_id and space_leads once v and the merges stand. */
+/* Fills byte_id, ascii_id and glued once v and the merges stand. */
 void bpe_finish(bpe *b);
 
 err_code bpe_work_open(bpe_work **out, bool cache, err *e);

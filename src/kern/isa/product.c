@@ -6,7 +6,6 @@
  */
 #include "kern/isa/product.h"
 #include "kern/isa/isa.h"
-#include "kern/panel.h"
 
 enum { PART_BYTES = 384 << 10, PART_ELEMS_MIN = 512 };
 
@@ -19,7 +18,8 @@ static size_t part_blocks(acts_kind kind, size_t n, size_t k, size_t block) {
     if (part >= blocks)
         return blocks;
     size_t parts = (blocks + part - 1) / part;
-    return (blocks + parts - 1) / parts;
+    part = (blocks + parts - 1) / parts;
+    return part + part % 2; /* neighbouring blocks share their places: see panel.h */
 }
 
 static int tile_of(acts_kind kind) {

@@ -13,6 +13,7 @@
 
 #include "kern/isa/v16.h"
 #include "kern/kern.h"
+#include "kern/panel.h"
 
 #if !V16_UNROLL
 #define UNROLL

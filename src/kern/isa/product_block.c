@@ -50,10 +50,12 @@ V16_FN void tile(dtype t, const int T, const uint8_t *panel, const int32_t *x, s
     const layout l = layout_of(t);
     v16 acc[16];
     FOR_ROWS(i, T) acc[i] = chain_load(y + (size_t)i * ldy, lanes, first);
-    for (size_t b = 0; b < n; b++, panel += l.bytes, x += BLOCK_WORDS * T) {
+    for (size_t b = 0; b < n; b++, x += BLOCK_WORDS * T) {
+        panel_place at = panel_block(b, n, 32 * (size_t)l.scales, l.bytes);
+        const uint16_t *d16 = (const uint16_t *)(const void *)(panel + at.scales);
         const float *dx = (const float *)x, *sx = dx + T;
         const int32_t *init = x + 2 * T, *xq = x + 3 * T;
-        const uint8_t *qs = panel + 32 * l.scales;
+        const uint8_t *qs = panel + at.rest;
         v16i fifths = v16i_set1(0);
         if (l.fifth) {
             fifths = v16i_load(qs);
@@ -69,10 +71,10 @@ V16_FN void tile(dtype t, const int T, const uint8_t *panel, const int32_t *x, s
             FOR_ROWS(i, T)
             dot[i] = l.bits8 ? v16i_dot_s8(dot[i], w, xq[g * T + i]) : v16i_dot_u7(dot[i], w, xq[g * T + i]);
         }
-        v16 d = v16_load_f16((const uint16_t *)(const void *)panel);
+        v16 d = v16_load_f16(d16);
         FOR_ROWS(i, T) acc[i] = v16_fma(v16_from_i(dot[i]), v16_mul(v16_set1(dx[i]), d), acc[i]);
         if (l.scales == 2) {
-            v16 m = v16_load_f16((const uint16_t *)(const void *)panel + 16);
+            v16 m = v16_load_f16(d16 + 16);
             FOR_ROWS(i, T) acc[i] = v16_fma(v16_set1(sx[i]), m, acc[i]);
         }
     }

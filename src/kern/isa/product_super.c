@@ -15,7 +15,8 @@ typedef struct {
     int sub;       /* elements of a sub-block: 16 or 32 */
     int mins;      /* 1: has m and dmin */
     int offset;    /* of the weights, when no mins */
-    size_t scales; /* byte offsets in the panel's block: packed scales, */
+    size_t d;      /* bytes of the binary16 scales; the rest has byte offsets of its own: */
+    size_t scales; /* packed scales, */
     size_t high;   /* the high bits of the weights, */
     size_t low;    /* and their low bits */
     size_t bytes;
@@ -24,15 +25,15 @@ typedef struct {
 V16_FN layout layout_of(dtype t) {
     switch (t) {
     case DTYPE_Q2_K:
-        return (layout){16, 1, 0, 16 * 4, 0, 16 * 20, 16 * 84};
+        return (layout){16, 1, 0, 64, 0, 0, 16 * 16, 16 * 84};
     case DTYPE_Q3_K:
-        return (layout){16, 0, 4, 16 * 2, 16 * 14, 16 * 46, 16 * 110};
+        return (layout){16, 0, 4, 32, 0, 16 * 12, 16 * 44, 16 * 110};
     case DTYPE_Q4_K:
-        return (layout){32, 1, 0, 16 * 4, 0, 16 * 16, 16 * 144};
+        return (layout){32, 1, 0, 64, 0, 0, 16 * 12, 16 * 144};
     case DTYPE_Q5_K:
-        return (layout){32, 1, 0, 16 * 4, 16 * 16, 16 * 48, 16 * 176};
+        return (layout){32, 1, 0, 64, 0, 16 * 12, 16 * 44, 16 * 176};
     default:
-        return (layout){16, 0, 32, 16 * 2, 16 * 146, 16 * 18, 16 * 210};
+        return (layout){16, 0, 32, 32, 0, 16 * 144, 16 * 16, 16 * 210};
     }
 }
 
@@ -119,17 +120,19 @@ V16_FN void tile(dtype t, const int T, const uint8_t *panel, const int32_t *x, s
     const int groups = l.sub / 4, subs = 256 / l.sub;
     float chain[16][16]; /* touched twice a super-block: no registers for it */
     FOR_ROWS(i, T) v16_store(chain[i], chain_load(y + (size_t)i * ldy, lanes, first));
-    for (size_t b = 0; b < n; b++, panel += l.bytes, x += SUPER_WORDS * T) {
+    for (size_t b = 0; b < n; b++, x += SUPER_WORDS * T) {
+        panel_place at = panel_block(b, n, l.d, l.bytes);
+        const uint8_t *rest = panel + at.rest;
         const float *dx = (const float *)x;
         const int32_t *xq = x + T, *sums = x + (l.sub == 16 ? 65 : 73) * T;
-        const scales sc = scales_of(t, panel + l.scales);
+        const scales sc = scales_of(t, rest + l.scales);
         v16i dots[16];
         FOR_ROWS(i, T) dots[i] = v16i_set1(0);
         UNROLL for (int s = 0; s < subs; s++) {
             v16i dot[16];
             FOR_ROWS(i, T) dot[i] = v16i_set1(0);
             UNROLL for (int g = 0; g < groups; g++) {
-                v16i w = group(t, panel + l.low, panel + l.high, s * groups + g);
+                v16i w = group(t, rest + l.low, rest + l.high, s * groups + g);
                 FOR_ROWS(i, T) dot[i] = v16i_dot_u7(dot[i], w, xq[(s * groups + g) * T + i]);
             }
             v16i f = scale_at(t, &sc, s);
@@ -144,7 +147,7 @@ V16_FN void tile(dtype t, const int T, const uint8_t *panel, const int32_t *x, s
                 pairs[p] = pair(scale_at(t, &sc, 2 * p), scale_at(t, &sc, 2 * p + 1));
             }
         }
-        const uint16_t *d16 = (const uint16_t *)(const void *)panel;
+        const uint16_t *d16 = (const uint16_t *)(const void *)(panel + at.scales);
         v16 d = v16_load_f16(d16), dmin = l.mins ? v16_load_f16(d16 + 16) : v16_zero();
         FOR_ROWS(i, T) {
             v16i mins = v16i_set1(0);
