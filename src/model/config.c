@@ -21,6 +21,8 @@ err_code config_check(const model_config *c, err *e) {
         return err_set(e, ERR_LIMIT, "vocabulary of %zu, must be at most %d", c->V, CONFIG_VOCAB_MAX);
     if (c->H % c->G)
         return err_set(e, ERR_FORMAT, "%zu attention heads cannot share %zu key/value heads evenly", c->H, c->G);
+    if (c->K % 2)
+        return err_set(e, ERR_FORMAT, "head width is %zu, must be even", c->K);
     if (c->rope_width % 2 || c->rope_width > c->K)
         return err_set(e, ERR_FORMAT, "%zu rotated dimensions of a head of %zu: must be even and no more",
                        c->rope_width, c->K);
@@ -34,6 +36,8 @@ err_code config_check(const model_config *c, err *e) {
         if (r->scaling == ROPE_LLAMA3 && !(r->high_freq_factor > r->low_freq_factor && r->low_freq_factor > 0))
             return err_set(e, ERR_FORMAT, "llama3 rotary scaling: high_freq_factor %g must exceed low_freq_factor %g",
                            r->high_freq_factor, r->low_freq_factor);
+        if (r->scaling == ROPE_YARN && !(r->theta > 1))
+            return err_set(e, ERR_FORMAT, "yarn: rotary base is %g, must be above 1", r->theta);
         if (r->scaling == ROPE_YARN && !(r->beta_fast > r->beta_slow && r->beta_slow > 0))
             return err_set(e, ERR_FORMAT, "yarn: beta_fast %g must exceed beta_slow %g", r->beta_fast, r->beta_slow);
         if (r->scaling >= ROPE_LLAMA3 && c->original_ctx < 1)

@@ -413,7 +413,7 @@ def chat_terminal():
     t.wait(b"go on")
     time.sleep(0.3)
     t.type(b"\x03")
-    t.wait(b"\n")
+    time.sleep(1)  # a terminal throws away what is typed ahead of a Ctrl-C that it has yet to deliver
     t.wait(b"> ")
     t.type(b"/stats\r")
     t.wait(b"context ")
