@@ -1,6 +1,7 @@
 /* main: the first word chooses the command; everything else is in its row (cli/command.h). */
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/command.h"
 #include "cli/out.h"
@@ -23,8 +24,19 @@ static err_code dispatch(int argc, char **argv, err *e) {
     return c ? command_run_with(c, argc - 2, argv + 2, e) : command_unknown(str_from(word), e);
 }
 
+/* A model is read from a mapping: when its file shrinks meanwhile, or its disk fails, the system says so by a signal.
+ * Nothing is left to save; one line says why. */
+static void file_vanished(int signal_number) {
+    (void)signal_number;
+    static const char line[] = "loam: the model's file was cut short or could not be read while in use (fetch it again)\n";
+    ssize_t ignored = write(STDERR_FILENO, line, sizeof line - 1);
+    (void)ignored;
+    _exit(1);
+}
+
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_DFL); /* the reader of our output has enough: end quietly, whatever the parent had set */
+    signal(SIGBUS, file_vanished);
     err e = {0}, e_out = {0};
     err_code code = dispatch(argc, argv, &e);
     err_code out = out_close(&e_out);

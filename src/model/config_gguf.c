@@ -53,7 +53,9 @@ static err_code pattern(keys *k, model_config *c, arena *mem, err *e) {
     size_t period = (size_t)c->arch->slide_period;
     if (kv && kv->type != GGUF_ARRAY)
         TRY(u64(k, "attention.sliding_window_pattern", period, &period, e));
-    TRY(config_layers(c, period, SIZE_MAX, mem, e));
+    err_code code = config_layers(c, period, SIZE_MAX, mem, e);
+    if (code)
+        return err_in(e, code, "%s", k->g->path);
     if (!kv || kv->type != GGUF_ARRAY)
         return ERR_OK;
     if (kv->elem == GGUF_STRING || kv->n != c->L)
