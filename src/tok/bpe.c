@@ -84,7 +84,10 @@ err_code bpe_add(bpe *b, uint32_t rank, str left, str right, err *e) {
     strbuf_fini(&big);
     if (l < 0 || r < 0 || id < 0)
         return err_set(e, ERR_FORMAT, "merge %u joins \"%.*s\" and \"%.*s\", but %s is not in the vocabulary", rank,
-                       STR_ARG(left), STR_ARG(right), l < 0 ? "the first" : r < 0 ? "the second" : "the whole");
+                       STR_ARG(left), STR_ARG(right),
+                       l < 0   ? "the first"
+                       : r < 0 ? "the second"
+                               : "the whole");
     bpe_merge *m = merge_slot(b, (uint32_t)l, (uint32_t)r);
     if (!m)
         return err_set(e, ERR_LIMIT, "too many merges collide with merge %u", rank);
@@ -155,7 +158,7 @@ typedef struct {
 } symbol;
 
 typedef struct {
-    uint64_t key;  /* rank, then left symbol: the heap's order */
+    uint64_t key; /* rank, then left symbol: the heap's order */
     uint32_t right, len;
     int32_t id;
 } candidate;

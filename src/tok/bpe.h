@@ -32,8 +32,8 @@ typedef struct {
     int32_t ascii_id[128]; /* BPE_CHARS and BPE_SCORES: the piece of one character */
     int32_t unk;           /* -1: what has no piece is left out */
     bool byte_fallback, fuse_unk;
-    bool whole_words;  /* ignore_merges: a word that is a piece is that piece */
-    bool glued[256];   /* by byte x: some piece has U+2581 right after x, so words are not cut there */
+    bool whole_words; /* ignore_merges: a word that is a piece is that piece */
+    bool glued[256];  /* by byte x: some piece has U+2581 right after x, so words are not cut there */
 } bpe;
 
 typedef struct bpe_work bpe_work; /* scratch and word cache of one call */

@@ -59,13 +59,16 @@ static str strip(const decode_step *st, str s, bool left, bool right) {
 
 static err_code run_step(const decode_step *st, str s, bool first, bool left, bool right, strbuf *out, err *e) {
     switch (st->kind) {
-    case DECODE_BYTE_LEVEL: return byte_level(s, out, e);
+    case DECODE_BYTE_LEVEL:
+        return byte_level(s, out, e);
     case DECODE_BYTE_FALLBACK: {
         int byte = vocab_byte_of(s);
         return byte >= 0 ? strbuf_addc(out, (char)byte, e) : strbuf_add(out, s, e);
     }
-    case DECODE_REPLACE: return replace(st, s, out, e);
-    case DECODE_STRIP: return strbuf_add(out, strip(st, s, left, right), e);
+    case DECODE_REPLACE:
+        return replace(st, s, out, e);
+    case DECODE_STRIP:
+        return strbuf_add(out, strip(st, s, left, right), e);
     case DECODE_META: {
         decode_step to = {.what = st->what, .with = first && st->drop_first ? STR("") : STR(" ")};
         return replace(&to, s, out, e);

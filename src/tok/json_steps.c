@@ -215,8 +215,11 @@ static err_code pre_tokenizer_step(tokenizer *t, const json_t *v, str type, void
         return pretok_add(p, (pretok_step){.kind = PRETOK_CLASS, .is = unichar_is_space, .cut = PRETOK_REMOVED}, e);
     if (str_is(type, "Digits")) {
         bool one = json_get_bool(v, "individual_digits", false);
-        return pretok_add(p, (pretok_step){.kind = PRETOK_CLASS, .is = unichar_is_numeric,
-                                           .cut = one ? PRETOK_ISOLATED : PRETOK_CONTIGUOUS}, e);
+        return pretok_add(p,
+                          (pretok_step){.kind = PRETOK_CLASS,
+                                        .is = unichar_is_numeric,
+                                        .cut = one ? PRETOK_ISOLATED : PRETOK_CONTIGUOUS},
+                          e);
     }
     pretok_step st = {.kind = PRETOK_CLASS, .is = unichar_is_punct};
     if (str_is(type, "Punctuation")) {

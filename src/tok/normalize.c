@@ -112,17 +112,22 @@ static err_code spm(const norm_step *st, str s, bool inner, strbuf *out, err *e)
 
 static err_code run_step(const norm_step *st, norm_work *w, str s, bool inner, strbuf *out, err *e) {
     switch (st->kind) {
-    case NORM_FORM: return unichar_normalize(s, st->form, out, e);
-    case NORM_LOWER: return unichar_lower(s, out, e);
+    case NORM_FORM:
+        return unichar_normalize(s, st->form, out, e);
+    case NORM_LOWER:
+        return unichar_lower(s, out, e);
     case NORM_PREPEND:
         if (s.n && !inner)
             TRY(strbuf_add(out, st->with, e));
         return strbuf_add(out, s, e);
     case NORM_REPLACE:
         return st->pattern ? replace_pattern(st, w->rx, s, out, e) : replace_literal(s, st->what, st->with, out, e);
-    case NORM_STRIP: return strip(st, s, out, e);
-    case NORM_CHARSMAP: return charsmap_graphemes(st, s, out, e);
-    case NORM_SPM: return spm(st, s, inner, out, e);
+    case NORM_STRIP:
+        return strip(st, s, out, e);
+    case NORM_CHARSMAP:
+        return charsmap_graphemes(st, s, out, e);
+    case NORM_SPM:
+        return spm(st, s, inner, out, e);
     }
     return err_set(e, ERR_UNSUPPORTED, "normalizer step %d", (int)st->kind);
 }

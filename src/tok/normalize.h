@@ -13,11 +13,11 @@
 enum { NORM_STEPS_MAX = 32, NORM_GROWTH = 64 };
 
 typedef enum {
-    NORM_FORM,    /* a Unicode normal form */
-    NORM_LOWER,   /* lower case */
-    NORM_PREPEND, /* `with` in front, unless the text is empty or goes on after another part */
-    NORM_REPLACE, /* every `what`, or match of `pattern`, becomes `with` */
-    NORM_STRIP,   /* white space off the ends */
+    NORM_FORM,     /* a Unicode normal form */
+    NORM_LOWER,    /* lower case */
+    NORM_PREPEND,  /* `with` in front, unless the text is empty or goes on after another part */
+    NORM_REPLACE,  /* every `what`, or match of `pattern`, becomes `with` */
+    NORM_STRIP,    /* white space off the ends */
     NORM_CHARSMAP, /* Hugging Face's way: a short grapheme by its shortest rule, else character by character */
     NORM_SPM       /* SentencePiece's own: longest rules, spaces squeezed, escaped and prefixed */
 } norm_kind;

@@ -1,7 +1,7 @@
 /* pipeline: what a tokenizer is made of; filled by tokenizer_gguf.c and tokenizer_json.c, run by tokenizer.c.
  *
- *   text ─ ill-formed bytes apart ─ added tokens (raw) ─ normalizer ─ added tokens (norm) ─ pre-tokenizer ─ model ─ ids
- *   ids ─ decoder ─ text
+ *   text - ill-formed bytes apart - added tokens (raw) - normalizer - added tokens (norm) - pre-tokenizer - model - ids
+ *   ids - decoder - text
  *
  * Everything is immutable once opened; what a call writes lives in the call.
  */

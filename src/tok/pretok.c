@@ -57,12 +57,14 @@ static err_code cut_piece(const run *r, int i, str s, bool first, cutter *c, siz
     const pretok_step *st = &r->p->step[i];
     match = match != st->invert;
     switch (st->cut) {
-    case PRETOK_ISOLATED: return pass(r, i, s, first, from, to);
-    case PRETOK_REMOVED: return match ? ERR_OK : pass(r, i, s, first, from, to);
+    case PRETOK_ISOLATED:
+        return pass(r, i, s, first, from, to);
+    case PRETOK_REMOVED:
+        return match ? ERR_OK : pass(r, i, s, first, from, to);
     case PRETOK_MERGED_PREVIOUS:
     case PRETOK_MERGED_NEXT:
     case PRETOK_CONTIGUOUS: {
-        bool joins = st->cut == PRETOK_CONTIGUOUS ? match == c->match
+        bool joins = st->cut == PRETOK_CONTIGUOUS        ? match == c->match
                      : st->cut == PRETOK_MERGED_PREVIOUS ? match && !c->match
                                                          : !match && c->match;
         if (c->held && joins) {
@@ -158,9 +160,12 @@ static err_code run_steps(const run *r, int i, str s, bool first) {
     switch (r->p->step[i].kind) {
     case PRETOK_PATTERN:
     case PRETOK_LITERAL:
-    case PRETOK_CLASS: return cut(r, i, s, first);
-    case PRETOK_PREFIX: return prefix(r, i, s, first);
-    case PRETOK_META: return meta(r, i, s, first);
+    case PRETOK_CLASS:
+        return cut(r, i, s, first);
+    case PRETOK_PREFIX:
+        return prefix(r, i, s, first);
+    case PRETOK_META:
+        return meta(r, i, s, first);
     }
     return ERR_OK;
 }

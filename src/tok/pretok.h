@@ -19,7 +19,13 @@ typedef enum {
 } pretok_kind;
 
 /* What becomes of a match and of the text between. */
-typedef enum { PRETOK_ISOLATED, PRETOK_REMOVED, PRETOK_MERGED_PREVIOUS, PRETOK_MERGED_NEXT, PRETOK_CONTIGUOUS } pretok_cut;
+typedef enum {
+    PRETOK_ISOLATED,
+    PRETOK_REMOVED,
+    PRETOK_MERGED_PREVIOUS,
+    PRETOK_MERGED_NEXT,
+    PRETOK_CONTIGUOUS
+} pretok_cut;
 typedef enum { PRETOK_ALWAYS, PRETOK_FIRST, PRETOK_NEVER } pretok_scheme;
 
 typedef struct {

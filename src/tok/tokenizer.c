@@ -37,9 +37,21 @@ err_code pipeline_new(tokenizer **out, err *e) {
 
 err_code pipeline_finish(tokenizer *t, err *e) {
     static const char *const ends[] = {
-        "<|eot_id|>", "<|eom_id|>",    "<|im_end|>",        "<|end|>",       "<end_of_turn>", "<|endoftext|>",
-        "<EOT>",      "<|return|>",    "<|call|>",          "[EOT]",         "[EOS]",         "<|end_of_text|>",
-        "<|eos|>",    "<end_of_utterance>", "<｜end▁of▁sentence｜>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|im_end|>",
+        "<|end|>",
+        "<end_of_turn>",
+        "<|endoftext|>",
+        "<EOT>",
+        "<|return|>",
+        "<|call|>",
+        "[EOT]",
+        "[EOS]",
+        "<|end_of_text|>",
+        "<|eos|>",
+        "<end_of_utterance>",
+        "<｜end▁of▁sentence｜>",
     };
     if (!t->is_end)
         ARENA_NEW(&t->mem, t->is_end, (size_t)t->v.n, e);
@@ -52,6 +64,8 @@ err_code pipeline_finish(tokenizer *t, err *e) {
         t->is_end[t->eos] = 1;
     return ERR_OK;
 }
+
+size_t tokenizer_bytes(const tokenizer *t) { return sizeof *t + t->mem.used_bytes; }
 
 void tokenizer_close(tokenizer *t) {
     if (!t)
@@ -75,8 +89,8 @@ typedef struct {
     bpe_work *bpe;
     norm_work norm;
     pretok_work pre;
-    bool control; /* TOK_SPECIAL_PARSE */
-    size_t base;  /* where the run of valid text begins */
+    bool control;      /* TOK_SPECIAL_PARSE */
+    size_t base;       /* where the run of valid text begins */
     bool first, inner; /* of the part at hand, as pretok_run() wants them */
 } call;
 
@@ -213,9 +227,7 @@ err_code tokenizer_decode_next(const tokenizer *t, size_t i_prev, int32_t id, bo
 
 int32_t tokenizer_n_vocab(const tokenizer *t) { return t->v.n; }
 
-str tokenizer_piece(const tokenizer *t, int32_t id) {
-    return id >= 0 && id < t->v.n ? t->v.piece[id] : (str){NULL, 0};
-}
+str tokenizer_piece(const tokenizer *t, int32_t id) { return id >= 0 && id < t->v.n ? t->v.piece[id] : (str){NULL, 0}; }
 
 int32_t tokenizer_id_of(const tokenizer *t, str piece) { return vocab_find(&t->v, piece); }
 

@@ -51,14 +51,16 @@ err_code tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t n, bool
  * character: pass them through utf8_whole() before printing. */
 err_code tokenizer_decode_next(const tokenizer *t, size_t i_prev, int32_t id, bool special, strbuf *out, err *e);
 
-int32_t tokenizer_n_vocab(const tokenizer *t);         /* ids are 0 .. n-1 */
-str tokenizer_piece(const tokenizer *t, int32_t id);   /* as the vocabulary spells it */
+int32_t tokenizer_n_vocab(const tokenizer *t);          /* ids are 0 .. n-1 */
+str tokenizer_piece(const tokenizer *t, int32_t id);    /* as the vocabulary spells it */
 int32_t tokenizer_id_of(const tokenizer *t, str piece); /* exact piece, or -1 */
 bool tokenizer_is_control(const tokenizer *t, int32_t id);
 int32_t tokenizer_bos(const tokenizer *t); /* -1: none */
 int32_t tokenizer_eos(const tokenizer *t); /* -1: none */
-bool tokenizer_is_end(const tokenizer *t, int32_t id); /* ends a generation: eos, eot, eom, <end_of_turn>, <|im_end|> ... */
+bool tokenizer_is_end(const tokenizer *t,
+                      int32_t id);               /* ends a generation: eos, eot, eom, <end_of_turn>, <|im_end|> ... */
 str tokenizer_chat_template(const tokenizer *t); /* empty: none */
+size_t tokenizer_bytes(const tokenizer *t);      /* of memory held while open; a few KB are not counted */
 const char *tokenizer_kind(const tokenizer *t);  /* for `show`: "SentencePiece BPE, gemma" */
 
 #endif

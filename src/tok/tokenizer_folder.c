@@ -53,10 +53,10 @@ static err_code end_ids(tokenizer *t, const json_t *config, const char *file, er
     for (size_t i = 0; v && !json_is_null(v) && i < n; i++) {
         const json_t *one = json_is_array(v) ? json_array_get(v, i) : v;
         json_int_t id = json_integer_value(one);
-        if (!json_is_integer(one) || id < 0)
+        if (!json_is_integer(one))
             return err_set(e, ERR_FORMAT, "%s: eos_token_id is no token id", file);
-        if (id >= t->v.n)
-            continue; /* the model may have rows that the tokenizer does not name */
+        if (id < 0 || id >= t->v.n)
+            continue; /* -1 is none; and the model may have rows that the tokenizer does not name */
         t->is_end[id] = 1;
         t->eos = t->eos < 0 ? (int32_t)id : t->eos;
     }

@@ -4,9 +4,8 @@
  *   model "t5"     SentencePiece unigram  tokens, scores, token_type, precompiled_charsmap
  *   model "gpt2"   byte-level BPE         tokens, token_type, merges, pre
  *
- * Converters write user-defined pieces of SentencePiece with plain spaces where the model has U+2581; they are matched
- * in the normalised text, where the two are one. Source: ggml's docs/gguf.md, and the model's own
- * SentencePiece or tokenizer.json for what ids a text has.
+ * Converters write user-defined pieces of SentencePiece with plain spaces where the model has U+2581. Source: ggml's
+ * docs/gguf.md, and the model's own SentencePiece or tokenizer.json for what ids a text has.
  */
 #include <math.h>
 #include <stdio.h>
@@ -50,8 +49,8 @@ static err_code type_of(const source *s, const gguf_kv *types, int32_t id, str p
     if (type < 0 || type >= VOCAB_TYPE_COUNT)
         return err_set(s->e, ERR_FORMAT, K("token_type") "[%d]: %lld is no token type", id, (long long)type);
     if (type == VOCAB_BYTE && vocab_byte_of(piece) < 0)
-        return err_set(s->e, ERR_FORMAT, K("tokens") "[%d]: a byte token is spelled \"%.*s\", not <0x00> to <0xFF>",
-                       id, STR_ARG(piece));
+        return err_set(s->e, ERR_FORMAT, K("tokens") "[%d]: a byte token is spelled \"%.*s\", not <0x00> to <0xFF>", id,
+                       STR_ARG(piece));
     *out = type == VOCAB_UNDEFINED ? VOCAB_NORMAL : (vocab_type)type;
     return ERR_OK;
 }
@@ -92,8 +91,8 @@ static err_code read_id(const source *s, const char *key, int32_t otherwise, int
         return ERR_OK;
     }
     if (id >= (uint64_t)s->t->v.n)
-        return err_set(s->e, ERR_FORMAT, "key %s: id %llu is outside the vocabulary of %d", key,
-                       (unsigned long long)id, s->t->v.n);
+        return err_set(s->e, ERR_FORMAT, "key %s: id %llu is outside the vocabulary of %d", key, (unsigned long long)id,
+                       s->t->v.n);
     *out = (int32_t)id;
     return ERR_OK;
 }
@@ -127,16 +126,20 @@ static err_code read_frame(const source *s, bool add_bos, bool add_eos) {
     return ERR_OK;
 }
 
-/* Phi-3's control tokens swallow the white space after them; GGUF has no key that says so. */
-static bool swallows(str arch, str piece) {
-    return str_is(arch, "phi3") && !str_is(piece, "<unk>") && !str_is(piece, "<s>") && !str_is(piece, "<|endoftext|>");
+/* Phi-3's added tokens swallow the white space after them; GGUF has no key that says so. */
+static bool swallows(str arch, str model, str piece) {
+    return str_is(arch, "phi3") && str_is(model, "llama") && !str_is(piece, "<unk>") && !str_is(piece, "<s>") &&
+           !str_is(piece, "<|endoftext|>");
 }
 
-static err_code read_added(const source *s, bool spm) {
+/* `escaped`: user-defined pieces are looked for in the normalised text, where SentencePiece has them. A vocabulary
+ * that prefixes a space got them later, as added tokens, which are cut out of the text as it came, and what
+ * follows one is prefixed anew: so do the models' tokenizer.json. */
+static err_code read_added(const source *s, bool escaped) {
     tokenizer *t = s->t;
     str arch;
     TRY(gguf_get_str(s->g, "general.architecture", STR(""), &arch, s->e));
-    strbuf escaped = {0};
+    strbuf text = {0};
     err_code code = ERR_OK;
     for (int32_t id = 0; id < t->v.n && code == ERR_OK; id++) {
         int type = t->v.type[id];
@@ -144,18 +147,18 @@ static err_code read_added(const source *s, bool spm) {
         if (!control && type != VOCAB_USER)
             continue;
         str piece = t->v.piece[id];
-        added_token tok = {.id = id, .control = control, .rstrip = spm && control && swallows(arch, piece)};
-        if (control || !spm) {
+        added_token tok = {.id = id, .control = control, .rstrip = swallows(arch, s->model, piece)};
+        if (control || !escaped) {
             code = added_put(&t->raw, piece, tok, s->e);
             continue;
         }
-        escaped.n = 0;
+        text.n = 0;
         for (size_t i = 0; i < piece.n && code == ERR_OK; i++)
-            code = strbuf_add(&escaped, piece.p[i] == ' ' ? META : str_sub(piece, i, i + 1), s->e);
+            code = strbuf_add(&text, piece.p[i] == ' ' ? META : str_sub(piece, i, i + 1), s->e);
         if (code == ERR_OK)
-            code = added_put(&t->norm, strbuf_str(&escaped), tok, s->e);
+            code = added_put(&t->norm, strbuf_str(&text), tok, s->e);
     }
-    strbuf_fini(&escaped);
+    strbuf_fini(&text);
     return code == ERR_OK ? code : err_in(s->e, code, K("tokens"));
 }
 
@@ -187,7 +190,7 @@ static err_code read_spm(const source *s, bool unigram_model) {
             return err_in(s->e, code, K("precompiled_charsmap"));
     }
     t->nz.step[t->nz.n++] = step;
-    TRY(read_added(s, true));
+    TRY(read_added(s, unigram_model || !step.prefix));
     spm_decoder(t, step.prefix);
     bool bytes = false;
     for (int32_t id = 0; id < t->v.n && !bytes; id++)

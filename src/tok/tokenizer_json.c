@@ -1,6 +1,7 @@
 /* tokenizer_json: a tokenizer from the text of a tokenizer.json (Hugging Face tokenizers).
  *
- *   {"added_tokens": [...], "normalizer": ..., "pre_tokenizer": ..., "model": {...}, "post_processor": ..., "decoder": ...}
+ *   {"added_tokens": [...], "normalizer": ..., "pre_tokenizer": ..., "model": {...}, "post_processor": ...,
+ *    "decoder": ...}
  *
  * Source: Hugging Face tokenizers' serialisation. Everything is refused, by name, that is not exactly understood: a
  * tokenizer that is nearly right gives wrong ids without a word.
@@ -197,9 +198,7 @@ typedef struct {
 static err_code add_special(const tokenizer *t, const json_t *table, str name, frame *f, err *e) {
     const json_t *ids = NULL, *v;
     const char *key;
-    json_object_foreach((json_t *)(uintptr_t)table, key, v)
-        if (str_is(name, key))
-            ids = json_object_get(v, "ids");
+    json_object_foreach((json_t *)(uintptr_t)table, key, v) if (str_is(name, key)) ids = json_object_get(v, "ids");
     if (!json_is_array(ids))
         return err_set(e, ERR_FORMAT, "special token \"%.*s\" has no ids", STR_ARG(name));
     for (size_t i = 0; i < json_array_size(ids); i++) {

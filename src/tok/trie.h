@@ -26,7 +26,8 @@ typedef struct {
     bool first[256]; /* bytes that some key begins with */
 } trie;
 
-/* A key put again takes the new value (0 or more). The empty key is ignored. Keys longer than TRIE_KEY_BYTES_MAX: ERR_LIMIT. */
+/* A key put again takes the new value (0 or more). The empty key is ignored. Keys longer than
+ * TRIE_KEY_BYTES_MAX: ERR_LIMIT. */
 err_code trie_put(trie *t, str key, int32_t value, err *e);
 void trie_fini(trie *t);
 

@@ -175,8 +175,7 @@ err_code unichar_normalize(str s, unichar_form form, strbuf *out, err *e) {
         code = decompose(s, (utf8proc_option_t)options, &b, e);
     size_t n = b.n;
     if (code == ERR_OK && (form == UNICHAR_NFC || form == UNICHAR_NFKC)) {
-        utf8proc_ssize_t m =
-            utf8proc_normalize_utf32(b.p, (utf8proc_ssize_t)b.n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+        utf8proc_ssize_t m = utf8proc_normalize_utf32(b.p, (utf8proc_ssize_t)b.n, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
         if (m < 0)
             code = err_set(e, ERR_FORMAT, "text cannot be normalised: %s", utf8proc_errmsg(m));
         else

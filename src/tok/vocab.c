@@ -110,7 +110,10 @@ err_code vocab_put(vocab *v, arena *a, int32_t id, str piece, vocab_type type, e
 }
 
 static int hex_of(char c) {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 int vocab_byte_of(str piece) {

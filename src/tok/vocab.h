@@ -34,7 +34,8 @@ typedef struct {
 } vocab;
 
 err_code vocab_init(vocab *v, arena *a, uint64_t n, err *e);
-/* Errors: a piece too long, a total too large, a spelling already taken, an id already taken (ERR_FORMAT, ERR_LIMIT). */
+/* Errors: a piece too long, a total too large, a spelling already taken, an id already taken
+ * (ERR_FORMAT, ERR_LIMIT). */
 err_code vocab_put(vocab *v, arena *a, int32_t id, str piece, vocab_type type, err *e);
 int32_t vocab_find(const vocab *v, str piece); /* -1 when absent */
 

@@ -361,7 +361,7 @@ def build():
         ids = {p: i for i, p in enumerate(pieces)}
         bos = BYTE_FAMILIES[name][5]
         keys = {"bos_token_id": ids[bos], "add_bos_token": True} if bos else {}
-        write_gguf(name, "gpt2", pieces, types, merges=tok["model"]["merges"], pre=BYTE_FAMILIES[name][0], eos_token_id=ids[BYTE_FAMILIES[name][3][0]], **keys)
+        write_gguf(name, "gpt2", pieces, types, merges=tok["model"]["merges"], pre=BYTE_FAMILIES[name][0], eos_token_id=ids[next(t for t in BYTE_FAMILIES[name][3] if t not in (bos, "<unk>"))], **keys)
 
     common = dict(byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False, character_coverage=0.995, split_digits=True)
     lines = [s.replace("\0", " ") for s in corpus]
@@ -380,6 +380,8 @@ def build():
     tokens = base_added[:2] + [added(2, "</s>", False, rstrip=True)] + [added(len(pieces) + i, p[0], True, rstrip=i > 0) for i, p in enumerate(phi[len(pieces):])]
     tok = spm_json(pieces, [], legacy, tokens, "<s>", None, fuse)
     write_ref("phi3", tok, strings, built)
+    cols = list(zip(*[(p, s, 4 if p == "</s>" else k) for p, s, k in phi]))
+    write_gguf("phi3", "llama", list(cols[0]), list(cols[2]), scores=list(cols[1]), arch="phi3", bos_token_id=1, eos_token_id=len(pieces), unk_token_id=0, add_bos_token=True)
 
     user = ["\n\n", "\n\n\n", "\n" * 4, "▁▁", "▁▁▁", "▁▁▁▁", "▁" * 8, "\t\t"] + TAGS
     sp, _ = learn_spm(lines, model_type="bpe", vocab_size=1100, add_dummy_prefix=False, user_defined_symbols=user, control_symbols=["<start_of_turn>", "<end_of_turn>"],

@@ -66,7 +66,7 @@ static tokenizer *open_json(const char *name) {
     char path[256];
     strbuf text = {0};
     err e = {0};
-    tokenizer *t;
+    tokenizer *t = NULL;
     snprintf(path, sizeof path, DIR "%s.json", name);
     if (os_read_file(path, 1 << 24, &text, &e) || pipeline_new(&t, &e) ||
         tokenizer_read_json(t, strbuf_str(&text), &e) || pipeline_finish(t, &e))
@@ -206,27 +206,32 @@ static void check_spm(const char *name, bool lossless) {
     assert_int_equal(bad + lost, 0);
 }
 
-#define JSON(id, name)                                                                                                 \
-    static void json_##id(void **state) {                                                                              \
-        (void)state;                                                                                                   \
-        check_json(name);                                                                                              \
+#define JSON(id, name)                    \
+    static void json_##id(void **state) { \
+        (void)state;                      \
+        check_json(name);                 \
     }
-#define GGUF(id, name)                                                                                                 \
-    static void gguf_##id(void **state) {                                                                              \
-        (void)state;                                                                                                   \
-        check_gguf(name);                                                                                              \
+#define GGUF(id, name)                    \
+    static void gguf_##id(void **state) { \
+        (void)state;                      \
+        check_gguf(name);                 \
     }
-#define BYTE_FAMILIES(X)                                                                                               \
-    X(gpt2, "gpt2") X(llama3, "llama3") X(qwen2, "qwen2") X(olmo2, "olmo2") X(smollm, "smollm")                        \
-    X(deepseek_llm, "deepseek-llm") X(deepseek_coder, "deepseek-coder") X(deepseek_v3, "deepseek-v3")                  \
-    X(gpt4o, "gpt4o") X(tekken, "tekken")
-#define OTHER_FAMILIES(X)                                                                                              \
-    X(llama2, "llama2") X(phi3, "phi3") X(gemma, "gemma") X(t5, "t5") X(t5_bytes, "t5-bytes")                          \
-    X(odd_merged, "odd-merged") X(odd_words, "odd-words") X(odd_punct, "odd-punct") X(odd_empty, "odd-empty")          \
-    X(odd_prefix, "odd-prefix")
+#define BYTE_FAMILIES(X)                                                                                      \
+    X(gpt2, "gpt2")                                                                                           \
+    X(llama3, "llama3")                                                                                       \
+    X(qwen2, "qwen2")                                                                                         \
+    X(olmo2, "olmo2") X(smollm, "smollm") X(deepseek_llm, "deepseek-llm") X(deepseek_coder, "deepseek-coder") \
+        X(deepseek_v3, "deepseek-v3") X(gpt4o, "gpt4o") X(tekken, "tekken")
+#define OTHER_FAMILIES(X)                                                                     \
+    X(llama2, "llama2")                                                                       \
+    X(phi3, "phi3")                                                                           \
+    X(gemma, "gemma")                                                                         \
+    X(t5, "t5") X(t5_bytes, "t5-bytes") X(odd_merged, "odd-merged") X(odd_words, "odd-words") \
+        X(odd_punct, "odd-punct") X(odd_empty, "odd-empty") X(odd_prefix, "odd-prefix")
 BYTE_FAMILIES(JSON)
 OTHER_FAMILIES(JSON)
 BYTE_FAMILIES(GGUF)
+GGUF(phi3, "phi3")
 
 static void spm_llama2(void **state) {
     (void)state;
@@ -249,8 +254,11 @@ int main(void) {
 #define TEST_JSON(id, name) cmocka_unit_test(json_##id),
 #define TEST_GGUF(id, name) cmocka_unit_test(gguf_##id),
     const struct CMUnitTest tests[] = {
-        BYTE_FAMILIES(TEST_JSON) OTHER_FAMILIES(TEST_JSON) BYTE_FAMILIES(TEST_GGUF) cmocka_unit_test(spm_llama2),
-        cmocka_unit_test(spm_gemma), cmocka_unit_test(spm_t5), cmocka_unit_test(spm_t5_bytes),
+        BYTE_FAMILIES(TEST_JSON) OTHER_FAMILIES(TEST_JSON) BYTE_FAMILIES(TEST_GGUF) cmocka_unit_test(gguf_phi3),
+        cmocka_unit_test(spm_llama2),
+        cmocka_unit_test(spm_gemma),
+        cmocka_unit_test(spm_t5),
+        cmocka_unit_test(spm_t5_bytes),
     };
     return cmocka_run_group_tests(tests, open_strings, close_strings);
 }
