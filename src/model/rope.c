@@ -18,7 +18,7 @@ static double llama3(const rope_config *r, double f, size_t original_ctx) {
 }
 
 static double floor64(double x) {
-    if (!(x > -0x1p52 && x < 0x1p52)) /* whole already, or not a number: no int64 holds it */
+    if (!(x > -4503599627370496.0 && x < 4503599627370496.0)) /* 2^52: whole already; or not a number */
         return x;
     double t = (double)(long long)x;
     return t > x ? t - 1 : t;

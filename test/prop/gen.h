@@ -45,9 +45,10 @@ GEN void gen_row(uint64_t seed, float *x, size_t n) {
 
 /* Any bits, and every other one a special value. */
 GEN float gen_wild(uint64_t seed, uint64_t i) {
-    static const uint32_t special[] = {0,          0x80000000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000, 0x7f800001,
-                                       1,          0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff, 0xff7fffff, 0x3f800000,
-                                       0x0d800000, 0x0d7fffff, 0x47ffefff, 0x47800000, 0x42b00000, 0xc2d00000};
+    static const uint32_t special[] = {0,          0x80000000, 0x7f800000, 0xff800000, 0x7fc00000,
+                                       0xffc00000, 0x7f800001, 1,          0x80000001, 0x007fffff,
+                                       0x00800000, 0x7f7fffff, 0xff7fffff, 0x3f800000, 0x0d800000,
+                                       0x0d7fffff, 0x47ffefff, 0x47800000, 0x42b00000, 0xc2d00000};
     uint64_t u = rng_u64(seed, RNG_TEST, i);
     uint32_t bits = u >> 63 ? special[(u >> 32) % (sizeof special / sizeof *special)] : (uint32_t)u;
     float f;
@@ -60,9 +61,9 @@ GEN void gen_blocks(dtype t, uint64_t seed, bool wild, uint8_t *out, size_t n_bl
     static const struct {
         uint8_t at[2], n;
     } half[DTYPE_COUNT] = {
-        [DTYPE_F16] = {{0}, 1},       [DTYPE_Q4_0] = {{0}, 1},      [DTYPE_Q4_1] = {{0, 2}, 2}, [DTYPE_Q5_0] = {{0}, 1},
-        [DTYPE_Q5_1] = {{0, 2}, 2},   [DTYPE_Q8_0] = {{0}, 1},      [DTYPE_Q2_K] = {{80, 82}, 2}, [DTYPE_Q3_K] = {{108}, 1},
-        [DTYPE_Q4_K] = {{0, 2}, 2},   [DTYPE_Q5_K] = {{0, 2}, 2},   [DTYPE_Q6_K] = {{208}, 1},
+        [DTYPE_F16] = {{0}, 1},     [DTYPE_Q4_0] = {{0}, 1},    [DTYPE_Q4_1] = {{0, 2}, 2},   [DTYPE_Q5_0] = {{0}, 1},
+        [DTYPE_Q5_1] = {{0, 2}, 2}, [DTYPE_Q8_0] = {{0}, 1},    [DTYPE_Q2_K] = {{80, 82}, 2}, [DTYPE_Q3_K] = {{108}, 1},
+        [DTYPE_Q4_K] = {{0, 2}, 2}, [DTYPE_Q5_K] = {{0, 2}, 2}, [DTYPE_Q6_K] = {{208}, 1},
     };
     size_t bytes = dtype_table[t].block_bytes;
     for (size_t b = 0; b < n_blocks; b++, out += bytes) {
@@ -137,7 +138,9 @@ GEN void gen_cache_free(gen_cache *c) {
     free(c->k);
     free(c->v);
 }
-GEN kern_kv gen_kv(const gen_cache *c) { return (kern_kv){.k = c->k, .v = c->v, .f16 = c->f16, .width = c->K, .v_stride = c->W}; }
+GEN kern_kv gen_kv(const gen_cache *c) {
+    return (kern_kv){.k = c->k, .v = c->v, .f16 = c->f16, .width = c->K, .v_stride = c->W};
+}
 GEN size_t gen_kv_at(const gen_cache *c, bool value, size_t j, size_t d) {
     return value ? j * c->W + d : j / 16 * 16 * c->K + 16 * d + j % 16;
 }

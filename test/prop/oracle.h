@@ -116,7 +116,7 @@ ORACLE float o_tanh(float x) {
 ORACLE float o_erf(float x) {
     static const float near[] = {-0x1.445f48p-17f, 0x1.d88750p-14f, -0x1.bccf66p-11f, 0x1.562a60p-8f,
                                  -0x1.b829c8p-6f,  0x1.ce2f08p-4f,  -0x1.812746p-2f,  0x1.06eba8p-3f};
-    static const float far[] = {0x1.212014p-24f,  -0x1.a318acp-19f, 0x1.f98e72p-15f, -0x1.615f80p-11f, 0x1.49193ep-8f,
+    static const float far[] = {0x1.212014p-24f, -0x1.a318acp-19f, 0x1.f98e72p-15f, -0x1.615f80p-11f, 0x1.49193ep-8f,
                                 -0x1.ba4f28p-6f, 0x1.c63a60p-4f,   0x1.432082p-1f,  0x1.216e62p+0f,   -0x1.9f8f0ep-12f};
     float a = fabsf(x);
     if (isnan(x))
@@ -146,9 +146,9 @@ ORACLE float o_cos(float x) { return o_sincos(x, true); }
 /* ---- 3. stored blocks ---- */
 
 typedef struct {
-    int n, sub;       /* elements; elements of a sub-block */
-    float d, m;       /* scale; minimum (Q4_1, Q5_1) or its scale (Q2_K, Q4_K, Q5_K) */
-    int q[256];       /* integers, offset taken off */
+    int n, sub;         /* elements; elements of a sub-block */
+    float d, m;         /* scale; minimum (Q4_1, Q5_1) or its scale (Q2_K, Q4_K, Q5_K) */
+    int q[256];         /* integers, offset taken off */
     int sc[16], mn[16]; /* of sub-blocks: 1 and 0 where the format has none */
     bool mins;
 } o_block;
@@ -222,7 +222,8 @@ ORACLE void o_decode(const char *name, const uint8_t *p, o_block *b) {
         const uint8_t *s = p + 96;
         b->d = o_half(o_u16(p + 108));
         for (int i = 0; i < 16; i++)
-            b->sc[i] = o_bit_field(s, 8 * (i % 8) + 4 * (i / 8), 4) + 16 * o_bit_field(s, 8 * (8 + i % 4) + 2 * (i / 4), 2) - 32;
+            b->sc[i] = o_bit_field(s, 8 * (i % 8) + 4 * (i / 8), 4) +
+                       16 * o_bit_field(s, 8 * (8 + i % 4) + 2 * (i / 4), 2) - 32;
         for (int i = 0; i < 256; i++)
             b->q[i] = o_bit_field(p + 32, 8 * (i / 128 * 32 + i % 32) + 2 * (i / 32 % 4), 2) +
                       4 * o_bit_field(p, 8 * (i % 32) + i / 32, 1) - 4;

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 
 #include "base/hash.h"
@@ -15,7 +16,57 @@
 static const struct {
     const char *name, *digest;
 } table[] = {
-#include "prop/digests.inc"
+    {"product F32", "12ec68384d1de48f76df706fd96aad34ff9722186228fa7ec97b00e7916d65ed"},
+    {"product F32, any bits", "2085730acaccf99faeb5adf253d608496b7c1d7c1828500556c9e3a0281bbee8"},
+    {"product F16", "c2f73bb4660b11475417ef95ad63b1121bfea231ddf20abf22bfec1f0c0526f3"},
+    {"product F16, any bits", "3daefb7c684bf68d726cf8c5d20f51aa16a987edc1a3041bbbfd6fc58fc28e07"},
+    {"product BF16", "5bb13fe358d36abb5e302a30d7094f128fcaa07da2eb3dd8ab01541aeaeea355"},
+    {"product BF16, any bits", "290a2fccdc2eeb9c5f42c681ed79874fecad64087ac146ff411bf0f6d6231ff3"},
+    {"product Q4_0", "ec469265011edbfad7a194712eb26a9e6ba7e67f4e3c8549df3bd5bf414838a2"},
+    {"product Q4_0, any bits", "08dc045cf576283010e97b78b569db6bb5f735404bc61a155edd84a5b8ff10aa"},
+    {"product Q4_1", "b4bb65516ff5d79779ae72de115471a13f6bd054755dc84b927bf0de277ab163"},
+    {"product Q4_1, any bits", "150bab704379e18130e063f5e8cb1deee60b2f0e19c1c5d2d7b811b9d823753b"},
+    {"product Q5_0", "2f91f490ea8ce2fd7643e6f533158747946503db939349125b9d837bc1893211"},
+    {"product Q5_0, any bits", "6a27daca38252826c96381793568c88f5954da8f64c8c2f3fd25fdc226606571"},
+    {"product Q5_1", "5ea87e16df9b259e8641e6481e06347d0945daaba6bff2d8a55845cf319324d5"},
+    {"product Q5_1, any bits", "e6314aa43eb607924a6a54548c7404ee829b56613af57302157c7afe3a93f8a8"},
+    {"product Q8_0", "44da985a7f4ab3178c8a405f7906feea21614affd3a02ab61705788e26bb00f7"},
+    {"product Q8_0, any bits", "48cda7757fce14b2953ffd22c1e5cbb3a2753d069162f14adf1c7f22e93ad297"},
+    {"product Q2_K", "1bbc8e0f0c124b296ef5462ba49dae9a4a6f092d6fdc3f727648731106de67cc"},
+    {"product Q2_K, any bits", "6cd291ce272ae49c495a9b0a50a8b31e28a43451008aca9b6398ad8c0b06dafb"},
+    {"product Q3_K", "349aaa8932fbe3ce3e0b6ecae2093422cec738cbba35471d30a8193057725620"},
+    {"product Q3_K, any bits", "50e9eab540d793f1cc56efb3298ae9d4d31e53088504546c07b1e9c500b41007"},
+    {"product Q4_K", "b891042d23da052a87d5cb06e752cf39b518d5c68e0f13a736e18183225783e7"},
+    {"product Q4_K, any bits", "04fb295b5b6e04a60443ec5d42202a73d2197cb4294dd861296225b7a98c6f10"},
+    {"product Q5_K", "cd5fac93f97c6bfa0dc981c684e90d52c5444efa9ca6461f618367c3cd5b979c"},
+    {"product Q5_K, any bits", "f74f73099a29e4aaaf7d3dc3c0fbb305125660f0d1b01e2382c7f29f435fbc9e"},
+    {"product Q6_K", "ec550f9dfaff974f419919a8883327cf2882d3e685d4c3e030c392c96d553fd3"},
+    {"product Q6_K, any bits", "dc177d93a7eadcbc60f856ff6dd1e7db7dc62ed202d49484767dcb61b8362eda"},
+    {"rmsnorm", "3d8c486ce014f41c46e7e3403c328435ad83e54c95a91e1d595fe1dd4075435d"},
+    {"rmsnorm, no weight", "dc6021d89c7d9b2c9a64f7014a1a914982c9c863240ad7cf46e9600cf240614b"},
+    {"silu", "a5c817db2be9fe0bd50c6e753cf003ad169df4dfc06c6f7f674300a92f002c36"},
+    {"gelu_tanh", "10d08dfbc239eabe72d381ad4e0c03552fd762e8f0545edfe014d8e0979175dd"},
+    {"gelu_erf", "7cbc3b4fdac83454f308266b7faded1b01a253e16442139645bc7b843172d93a"},
+    {"add", "80c051a0af8ab8905b9ceb383822870f8ad69c4a709c61e876d8761e4af873ab"},
+    {"add_scaled", "07031b84e9413cb389799097c06a1562a11083ccb1987cfeb18146840ebb926a"},
+    {"scale", "8ecf4b71aeb8dcccdc36bfdd0330142e1ff9dc7b584c439e0c0f4fb982b7f12f"},
+    {"softcap", "75d93a4d993abe1c9cdc11dc4ab4dff819cd79bb2fee7fee275d62808fb53598"},
+    {"exp", "e16fe1d55844079452a44dfbcf112effd0b21301e908177a279f036a27df8aa0"},
+    {"log", "ac64189ecbe7dc8a511bc29e423c1aedde3e76fd9f15b23cf28ce87fb61a4648"},
+    {"tanh", "03e1ce578b801e0d6060ddf52589d58377066cc407698141794b7f0328d31561"},
+    {"sin", "7ee7b9fda9ad4e18882bd6508ddf942e7f393788c6c51cdbbbb643d3eb930415"},
+    {"cos", "bb54cec95e47729138a0a690686004bfa771bbca8319fba6ffb617e9ab7ea7e4"},
+    {"erf", "809dd35f6c78bcdeebbdf21b9fd01d919f430a5e93c50950aa90c0dceb541b76"},
+    {"rope", "ab64234fae2dfcc91d25304c857ebdc2c55cc35384c5fbbb2cdc733c4d76b971"},
+    {"to_f16", "f4328d4335a02e6c63b4d694455912076230a54f86411da629b36518ca1751ad"},
+    {"attention F32", "88dc06cb3a47353aefc5887d45c0b7e7c1770007152841f319620479054487b5"},
+    {"attention F32, capped", "c77a0e850f2e0854fb478c1063ddacecccb89d2f2c5dd68380aa664621329255"},
+    {"attention F16", "eb505e82dd54c077deb3aeea6118d810a9ac32eb8328f806863d7bd272f4054a"},
+    {"attention F16, capped", "dce31ebad6e65a20a1c04100d5084fa01bb314802d7d989b0f27f3468a673048"},
+    {"exp64", "a8200eae76948f27e2a60d8fe574b9834d472c98a4fc7ba26a487454d068554e"},
+    {"log64", "7e0af8ad5bf2d9c69c4d2b9beaaab3bb19f2c0c64a13728af04d6daa3a668f02"},
+    {"pow64", "f06cb9d316ebdf7c51930462a1f844de4182ebaf2613f03c374e359bb7e0b64e"},
+    {"random", "4e330f13976b6e24368871c45ed1f636252b7ef1aaca355cadabbc90030d190c"},
 };
 
 static bool printing;

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 
 #include "kern/block.h"
@@ -152,8 +153,8 @@ static void dequantisers_equal_the_oracle(void **state) {
 
 static void worked_example(void **state) { /* the one of doc/arithmetic.md, section 5 */
     (void)state;
-    uint8_t stored[18] = {0x00, 0x38, 0x97, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88,
-                          0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88};
+    uint8_t stored[18] = {0x00, 0x38, 0x97, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88,
+                          0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88};
     float x[32] = {[0] = 1.0f, [16] = -0.3f}, y[16];
     uint8_t *packed = gen_pack(DTYPE_Q4_0, stored, 1, 32);
     for (int s = 0; s < n_isas; s++) {
@@ -320,15 +321,17 @@ static void row_kernels_equal_the_oracle(void **state) {
             }
             for (int s = 0; s < n_isas; s++) {
                 const kern_ops *o = isa[s];
-#define EACH(expr) for (size_t i = 0; i < n; i++) want[i] = (expr)
-#define CALL(name, call)                                                                                          \
-    do {                                                                                                          \
-        for (size_t i = 0; i < 144; i++)                                                                          \
-            memcpy(y + i, &UNTOUCHED, 4);                                                                         \
-        call;                                                                                                     \
-        same(name, o, y, want, n);                                                                                \
-        for (size_t i = n; i < 144; i++)                                                                          \
-            assert_memory_equal(y + i, &UNTOUCHED, 4);                                                            \
+#define EACH(expr)                 \
+    for (size_t i = 0; i < n; i++) \
+    want[i] = (expr)
+#define CALL(name, call)                               \
+    do {                                               \
+        for (size_t i = 0; i < 144; i++)               \
+            memcpy(y + i, &UNTOUCHED, 4);              \
+        call;                                          \
+        same(name, o, y, want, n);                     \
+        for (size_t i = n; i < 144; i++)               \
+            assert_memory_equal(y + i, &UNTOUCHED, 4); \
     } while (0)
                 o_rmsnorm(a, b, n, 1e-5f, want);
                 CALL("rmsnorm", o->rmsnorm(a, b, n, 1e-5f, y));
@@ -348,8 +351,8 @@ static void row_kernels_equal_the_oracle(void **state) {
                 CALL("gelu_tanh", o->gated(KERN_GELU_TANH, a, b, n, y));
                 EACH(o_gelu_erf(a[i]) * b[i]);
                 CALL("gelu_erf", o->gated(KERN_GELU_ERF, a, b, n, y));
-#define FUNCTION(f)      \
-    EACH(o_##f(a[i]));   \
+#define FUNCTION(f)    \
+    EACH(o_##f(a[i])); \
     CALL(#f, o->f(a, n, y));
                 FUNCTION(exp)
                 FUNCTION(log)
@@ -390,7 +393,8 @@ static void halves(void **state) {
             }
             for (int shift = 0; shift < 6; shift++) {
                 for (unsigned i = 0; i < STEP; i++) {
-                    float v = o_half(at + i), next = (at + i) % 0x8000 < 0x7bff ? o_half(at + i + 1) : v * 1.00048828125f;
+                    float v = o_half(at + i),
+                          next = (at + i) % 0x8000 < 0x7bff ? o_half(at + i + 1) : v * 1.00048828125f;
                     float middle = v + (next - v) / 2;
                     x[i] = shift == 0   ? v
                            : shift == 1 ? nextafterf(v, INFINITY)
