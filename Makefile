@@ -48,6 +48,8 @@ else
 HARDEN := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer -Wno-maybe-uninitialized
 ifneq ($(findstring clang,$(CC)),)
 HARDEN += -Wno-unknown-warning-option
+else
+HARDEN += -fno-var-tracking # which takes longer than all else there
 endif
 ISA_HARDEN :=
 LINK_FLAGS := -pie -pthread -fsanitize=$(SAN)
@@ -188,14 +190,15 @@ test: deps-test all test-bins other ## build with gcc and clang, run every test;
 	@$(RUN_TESTS) $(C_TESTS) $(GOLDEN) $(E2E)
 
 .PHONY: san san-run tsan tsan-run
-san: deps-test ## unit, property, fault, corpus and golden tests under ASan and UBSan
-	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-san SAN=address,undefined \
+# By clang: gcc needs many minutes for instrumented kernels.
+san: deps-fuzz ## unit, property, fault, corpus and golden tests under ASan and UBSan
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-san CC=clang SAN=address,undefined \
 	    CFLAGS='-O1 -g' ISA_OPT=-O1 san-run
 san-run: all test-bins
 	@$(RUN_TESTS) --san $(C_TESTS) $(GOLDEN)
 
-tsan: deps-test ## unit and property tests under ThreadSanitizer
-	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan SAN=thread CFLAGS='-O1 -g' ISA_OPT=-O1 tsan-run
+tsan: deps-fuzz ## unit and property tests under ThreadSanitizer
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan CC=clang SAN=thread CFLAGS='-O1 -g' ISA_OPT=-O1 tsan-run
 tsan-run: $(UNIT_BIN) $(PROP_BIN)
 	@$(RUN_TESTS) --san $(UNIT_BIN) $(PROP_BIN)
 
@@ -225,8 +228,13 @@ model: deps-demo ## fetch Gemma 3 270M (253 MB) into .cache/models
 peer: ## fetch llama.cpp and build the program that tests and benchmarks compare with
 	@script/peer.sh
 
-bench: all ## speed, memory and ratios to peers
-	@LOAM_BIN=$(BUILD)/loam bench/run.sh
+BENCH_BIN := $(patsubst %,$(BUILD)/bench/%,make_model limits kernels peer)
+$(BENCH_BIN): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call obj,bench/common.c bench/machine.c) $(BUILD)/libcli.a $(BUILD)/libloam.a
+	@mkdir -p $(@D)
+	$(link) $(LIBS) $(CLI_LIBS)
+
+bench: all $(BENCH_BIN) ## speed, memory and ratios to peers; BENCH=--quick for the short form
+	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/run.py $(BENCH)
 
 install: all ## to DESTDIR and PREFIX=/usr/local
 	install -Dm755 $(BUILD)/loam $(DESTDIR)$(PREFIX)/bin/loam

@@ -27,7 +27,8 @@ _Noreturn void bench_fail(const err *e); /* prints the error and exits 1 */
 
 double bench_median(double *x, size_t n); /* sorts x */
 
-/* Median seconds of one fn(ctx), over `reps` runs (1 to 101) of as many calls as fill about `seconds`. One warm-up. */
-double bench_time(void (*fn)(void *ctx), void *ctx, int reps, double seconds);
+/* Median seconds of one fn(ctx), over `reps` runs (1 to 101) of as many calls as fill about `seconds`. One warm-up.
+ * alone: fn uses this thread only, so the thread's own time counts, which others on the machine disturb less. */
+double bench_time(void (*fn)(void *ctx), void *ctx, int reps, double seconds, bool alone);
 
 #endif

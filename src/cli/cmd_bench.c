@@ -14,7 +14,7 @@ enum { REPS_MAX = 100 };
 typedef struct {
     common_values common;
     compute_values compute;
-    int64_t p, n, reps;
+    int64_t p, n, depth, reps;
 } values;
 
 static const values defaults = {.common = COMMON_DEFAULTS, .compute = COMPUTE_DEFAULTS, .p = 512, .n = 64, .reps = 3};
@@ -23,6 +23,7 @@ static const values defaults = {.common = COMMON_DEFAULTS, .compute = COMPUTE_DE
 static const option own_options[] = {
     {"prompt", 'p', OPT_INT, "N", "tokens to prefill", AT(p), 1, 1 << 20, NULL},
     {"generate", 'n', OPT_INT, "N", "tokens to decode", AT(n), 1, 1 << 20, NULL},
+    {"depth", 'd', OPT_INT, "N", "tokens before those decoded (0: the prompt)", AT(depth), 0, 1 << 20, NULL},
     {"reps", 'r', OPT_INT, "N", "repetitions, of which the median counts", AT(reps), 1, REPS_MAX, NULL},
     {0},
 };
@@ -33,25 +34,37 @@ static const option_group groups[] = {{"Measurement", own_options, 0}, COMPUTE_G
 typedef struct {
     model *m;
     kv_cache *kv;
-    int32_t *ids;  /* [p + n] */
+    int32_t *ids;  /* [ctx] */
     float *logits; /* f32[V] */
-    size_t n_prompt, n_decode;
+    size_t n_prompt, n_decode, depth;
     double prefill[REPS_MAX], decode[REPS_MAX]; /* tokens a second */
 } bench;
 
-static err_code once(bench *b, double *prefill, double *decode, err *e) {
+/* Appends ids up to position `to`, in chunks as a session would. */
+static err_code feed(bench *b, size_t to, err *e) {
+    for (size_t n; kv_len(b->kv) < to;) {
+        size_t from = kv_len(b->kv), left = to - from;
+        n = left < SESSION_CHUNK_TOKENS ? left : SESSION_CHUNK_TOKENS;
+        TRY(model_forward(b->m, b->kv, b->ids + from, n, n == left ? LOGITS_LAST : LOGITS_NONE, b->logits, e));
+    }
+    return ERR_OK;
+}
+
+static err_code prefill_once(bench *b, double *rate, err *e) {
     kv_truncate(b->kv, 0);
     double start = os_now();
-    for (size_t i = 0; i < b->n_prompt; i += SESSION_CHUNK_TOKENS) {
-        size_t left = b->n_prompt - i, n = left < SESSION_CHUNK_TOKENS ? left : SESSION_CHUNK_TOKENS;
-        TRY(model_forward(b->m, b->kv, b->ids + i, n, n == left ? LOGITS_LAST : LOGITS_NONE, b->logits, e));
-    }
-    double middle = os_now();
+    TRY(feed(b, b->n_prompt, e));
+    *rate = (double)b->n_prompt / (os_now() - start);
+    return ERR_OK;
+}
+
+static err_code decode_once(bench *b, double *rate, err *e) {
+    kv_truncate(b->kv, b->depth);
+    TRY(feed(b, b->depth, e));
+    double start = os_now();
     for (size_t i = 0; i < b->n_decode; i++)
-        TRY(model_forward(b->m, b->kv, b->ids + b->n_prompt + i, 1, LOGITS_LAST, b->logits, e));
-    double end = os_now();
-    *prefill = (double)b->n_prompt / (middle - start);
-    *decode = (double)b->n_decode / (end - middle);
+        TRY(model_forward(b->m, b->kv, b->ids + b->depth + i, 1, LOGITS_LAST, b->logits, e));
+    *rate = (double)b->n_decode / (os_now() - start);
     return ERR_OK;
 }
 
@@ -72,8 +85,8 @@ static err_code print(const values *v, const loaded *l, double prefill, double d
         out_printf("isa      %s\nthreads  %d\nweights  %s\n", model_isa(l->m), threads,
                    amount_bytes((double)model_weight_bytes(l->m)).text);
         out_printf("prefill  %.1f tokens/s (%lld tokens)\n", prefill, (long long)v->p);
-        out_printf("decode   %.1f tokens/s (%lld tokens), reading %s of weights a token: %s/s\n", decode,
-                   (long long)v->n, amount_bytes(bytes).text, amount_bytes(bytes * decode).text);
+        out_printf("decode   %.1f tokens/s (%lld tokens after %lld), reading %s of weights a token: %s/s\n", decode,
+                   (long long)v->n, (long long)(v->depth ? v->depth : v->p), amount_bytes(bytes).text, amount_bytes(bytes * decode).text);
         return ERR_OK;
     }
     js_out j = {.e = e};
@@ -95,7 +108,8 @@ static err_code measure(const values *v, const loaded *l, bench *b, arena *mem, 
     b->m = l->m;
     b->n_prompt = (size_t)v->p;
     b->n_decode = (size_t)v->n;
-    TRY(load_ctx(l->m, v->p + v->n, 0, &ctx_tokens, e));
+    b->depth = (size_t)(v->depth ? v->depth : v->p);
+    TRY(load_ctx(l->m, (int64_t)((b->n_prompt > b->depth ? b->n_prompt : b->depth) + b->n_decode), 0, &ctx_tokens, e));
     ARENA_NEW(mem, b->ids, ctx_tokens, e);
     ARENA_NEW(mem, b->logits, n_vocab, e);
     TRY(kv_open(&b->kv, l->m, ctx_tokens, e));
@@ -103,11 +117,16 @@ static err_code measure(const values *v, const loaded *l, bench *b, arena *mem, 
         b->ids[i] = (int32_t)(i * 7919 % n_vocab);
     progress bar = {.what = "measuring", .unit = "rounds"};
     size_t n = (size_t)v->reps;
-    double unused[2];
-    TRY(once(b, &unused[0], &unused[1], e));
+    double unused;
+    TRY(prefill_once(b, &unused, e));
     for (size_t i = 0; i < n; i++) {
-        progress_step(&bar, i, n);
-        TRY(once(b, &b->prefill[i], &b->decode[i], e));
+        progress_step(&bar, i, 2 * n);
+        TRY(prefill_once(b, &b->prefill[i], e));
+    }
+    TRY(decode_once(b, &unused, e));
+    for (size_t i = 0; i < n; i++) {
+        progress_step(&bar, n + i, 2 * n);
+        TRY(decode_once(b, &b->decode[i], e));
     }
     progress_end(&bar);
     return print(v, l, median(b->prefill, n), median(b->decode, n), e);
