@@ -263,16 +263,18 @@ static void add_shape(js_out *j, const model_config *c) {
     js_end(j, '}');
 }
 
-static void add_memory(js_out *j, const model *m, size_t ctx_tokens) {
+static void add_memory(js_out *j, const source *f, const model *m, size_t ctx_tokens) {
     size_t weights = model_weight_bytes(m), kv = model_kv_bytes(m, ctx_tokens);
-    size_t scratch = model_scratch_bytes(m, ctx_tokens);
+    size_t scratch = model_scratch_bytes(m, ctx_tokens) + session_plan_bytes(m, ctx_tokens);
+    size_t tok = f->t ? tokenizer_bytes(f->t) : 0;
     js_key(j, "memory");
     js_begin(j, '{');
     add_count(j, "context", ctx_tokens);
     add_count(j, "weights_bytes", weights);
     add_count(j, "cache_bytes", kv);
     add_count(j, "scratch_bytes", scratch);
-    add_count(j, "total_bytes", weights + kv + scratch);
+    add_count(j, "tokenizer_bytes", tok);
+    add_count(j, "total_bytes", weights + kv + scratch + tok);
     js_end(j, '}');
 }
 
@@ -286,7 +288,7 @@ static err_code print_json(const values *v, const source *f, const model *m, siz
     add_named(&j, "license", licence_of(f));
     if (m) {
         add_shape(&j, model_config_of(m));
-        add_memory(&j, m, ctx_tokens);
+        add_memory(&j, f, m, ctx_tokens);
     }
     if (f->t) {
         js_key(&j, "tokenizer");
@@ -333,12 +335,14 @@ static void print_shape(const model_config *c) {
     out_printf("\n");
 }
 
-static void print_memory(const model *m, size_t ctx_tokens) {
+static void print_memory(const source *f, const model *m, size_t ctx_tokens) {
     size_t weights = model_weight_bytes(m), kv = model_kv_bytes(m, ctx_tokens);
-    size_t scratch = model_scratch_bytes(m, ctx_tokens);
-    out_printf("%-14s %s for %zu positions: weights %s, cache %s, scratch %s\n", "memory",
-               amount_bytes((double)(weights + kv + scratch)).text, ctx_tokens, amount_bytes((double)weights).text,
-               amount_bytes((double)kv).text, amount_bytes((double)scratch).text);
+    size_t scratch = model_scratch_bytes(m, ctx_tokens) + session_plan_bytes(m, ctx_tokens);
+    size_t tok = f->t ? tokenizer_bytes(f->t) : 0;
+    out_printf("%-14s %s for %zu positions: weights %s, cache %s, scratch %s, tokenizer %s\n", "memory",
+               amount_bytes((double)(weights + kv + scratch + tok)).text, ctx_tokens,
+               amount_bytes((double)weights).text, amount_bytes((double)kv).text, amount_bytes((double)scratch).text,
+               amount_bytes((double)tok).text);
 }
 
 static void print_types(const source *f) {
@@ -444,7 +448,7 @@ static err_code print_text(const values *v, const source *f, const model *m, siz
     print_tokenizer(f);
     print_types(f);
     if (m)
-        print_memory(m, ctx_tokens);
+        print_memory(f, m, ctx_tokens);
     TRY(print_metadata(f, e));
     if (v->tensors)
         print_tensors(f);

@@ -56,6 +56,11 @@ err_code sampler_check(const sampler_config *c, err *e) {
     return in_range("penalty window", (double)c->penalty_last_n, -1, INT_MAX, e);
 }
 
+size_t sampler_plan_bytes(size_t n_vocab) {
+    const sampler *s = NULL;
+    return sizeof *s + n_vocab * (sizeof *s->key + sizeof *s->weight + sizeof *s->count);
+}
+
 static err_code plan(sampler *s, size_t n_vocab, err *e) {
     s->n_vocab = n_vocab;
     ARENA_NEW(&s->mem, s->key, n_vocab, e);

@@ -27,6 +27,12 @@ struct session {
     stops filter;
 };
 
+size_t session_plan_bytes(const model *m, size_t ctx_tokens) {
+    const session *s = NULL;
+    size_t n_vocab = model_config_of(m)->V;
+    return sizeof *s + ctx_tokens * sizeof *s->ids + n_vocab * sizeof *s->logits + sampler_plan_bytes(n_vocab);
+}
+
 static err_code plan(session *s, size_t ctx_tokens, err *e) {
     size_t n_vocab = model_config_of(s->m)->V;
     s->ctx = ctx_tokens;

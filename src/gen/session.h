@@ -44,6 +44,8 @@ typedef struct {
 double generate_prefill_rate(const generate_result *r);
 double generate_decode_rate(const generate_result *r);
 
+/* Of memory that session_open() takes besides the cache (model_kv_bytes()). */
+size_t session_plan_bytes(const model *m, size_t ctx_tokens);
 err_code session_open(session **out, model *m, const tokenizer *t, size_t ctx_tokens, err *e);
 void session_close(session *s); /* NULL allowed */
 

@@ -157,6 +157,14 @@ def skip_value(data, at, kind):
     return at + SCALARS[kind]
 
 
+def without_merges(keys):
+    """The metadata with an empty tokenizer.ggml.merges in place of its one merge "a b"."""
+    name = struct.pack("<Q", 21) + b"tokenizer.ggml.merges" + struct.pack("<II", 9, 8)
+    full = name + struct.pack("<QQ", 1, 3) + b"a b"
+    assert keys.count(full) == 1
+    return keys.replace(full, name + struct.pack("<Q", 0))
+
+
 def read(path):
     with open(path, "rb") as f:
         data = f.read()

@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import traceback
 
@@ -60,7 +61,10 @@ class Terminal:
         self.shown = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            os.execve(LOAM, [LOAM, *map(str, args)], os.environ if env is None else env)
+            try:
+                os.execve(LOAM, [LOAM, *map(str, args)], os.environ if env is None else env)
+            finally:
+                os._exit(127)
 
     def wait(self, text, seconds=60):
         """Reads until `text` appears after what was waited for before; returns what stood before it."""
@@ -78,21 +82,27 @@ class Terminal:
         return before
 
     def type(self, keys):
+        """Ctrl-D means the end only to a line editor that reads keys, and libedit shows its prompt just before it does."""
+        end = time.time() + 10
+        while keys == b"\x04" and termios.tcgetattr(self.fd)[3] & termios.ICANON and time.time() < end:
+            time.sleep(0.005)
         os.write(self.fd, keys)
 
     def end(self, seconds=30):
         """Exit code, or minus the signal."""
-        end = time.time() + seconds
+        end, open_ = time.time() + seconds, True
         while time.time() < end:
-            if select.select([self.fd], [], [], 0.05)[0]:
+            if open_ and select.select([self.fd], [], [], 0.05)[0]:
                 try:
                     self.shown += os.read(self.fd, 65536)
                 except OSError:
-                    pass
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
+                    open_ = False  # all is read
+            pid, status = (0, 0) if open_ else os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 os.close(self.fd)
                 return os.waitstatus_to_exitcode(status)
+            if not open_:
+                time.sleep(0.005)
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         raise AssertionError(f"did not end: {self.shown[-2000:]}")
