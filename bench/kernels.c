@@ -1,8 +1,8 @@
 /* kernels: how near each kernel comes to what the machine can do.
  *
  * For every instruction set and weight format: a product of 512 rows of activations (prefill), against the limit of
- * multiply-adds, and of one row over weights that no cache holds (decode), against the read bandwidth. Then the packing of
- * activations and weights, attention, and the elementwise kernels. Every figure is the median of a few runs on all
+ * multiply-adds, and of one row over weights that no cache holds (decode), against the read bandwidth. Then the packing
+ * of activations and weights, attention, and the elementwise kernels. Every figure is the median of a few runs on all
  * threads; limits are measured just before, by machine.h. Weights are bytes of 0x30 to 0x3f: as binary16 or
  * binary32 ordinary numbers, so that nothing is slow for being subnormal.
  */
@@ -42,17 +42,17 @@ typedef struct {
     const char *op;
 } bench;
 
-static double timed(bench *b, void (*fn)(void *)) { return bench_time(fn, b, (int)b->v->reps, 0.12, pool_threads(b->engine.pool) == 1); }
-
-static bool wanted(const bench *b, const char *name) {
-    return !b->v->only || strcasestr(name, b->v->only) != NULL;
+static double timed(bench *b, void (*fn)(void *)) {
+    return bench_time(fn, b, (int)b->v->reps, 0.12, pool_threads(b->engine.pool) == 1);
 }
+
+static bool wanted(const bench *b, const char *name) { return !b->v->only || strcasestr(name, b->v->only) != NULL; }
 
 /* rate in 1e9 `unit`; limit 0: none. */
 static void show(bench *b, const char *name, const char *what, double rate, const char *unit, double limit) {
     if (b->v->json) {
-        printf("%s{\"isa\":\"%s\",\"kernel\":\"%s\",\"case\":\"%s\",\"rate\":%.2f,\"unit\":\"%s\"", b->n_shown ? ",\n " : "",
-               b->isa, name, what, rate, unit);
+        printf("%s{\"isa\":\"%s\",\"kernel\":\"%s\",\"case\":\"%s\",\"rate\":%.2f,\"unit\":\"%s\"",
+               b->n_shown ? ",\n " : "", b->isa, name, what, rate, unit);
         printf(limit > 0 ? ",\"share\":%.3f}" : "}", rate / limit);
     } else {
         printf("| %s | %s | %s | %.1f %s | ", b->isa, name, what, rate, unit);
@@ -112,13 +112,17 @@ static void pack_weights(bench *b, dtype t) {
     snprintf(name, sizeof name, "pack %s weights", dtype_table[t].name);
     if (!wanted(b, name))
         return;
-    b->w = (matrix){.type = t, .rows = STREAM_BYTES / 2 / dtype_row_bytes(t, K) / PANEL_ROWS * PANEL_ROWS, .cols = K, .packed = b->weights};
+    b->w = (matrix){.type = t,
+                    .rows = STREAM_BYTES / 2 / dtype_row_bytes(t, K) / PANEL_ROWS * PANEL_ROWS,
+                    .cols = K,
+                    .packed = b->weights};
     show(b, name, "48 MB", 1e-9 * (double)panel_bytes(t, b->w.rows, K) / timed(b, run_pack_weights), "GB/s", 0);
 }
 
 /* ---- attention ---- */
 
-/* One query position of `SHARE` heads a cache head at the end of DEPTH positions, over as many heads as fill the stream. */
+/* One query position of `SHARE` heads a cache head at the end of DEPTH positions, over as many heads as fill the
+ * stream. */
 static void decode_part(void *ctx, int part, int n_parts) {
     bench *b = ctx;
     const kern_ops *k = b->engine.kern;
@@ -131,7 +135,8 @@ static void decode_part(void *ctx, int part, int n_parts) {
         kern_query q[SHARE];
         for (size_t i = 0; i < SHARE; i++)
             q[i] = (kern_query){b->x + i * b->width, out + i * b->width, 0, DEPTH};
-        k->attention(&(kern_kv){kv, kv + head / 2, true, b->width, b->width}, &(kern_attn){.scale = 0.1f}, q, SHARE, scratch);
+        k->attention(&(kern_kv){kv, kv + head / 2, true, b->width, b->width}, &(kern_attn){.scale = 0.1f}, q, SHARE,
+                     scratch);
     }
     free(scratch);
 }
@@ -179,14 +184,14 @@ static void attention(bench *b) {
 
 /* ---- elementwise ---- */
 
-#define ELEMENTWISE(X)                                            \
-    X("rmsnorm", k->rmsnorm(x, x + VECTOR, VECTOR, 1e-6f, y))     \
-    X("rope", k->rope(y, x, x + VECTOR, VECTOR / 2))              \
-    X("gated silu", k->gated(KERN_SILU, x, x + VECTOR, VECTOR, y)) \
+#define ELEMENTWISE(X)                                                  \
+    X("rmsnorm", k->rmsnorm(x, x + VECTOR, VECTOR, 1e-6f, y))           \
+    X("rope", k->rope(y, x, x + VECTOR, VECTOR / 2))                    \
+    X("gated silu", k->gated(KERN_SILU, x, x + VECTOR, VECTOR, y))      \
     X("gated gelu", k->gated(KERN_GELU_TANH, x, x + VECTOR, VECTOR, y)) \
-    X("exp", k->exp(x, VECTOR, y))                                \
-    X("tanh", k->tanh(x, VECTOR, y))                              \
-    X("add", k->add(x, x + VECTOR, VECTOR, y))                    \
+    X("exp", k->exp(x, VECTOR, y))                                      \
+    X("tanh", k->tanh(x, VECTOR, y))                                    \
+    X("add", k->add(x, x + VECTOR, VECTOR, y))                          \
     X("to f16", k->to_f16(x, VECTOR, (uint16_t *)(void *)y))
 
 /* Sixty-four vectors that stay in the first caches, by every thread. */
@@ -197,8 +202,8 @@ static void elementwise_part(void *ctx, int part, int n_parts) {
     float *y = b->y + (size_t)part * VECTOR;
     const float *x = b->x;
     for (int i = 0; i < 64; i++) {
-#define X(name, call)                \
-    if (strcmp(b->op, name) == 0)    \
+#define X(name, call)             \
+    if (strcmp(b->op, name) == 0) \
         call;
         ELEMENTWISE(X)
 #undef X

@@ -14,7 +14,8 @@ typedef struct {
     double memory; /* 1e9 bytes a second read from memory, 256 MB */
 } machine_limits;
 
-/* isa: "avx512" (VNNI), "avx2" (vpmaddubsw) or another name, for which only the bandwidths are measured. About a second. */
+/* isa: "avx512" (VNNI), "avx2" (vpmaddubsw) or another name, for which only the bandwidths are measured. About a
+ * second. */
 err_code machine_measure(const char *isa, pool *p, machine_limits *out, err *e);
 
 #endif

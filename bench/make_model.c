@@ -2,8 +2,8 @@
  *
  * Speed depends on shapes and formats, not on what the weights say. The weights are near N(0, 1/cols), so that
  * activations stay finite and of ordinary size through any number of layers; norms are ones; the tokenizer is
- * byte-level BPE: the 256 bytes, one merge, and as many fillers as the vocabulary asks for. The file is a function of the options
- * and the seed alone. --type takes llama-quantize's names and gives each tensor the type that it would:
+ * byte-level BPE: the 256 bytes, one merge, and as many fillers as the vocabulary asks for. The file is a function of
+ * the options and the seed alone. --type takes llama-quantize's names and gives each tensor the type that it would:
  * output (or the embedding that stands for it) in Q6_K beside 4-bit types, the larger half of Q4_K_M in Q6_K, and the
  * nearest format with blocks of 32 where rows are no multiple of 256.
  *
@@ -56,12 +56,12 @@ typedef struct {
     dtype base, more, output; /* more: for the tensors that get more bits */
 } mix;
 static const mix mixes[] = {
-    {"F32", 0, DTYPE_F32, DTYPE_F32, DTYPE_F32},    {"F16", 1, DTYPE_F16, DTYPE_F16, DTYPE_F16},
-    {"BF16", 32, DTYPE_BF16, DTYPE_BF16, DTYPE_BF16}, {"Q4_0", 2, DTYPE_Q4_0, DTYPE_Q4_0, DTYPE_Q6_K},
-    {"Q4_1", 3, DTYPE_Q4_1, DTYPE_Q4_1, DTYPE_Q6_K}, {"Q5_0", 8, DTYPE_Q5_0, DTYPE_Q5_0, DTYPE_Q6_K},
-    {"Q5_1", 9, DTYPE_Q5_1, DTYPE_Q5_1, DTYPE_Q6_K}, {"Q8_0", 7, DTYPE_Q8_0, DTYPE_Q8_0, DTYPE_Q8_0},
-    {"Q2_K", 10, DTYPE_Q2_K, DTYPE_Q2_K, DTYPE_Q2_K}, {"Q3_K", 11, DTYPE_Q3_K, DTYPE_Q3_K, DTYPE_Q3_K},
-    {"Q4_K", 14, DTYPE_Q4_K, DTYPE_Q4_K, DTYPE_Q6_K}, {"Q4_K_M", 15, DTYPE_Q4_K, DTYPE_Q6_K, DTYPE_Q6_K},
+    {"F32", 0, DTYPE_F32, DTYPE_F32, DTYPE_F32},        {"F16", 1, DTYPE_F16, DTYPE_F16, DTYPE_F16},
+    {"BF16", 32, DTYPE_BF16, DTYPE_BF16, DTYPE_BF16},   {"Q4_0", 2, DTYPE_Q4_0, DTYPE_Q4_0, DTYPE_Q6_K},
+    {"Q4_1", 3, DTYPE_Q4_1, DTYPE_Q4_1, DTYPE_Q6_K},    {"Q5_0", 8, DTYPE_Q5_0, DTYPE_Q5_0, DTYPE_Q6_K},
+    {"Q5_1", 9, DTYPE_Q5_1, DTYPE_Q5_1, DTYPE_Q6_K},    {"Q8_0", 7, DTYPE_Q8_0, DTYPE_Q8_0, DTYPE_Q8_0},
+    {"Q2_K", 10, DTYPE_Q2_K, DTYPE_Q2_K, DTYPE_Q2_K},   {"Q3_K", 11, DTYPE_Q3_K, DTYPE_Q3_K, DTYPE_Q3_K},
+    {"Q4_K", 14, DTYPE_Q4_K, DTYPE_Q4_K, DTYPE_Q6_K},   {"Q4_K_M", 15, DTYPE_Q4_K, DTYPE_Q6_K, DTYPE_Q6_K},
     {"Q5_K_M", 17, DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_Q6_K}, {"Q6_K", 18, DTYPE_Q6_K, DTYPE_Q6_K, DTYPE_Q6_K},
 };
 
@@ -71,10 +71,14 @@ static dtype fitting(dtype t, size_t cols) {
         return t;
     switch (t) {
     case DTYPE_Q2_K:
-    case DTYPE_Q3_K: return DTYPE_Q4_0;
-    case DTYPE_Q4_K: return DTYPE_Q5_0;
-    case DTYPE_Q5_K: return DTYPE_Q5_1;
-    default: return DTYPE_Q8_0;
+    case DTYPE_Q3_K:
+        return DTYPE_Q4_0;
+    case DTYPE_Q4_K:
+        return DTYPE_Q5_0;
+    case DTYPE_Q5_K:
+        return DTYPE_Q5_1;
+    default:
+        return DTYPE_Q8_0;
     }
 }
 
@@ -122,10 +126,18 @@ static void settle(dtype t, uint8_t *p, float s) {
     float d = (r & 1 ? s : -s) * (0.75f + 0.5f * (float)(r >> 8 & 255) / 255.0f);
 #define PUT(type, field, x) ((type *)(void *)p)->field = half_from_f32(x)
     switch (t) {
-    case DTYPE_Q4_0: PUT(block_q4_0, d, d / 4.61f); break;
-    case DTYPE_Q4_1: PUT(block_q4_1, d, d / 4.61f), PUT(block_q4_1, m, -7.5f * d / 4.61f); break;
-    case DTYPE_Q5_0: PUT(block_q5_0, d, d / 9.23f); break;
-    case DTYPE_Q5_1: PUT(block_q5_1, d, d / 9.23f), PUT(block_q5_1, m, -15.5f * d / 9.23f); break;
+    case DTYPE_Q4_0:
+        PUT(block_q4_0, d, d / 4.61f);
+        break;
+    case DTYPE_Q4_1:
+        PUT(block_q4_1, d, d / 4.61f), PUT(block_q4_1, m, -7.5f * d / 4.61f);
+        break;
+    case DTYPE_Q5_0:
+        PUT(block_q5_0, d, d / 9.23f);
+        break;
+    case DTYPE_Q5_1:
+        PUT(block_q5_1, d, d / 9.23f), PUT(block_q5_1, m, -15.5f * d / 9.23f);
+        break;
     case DTYPE_Q8_0:
         PUT(block_q8_0, d, d / 73.6f);
         for (int i = 0; i < 32; i++) {
@@ -138,7 +150,9 @@ static void settle(dtype t, uint8_t *p, float s) {
             ((block_q2_k *)(void *)p)->scales[i] = (uint8_t)((8 + p[i] % 8) * 17);
         PUT(block_q2_k, d, d / 13.1f), PUT(block_q2_k, dmin, 1.5f * d / 13.1f);
         break;
-    case DTYPE_Q3_K: PUT(block_q3_k, d, d / 43.0f); break;
+    case DTYPE_Q3_K:
+        PUT(block_q3_k, d, d / 43.0f);
+        break;
     case DTYPE_Q4_K:
         six_bit_scales(((block_q4_k *)(void *)p)->scales);
         PUT(block_q4_k, d, d / 223.0f), PUT(block_q4_k, dmin, 7.5f * d / 223.0f);
@@ -154,7 +168,8 @@ static void settle(dtype t, uint8_t *p, float s) {
         }
         PUT(block_q6_k, d, d / (18.5f * 97.0f));
         break;
-    default: break;
+    default:
+        break;
     }
 #undef PUT
 }
@@ -226,7 +241,8 @@ static void byte_letter(int b, char out[8]) {
         bool prints = (i >= 33 && i <= 126) || (i >= 161 && i <= 172) || i >= 174;
         c = prints ? (unsigned)i : spare++;
     }
-    int n = c < 128 ? sprintf(out, "%c", (char)c) : sprintf(out, "%c%c", (char)(0xc0 | c >> 6), (char)(0x80 | (c & 63)));
+    int n =
+        c < 128 ? sprintf(out, "%c", (char)c) : sprintf(out, "%c%c", (char)(0xc0 | c >> 6), (char)(0x80 | (c & 63)));
     out[n] = 0;
 }
 
@@ -317,7 +333,8 @@ static tensor *list(const values *v, const mix *x, size_t *n) {
     size_t D = (size_t)v->width, F = (size_t)v->ff, Q = (size_t)(v->heads * v->head_width),
            G = (size_t)(v->kv_heads * v->head_width), V = (size_t)v->vocab, L = (size_t)v->layers;
     dtype output = v->pure ? x->base : x->output, more = v->pure ? x->base : x->more;
-    *t++ = (tensor){.name = "token_embd.weight", .type = fitting(v->untied ? x->base : output, D), .rows = V, .cols = D};
+    *t++ =
+        (tensor){.name = "token_embd.weight", .type = fitting(v->untied ? x->base : output, D), .rows = V, .cols = D};
     if (v->untied)
         *t++ = (tensor){.name = "output.weight", .type = fitting(output, D), .rows = V, .cols = D};
     *t++ = (tensor){.name = "output_norm.weight", .cols = D};
@@ -325,9 +342,9 @@ static tensor *list(const values *v, const mix *x, size_t *n) {
         const char *name;
         bool varies; /* may get more bits */
         size_t rows, cols;
-    } part[] = {{"attn_norm", false, 0, D}, {"attn_q", false, Q, D},   {"attn_k", false, G, D},
+    } part[] = {{"attn_norm", false, 0, D}, {"attn_q", false, Q, D},      {"attn_k", false, G, D},
                 {"attn_v", true, G, D},     {"attn_output", false, D, Q}, {"ffn_norm", false, 0, D},
-                {"ffn_gate", false, F, D},  {"ffn_up", false, F, D},   {"ffn_down", true, D, F}};
+                {"ffn_gate", false, F, D},  {"ffn_up", false, F, D},      {"ffn_down", true, D, F}};
     for (size_t i = 0; i < L; i++)
         for (size_t j = 0; j < sizeof part / sizeof *part; j++, t++) {
             dtype type = part[j].varies && more_bits(i, L) ? more : x->base;
@@ -388,8 +405,16 @@ static void write_model(const char *path, const values *v, const mix *x) {
 }
 
 int main(int argc, char **argv) {
-    values v = {.layers = 16, .width = 2048, .ff = 8192, .heads = 32, .kv_heads = 8, .vocab = 50304, .ctx = 8192,
-                .arch = "llama", .type = "Q4_0", .seed = 1};
+    values v = {.layers = 16,
+                .width = 2048,
+                .ff = 8192,
+                .heads = 32,
+                .kv_heads = 8,
+                .vocab = 50304,
+                .ctx = 8192,
+                .arch = "llama",
+                .type = "Q4_0",
+                .seed = 1};
     const option_group groups[] = {{"Model", rows, 0}, {0}};
     const bench_program program = {"OUT.gguf [options]", "Writes a random GGUF model of a stated shape.", groups, 1};
     const char *path;

@@ -2,9 +2,9 @@
  *
  *   peer LIBDIR MODEL [-p 512] [-n 64] [--depth 0] [--threads 2] [--reps 3] [--first]
  *
- * Opens llama.cpp's shared libraries and calls their public C functions. What it counts is what `loam bench` counts: the same
- * ids, logits of the prompt's last token only, decoding after `depth` tokens (0: after the prompt), one warm-up, then
- * medians. Prints a line of JSON. --first: loads, reads the prompt, chooses one token and ends, for a
+ * Opens llama.cpp's shared libraries and calls their public C functions. What it counts is what `loam bench` counts:
+ * the same ids, logits of the prompt's last token only, decoding after `depth` tokens (0: after the prompt), one
+ * warm-up, then medians. Prints a line of JSON. --first: loads, reads the prompt, chooses one token and ends, for a
  * measure of the whole process from outside.
  *
  * Parameter structs travel by value in memory, so a caller may reserve more than a release needs: only the
@@ -39,22 +39,22 @@ typedef struct {
 } batch;
 
 /* X(result, name, parameters) */
-#define FUNCTIONS(X)                                                                        \
-    X(void, llama_log_set, (void (*)(int, const char *, void *), void *))                   \
-    X(void, llama_backend_init, (void))                                                     \
-    X(model_params, llama_model_default_params, (void))                                     \
-    X(llama_model *, llama_model_load_from_file, (const char *, model_params))              \
-    X(const llama_vocab *, llama_model_get_vocab, (const llama_model *))                    \
-    X(int32_t, llama_vocab_n_tokens, (const llama_vocab *))                                 \
-    X(context_params, llama_context_default_params, (void))                                 \
-    X(llama_context *, llama_init_from_model, (llama_model *, context_params))              \
-    X(void, llama_set_n_threads, (llama_context *, int32_t, int32_t))                       \
-    X(llama_memory *, llama_get_memory, (const llama_context *))                            \
-    X(void, llama_memory_clear, (llama_memory *, bool))                                     \
-    X(bool, llama_memory_seq_rm, (llama_memory *, int32_t, int32_t, int32_t))               \
-    X(batch, llama_batch_get_one, (int32_t *, int32_t))                                     \
-    X(int32_t, llama_decode, (llama_context *, batch))                                      \
-    X(float *, llama_get_logits_ith, (llama_context *, int32_t))                            \
+#define FUNCTIONS(X)                                                           \
+    X(void, llama_log_set, (void (*)(int, const char *, void *), void *))      \
+    X(void, llama_backend_init, (void))                                        \
+    X(model_params, llama_model_default_params, (void))                        \
+    X(llama_model *, llama_model_load_from_file, (const char *, model_params)) \
+    X(const llama_vocab *, llama_model_get_vocab, (const llama_model *))       \
+    X(int32_t, llama_vocab_n_tokens, (const llama_vocab *))                    \
+    X(context_params, llama_context_default_params, (void))                    \
+    X(llama_context *, llama_init_from_model, (llama_model *, context_params)) \
+    X(void, llama_set_n_threads, (llama_context *, int32_t, int32_t))          \
+    X(llama_memory *, llama_get_memory, (const llama_context *))               \
+    X(void, llama_memory_clear, (llama_memory *, bool))                        \
+    X(bool, llama_memory_seq_rm, (llama_memory *, int32_t, int32_t, int32_t))  \
+    X(batch, llama_batch_get_one, (int32_t *, int32_t))                        \
+    X(int32_t, llama_decode, (llama_context *, batch))                         \
+    X(float *, llama_get_logits_ith, (llama_context *, int32_t))               \
     X(void, ggml_backend_load_all_from_path, (const char *))
 #define X(result, name, parameters) static result(*name) parameters;
 FUNCTIONS(X)
@@ -82,11 +82,11 @@ static void *open_library(const char *dir, const char *pattern) {
 static void open_functions(const char *dir) {
     open_library(dir, "libggml-base*.so*");
     void *libs[] = {open_library(dir, "libggml.*so*"), open_library(dir, "libllama.*so*")};
-#define X(result, name, parameters)                          \
-    *(void **)(void *)&name = dlsym(libs[1], #name);         \
-    if (!name)                                               \
-        *(void **)(void *)&name = dlsym(libs[0], #name);     \
-    if (!name)                                               \
+#define X(result, name, parameters)                      \
+    *(void **)(void *)&name = dlsym(libs[1], #name);     \
+    if (!name)                                           \
+        *(void **)(void *)&name = dlsym(libs[0], #name); \
+    if (!name)                                           \
         fail(dir, "no function " #name);
     FUNCTIONS(X)
 #undef X

@@ -35,13 +35,17 @@ static size_t page_bytes(void) {
 
 /* ---- mappings ---- */
 
+static err_code not_regular(const char *path, const struct stat *st, err *e) {
+    return err_set(e, ERR_IO, "%s: %s, not a regular file", path,
+                   S_ISDIR(st->st_mode) ? "is a directory" : "is a device, pipe or socket");
+}
+
 static err_code map_fd(os_map *m, int fd, const char *path, err *e) {
     struct stat st;
     if (fstat(fd, &st) != 0)
         return refused(e, path, "examined");
     if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_IO, "%s: %s, not a regular file", path,
-                       S_ISDIR(st.st_mode) ? "is a directory" : "is a device, pipe or socket");
+        return not_regular(path, &st, e);
     if (st.st_size == 0)
         return ERR_OK;
     if ((uintmax_t)st.st_size > PTRDIFF_MAX)
@@ -111,6 +115,22 @@ err_code os_read_file(const char *path, size_t max_bytes, strbuf *out, err *e) {
     if (fd < 0)
         return refused(e, path, "opened");
     err_code code = read_fd(fd, path, max_bytes, out, e);
+    close(fd);
+    return code;
+}
+
+err_code os_read_regular(const char *path, size_t max_bytes, strbuf *out, err *e) {
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return refused(e, path, "opened");
+    err_code code = ERR_OK;
+    if (fstat(fd, &st) != 0)
+        code = refused(e, path, "examined");
+    else if (!S_ISREG(st.st_mode))
+        code = not_regular(path, &st, e);
+    else
+        code = read_fd(fd, path, max_bytes, out, e);
     close(fd);
     return code;
 }

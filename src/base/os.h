@@ -27,6 +27,9 @@ void os_map_release(const os_map *m, size_t from, size_t n);
 
 /* The whole file appended to *out; more than max_bytes is ERR_LIMIT. "-" is not special. */
 err_code os_read_file(const char *path, size_t max_bytes, strbuf *out, err *e);
+/* The same of a regular file alone, for names that come from elsewhere: a pipe that nobody writes to or
+ * a device that never ends is refused (ERR_IO) and not waited for. */
+err_code os_read_regular(const char *path, size_t max_bytes, strbuf *out, err *e);
 /* Standard input to its end, likewise. */
 err_code os_read_stdin(size_t max_bytes, strbuf *out, err *e);
 /* Written to a temporary name beside it, fsynced, renamed: the old file or the whole new one. */

@@ -86,7 +86,8 @@ static err_code print(const values *v, const loaded *l, double prefill, double d
                    amount_bytes((double)model_weight_bytes(l->m)).text);
         out_printf("prefill  %.1f tokens/s (%lld tokens)\n", prefill, (long long)v->p);
         out_printf("decode   %.1f tokens/s (%lld tokens after %lld), reading %s of weights a token: %s/s\n", decode,
-                   (long long)v->n, (long long)(v->depth ? v->depth : v->p), amount_bytes(bytes).text, amount_bytes(bytes * decode).text);
+                   (long long)v->n, (long long)(v->depth ? v->depth : v->p), amount_bytes(bytes).text,
+                   amount_bytes(bytes * decode).text);
         return ERR_OK;
     }
     js_out j = {.e = e};

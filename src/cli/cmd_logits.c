@@ -176,7 +176,8 @@ const command command_logits = {
     .summary = "the logits after the given token ids, and their SHA-256",
     .details =
         "One logit a line (%.9g, which tells every float apart) for each id of the vocabulary, at the last position. "
-        "On standard error: the SHA-256 of the same numbers as little-endian binary32. Equal digests mean equal bits: the "
+        "On standard error: the SHA-256 of the same numbers as little-endian binary32. Equal digests mean equal bits: "
+        "the "
         "digest is one value over instruction sets, thread counts, chunks and compilers.\n"
         "With --top N: a line \"ID LOGIT\" for each of the N highest instead; the digest stays that of all.\n"
         "With --json: {\"sha256\", \"positions\", \"vocab\", \"logits\"}, or \"top\" for \"logits\".\n\n"

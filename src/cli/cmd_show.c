@@ -50,7 +50,7 @@ static err_code open_folder(source *f, err *e) {
     strbuf path = {0}, text = {0};
     err_code code = strbuf_addf(&path, e, "%s/config.json%c", f->path, 0);
     if (code == ERR_OK)
-        code = os_read_file(path.p, CONFIG_BYTES_MAX, &text, e);
+        code = os_read_regular(path.p, CONFIG_BYTES_MAX, &text, e);
     if (code == ERR_OK) {
         code = json_read(strbuf_str(&text), CONFIG_BYTES_MAX, &f->config, e);
         if (code != ERR_OK)

@@ -28,7 +28,8 @@ static err_code dispatch(int argc, char **argv, err *e) {
  * Nothing is left to save; one line says why. */
 static void file_vanished(int signal_number) {
     (void)signal_number;
-    static const char line[] = "loam: the model's file was cut short or could not be read while in use (fetch it again)\n";
+    static const char line[] =
+        "loam: the model's file was cut short or could not be read while in use (fetch it again)\n";
     ssize_t ignored = write(STDERR_FILENO, line, sizeof line - 1);
     (void)ignored;
     _exit(1);

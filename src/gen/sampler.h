@@ -46,7 +46,7 @@ extern const sampler_config
 err_code sampler_check(const sampler_config *c, err *e); /* every field in range, else ERR_USAGE naming it */
 
 typedef struct sampler sampler;
-size_t sampler_plan_bytes(size_t n_vocab); /* of memory that sampler_open() takes */
+size_t sampler_plan_bytes(size_t n_vocab);                    /* of memory that sampler_open() takes */
 err_code sampler_open(sampler **out, size_t n_vocab, err *e); /* plans all memory */
 void sampler_close(sampler *s);                               /* NULL allowed */
 /* The token after `ids[0..n)`. logits f32[V] is clobbered. NaN logits never win; -1 when no logit is above -inf

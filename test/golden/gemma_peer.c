@@ -2,8 +2,9 @@
  *
  *   cc -O2 test/golden/gemma_peer.c -ldl -lm -o gemma_peer && ./gemma_peer LIBS MODEL TEXT_FILE OUT WANTED STEP
  *
- * LIBS is the folder of llama.cpp's shared libraries (script/peer.sh prints it). They are opened at run time and nothing
- * of them is linked or included; the few functions used are declared here from llama.h of the release that peer.sh names.
+ * LIBS is the folder of llama.cpp's shared libraries (script/peer.sh prints it). They are opened at run time and
+ * nothing of them is linked or included; the few functions used are declared here from llama.h of the release that
+ * peer.sh names.
  *
  * Standard output, a line a position: the id, the likeliest next id, the loss of the next id in nats (0 for the last).
  * OUT: for each position in WANTED (a list like 3,40,100) every STEP-th logit as little-endian f32.
@@ -109,9 +110,9 @@ int main(int argc, char **argv) {
     ((void (*)(void (*)(int, const char *, void *), void *))find("llama_log_set"))(errors_only, NULL);
     ((void (*)(const char *))find("ggml_backend_load_all_from_path"))(argv[1]);
     ((void (*)(void))find("llama_backend_init"))();
-    params p = ((params (*)(void))find("llama_model_default_params"))();
+    params p = ((params(*)(void))find("llama_model_default_params"))();
     void *model = ((void *(*)(const char *, params))find("llama_model_load_from_file"))(argv[2], p);
-    p = ((params (*)(void))find("llama_context_default_params"))(); /* 512 positions */
+    p = ((params(*)(void))find("llama_context_default_params"))(); /* 512 positions */
     void *ctx = model ? ((void *(*)(void *, params))find("llama_init_from_model"))(model, p) : NULL;
     if (!ctx)
         return 1;

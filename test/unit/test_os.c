@@ -109,6 +109,42 @@ static void refuses_to_map_what_is_no_file(void **state) {
     assert_int_equal(next_fd(), fd);
 }
 
+/* CVE-2024-39719, CVE-2024-39721: a name from elsewhere that is a pipe, a device, a folder, or leads in a circle.
+ * Reading it must neither wait, nor go on for ever, nor show what is there. */
+static void test_cve_blocking_read_2024_39719_2024_39721(void **state) {
+    (void)state;
+    strbuf b = {0};
+    err e;
+    int fd = next_fd();
+    unlink(in_dir("pipe"));
+    assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
+    assert_int_equal(symlink("pipe", in_dir("to-pipe")), 0);
+    assert_int_equal(symlink("circle", in_dir("circle")), 0);
+    const struct {
+        const char *path, *what;
+    } refused[] = {
+        {in_dir("pipe"), "not a regular file"},
+        {"/dev/zero", "not a regular file"},
+        {"/dev/null", "not a regular file"},
+        {dir, "is a directory"},
+        {"", "cannot be opened"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        assert_int_equal(os_read_regular(refused[i].path, 1 << 20, &b, &e), ERR_IO);
+        assert_non_null(strstr(e.text, refused[i].what));
+    }
+    assert_int_equal(os_read_regular(in_dir("to-pipe"), 1 << 20, &b, &e), ERR_IO);
+    assert_int_equal(os_read_regular(in_dir("circle"), 1 << 20, &b, &e), ERR_IO);
+    put("plain", "abc", 3);
+    assert_int_equal(os_read_regular(in_dir("plain"), 2, &b, &e), ERR_LIMIT);
+    assert_int_equal(b.n, 0);
+    assert_int_equal(os_read_regular(in_dir("plain"), 3, &b, &e), ERR_OK);
+    assert_int_equal(b.n, 3);
+    assert_memory_equal(b.p, "abc", 3);
+    assert_int_equal(next_fd(), fd);
+    strbuf_fini(&b);
+}
+
 static void released_pages_still_read(void **state) {
     (void)state;
     enum { N = 3 * 4096 + 100 };
@@ -306,6 +342,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps_a_file),
         cmocka_unit_test(refuses_to_map_what_is_no_file),
+        cmocka_unit_test(test_cve_blocking_read_2024_39719_2024_39721),
         cmocka_unit_test(released_pages_still_read),
         cmocka_unit_test(reads_whole_files_within_a_limit),
         cmocka_unit_test(reads_standard_input),

@@ -220,6 +220,37 @@ static void put(const char *name, const char *header, size_t data_bytes) {
 }
 static void put_index(const char *text) { build_save(in_folder("model.safetensors.index.json"), str_from(text)); }
 
+/* CVE-2024-37032, CVE-2024-39722, CVE-2024-45436, CVE-2024-7773, CVE-2025-44779, CVE-2026-7020: names in a downloaded
+ * file that lead out of its folder. None is opened, and no answer tells whether it is there. */
+static void test_cve_paths_2024_37032_2024_39722_2024_45436_2024_7773_2025_44779_2026_7020(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "%s", build_path("paths"));
+    mkdir(folder, 0700);
+    put("1.safetensors", "{" ENTRY("a", "F16", "[1]", "[0,2]") "}", 2);
+    static const char *const names[] = {
+        "..",
+        ".",
+        "/etc/passwd",
+        "/no/such/file",
+        "../1.safetensors",
+        "../../../../../../etc/passwd",
+        "a/../b",
+        "a/b",
+        "./1.safetensors",
+        "1.safetensors/",
+        "x\\\\1.safetensors",
+        "..\\\\1.safetensors",
+        "1.safetensors\\u0000x",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char index[200];
+        snprintf(index, sizeof index, "{\"weight_map\":{\"a\":\"%s\"}}", names[i]);
+        put_index(index);
+        refused_path(folder, ERR_FORMAT, "is no plain file name");
+        refused_path(folder, ERR_FORMAT, "model.safetensors.index.json");
+    }
+}
+
 static void folders(void **state) {
     (void)state;
     snprintf(folder, sizeof folder, "%s", build_path("folder"));
@@ -238,12 +269,6 @@ static void folders(void **state) {
         {"{\"weight_map\":{\"a\":\"1.safetensors\",\"a\":\"2.safetensors\"}}", "duplicate object key", ERR_FORMAT},
         {"{\"weight_map\":{\"a\":1}}", "is no plain file name", ERR_FORMAT},
         {"{\"weight_map\":{\"a\":\"\"}}", "is no plain file name", ERR_FORMAT},
-        {"{\"weight_map\":{\"a\":\"..\"}}", "tensor a: \"..\" is no plain file name", ERR_FORMAT},
-        {"{\"weight_map\":{\"a\":\".\"}}", "is no plain file name", ERR_FORMAT},
-        {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "is no plain file name", ERR_FORMAT},
-        {"{\"weight_map\":{\"a\":\"../1.safetensors\"}}", "is no plain file name", ERR_FORMAT},
-        {"{\"weight_map\":{\"a\":\"x\\\\1.safetensors\"}}", "is no plain file name", ERR_FORMAT},
-        {"{\"weight_map\":{\"a\":\"1.safetensors\\u0000x\"}}", "is no plain file name", ERR_FORMAT},
         {"{\"weight_map\":{\"a\":\"1.safetensors\",\"d\":\"3.safetensors\"}}",
          "names shard 3.safetensors, which is not there", ERR_IO},
         {"{\"weight_map\":{\"a\":\"1.safetensors\",\"d\":\"2.safetensors\"}}",
@@ -335,6 +360,7 @@ int main(void) {
         cmocka_unit_test(headers),
         cmocka_unit_test(shapes),
         cmocka_unit_test(offsets),
+        cmocka_unit_test(test_cve_paths_2024_37032_2024_39722_2024_45436_2024_7773_2025_44779_2026_7020),
         cmocka_unit_test(folders),
         cmocka_unit_test(every_truncation_is_refused_and_every_flip_is_survived),
     };

@@ -170,7 +170,7 @@ static void expect(const tokenizer *t, const char *text, unsigned flags, const i
 
 /* ---- GGUF: the class of CVE-2025-49847 and CVE-2025-52566, lengths and numbers of a vocabulary ---- */
 
-static void cve_2025_49847_token_lengths(void **state) {
+static void test_cve_token_lengths_2025_49847(void **state) {
     (void)state;
     /* A piece as long as it may be, and one byte longer. */
     char *big = malloc(TOK_PIECE_BYTES_MAX + 2);
@@ -194,7 +194,7 @@ static void cve_2025_49847_token_lengths(void **state) {
     free(big);
 }
 
-static void cve_2025_52566_more_tokens_than_fit(void **state) {
+static void test_cve_token_counts_2025_52566(void **state) {
     (void)state;
     /* Ids do not overwrite a caller's smaller room: the list grows; a text longer than the limit is refused. */
     maker m = spm(spm_pieces, spm_types, spm_scores, SPM_N);
@@ -702,8 +702,8 @@ static void special_flags(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cve_2025_49847_token_lengths),
-        cmocka_unit_test(cve_2025_52566_more_tokens_than_fit),
+        cmocka_unit_test(test_cve_token_lengths_2025_49847),
+        cmocka_unit_test(test_cve_token_counts_2025_52566),
         cmocka_unit_test(byte_token_spelled_wrong),
         cmocka_unit_test(gguf_vocabulary_refused),
         cmocka_unit_test(gguf_bpe_refused),

@@ -216,18 +216,20 @@ static void check_spm(const char *name, bool lossless) {
         (void)state;                      \
         check_gguf(name);                 \
     }
-#define BYTE_FAMILIES(X)                                                                                      \
-    X(gpt2, "gpt2")                                                                                           \
-    X(llama3, "llama3")                                                                                       \
-    X(qwen2, "qwen2")                                                                                         \
-    X(olmo2, "olmo2") X(smollm, "smollm") X(deepseek_llm, "deepseek-llm") X(deepseek_coder, "deepseek-coder") \
-        X(deepseek_v3, "deepseek-v3") X(gpt4o, "gpt4o") X(tekken, "tekken")
-#define OTHER_FAMILIES(X)                                                                     \
-    X(llama2, "llama2")                                                                       \
-    X(phi3, "phi3")                                                                           \
-    X(gemma, "gemma")                                                                         \
-    X(t5, "t5") X(t5_bytes, "t5-bytes") X(odd_merged, "odd-merged") X(odd_words, "odd-words") \
-        X(odd_punct, "odd-punct") X(odd_empty, "odd-empty") X(odd_prefix, "odd-prefix")
+/* clang-format off */
+#define BYTE_FAMILIES(X) \
+    X(gpt2, "gpt2") X(llama3, "llama3") X(qwen2, "qwen2") X(olmo2, "olmo2") X(smollm, "smollm") \
+    X(deepseek_llm, "deepseek-llm") X(deepseek_coder, "deepseek-coder") X(deepseek_v3, "deepseek-v3") \
+    X(gpt4o, "gpt4o") X(tekken, "tekken")
+/* clang-format on */
+#define OTHER_FAMILIES(X)       \
+    X(llama2, "llama2")         \
+    X(phi3, "phi3")             \
+    X(gemma, "gemma")           \
+    X(t5, "t5")                 \
+    X(t5_bytes, "t5-bytes")     \
+    X(odd_merged, "odd-merged") \
+    X(odd_words, "odd-words") X(odd_punct, "odd-punct") X(odd_empty, "odd-empty") X(odd_prefix, "odd-prefix")
 BYTE_FAMILIES(JSON)
 OTHER_FAMILIES(JSON)
 BYTE_FAMILIES(GGUF)
