@@ -241,8 +241,10 @@ static void byte_letter(int b, char out[8]) {
         bool prints = (i >= 33 && i <= 126) || (i >= 161 && i <= 172) || i >= 174;
         c = prints ? (unsigned)i : spare++;
     }
-    int n =
-        c < 128 ? sprintf(out, "%c", (char)c) : sprintf(out, "%c%c", (char)(0xc0 | c >> 6), (char)(0x80 | (c & 63)));
+    size_t n = 0;
+    if (c >= 128)
+        out[n++] = (char)(0xc0 | c >> 6);
+    out[n++] = (char)(c < 128 ? c : 0x80 | (c & 63));
     out[n] = 0;
 }
 
