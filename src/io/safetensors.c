@@ -326,7 +326,7 @@ static err_code open_folder(safetensors *s, const char *folder, err *e) {
         return err_set(e, ERR_IO, "%s: the folder holds neither %s nor %s", folder, SINGLE_NAME, INDEX_NAME);
     strbuf text = {0};
     json_t *root = NULL;
-    err_code code = os_read_file(index, SAFETENSORS_HEADER_MAX, &text, e);
+    err_code code = os_read_regular(index, SAFETENSORS_HEADER_MAX, &text, e);
     if (code == ERR_OK) {
         code = json_read(strbuf_str(&text), SAFETENSORS_HEADER_MAX, &root, e);
         if (code != ERR_OK)

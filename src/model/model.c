@@ -61,13 +61,14 @@ static err_code read_config(model *m, str *prefix, err *e) {
     if (!code)
         code = strbuf_addc(&file, '\0', e);
     if (!code)
-        code = os_read_file(file.p, 16 << 20, &text, e);
-    if (!code)
+        code = os_read_regular(file.p, 16 << 20, &text, e);
+    if (!code) {
         code = json_read(strbuf_str(&text), 16 << 20, &root, e);
-    if (!code)
-        code = config_from_json(&m->config, root, &m->mem, prefix, e);
-    if (code && root)
-        code = err_in(e, code, "%s", file.p);
+        if (!code)
+            code = config_from_json(&m->config, root, &m->mem, prefix, e);
+        if (code)
+            code = err_in(e, code, "%s", file.p);
+    }
     json_decref(root);
     strbuf_fini(&text);
     strbuf_fini(&file);

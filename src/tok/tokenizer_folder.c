@@ -28,7 +28,7 @@ static err_code read_config(const char *folder, const char *name, json_t **out, 
     TRY(path_of(folder, name, path, e));
     if (!os_exists(path))
         return ERR_OK;
-    err_code code = os_read_file(path, CONFIG_BYTES_MAX, &text, e);
+    err_code code = os_read_regular(path, CONFIG_BYTES_MAX, &text, e);
     if (code == ERR_OK) {
         code = json_read(strbuf_str(&text), CONFIG_BYTES_MAX, out, e);
         if (code != ERR_OK)
@@ -87,7 +87,7 @@ static err_code read_template(tokenizer *t, const char *folder, err *e) {
     TRY(path_of(folder, "chat_template.jinja", path, e));
     if (!os_exists(path))
         return ERR_OK;
-    err_code code = os_read_file(path, CONFIG_BYTES_MAX, &text, e);
+    err_code code = os_read_regular(path, CONFIG_BYTES_MAX, &text, e);
     if (code == ERR_OK)
         code = keep_template(t, strbuf_str(&text), e);
     strbuf_fini(&text);
@@ -122,7 +122,7 @@ err_code tokenizer_open_folder(tokenizer **out, const char *folder, err *e) {
     tokenizer *t;
     *out = NULL;
     TRY(path_of(folder, "tokenizer.json", path, e));
-    TRY(os_read_file(path, (size_t)1 << 28, &text, e));
+    TRY(os_read_regular(path, (size_t)1 << 28, &text, e));
     err_code code = pipeline_new(&t, e);
     if (code == ERR_OK) {
         code = tokenizer_read_json(t, strbuf_str(&text), e);
