@@ -82,9 +82,10 @@ class Terminal:
         return before
 
     def type(self, keys):
-        """Ctrl-D means the end only to a line editor that reads keys, and libedit shows its prompt just before it does."""
-        end = time.time() + 10
-        while keys == b"\x04" and termios.tcgetattr(self.fd)[3] & termios.ICANON and time.time() < end:
+        """Types when the line editor reads keys, which is a moment after its prompt shows: what is typed before is echoed
+        twice or lost. Ctrl-C is for any time."""
+        end = time.time() + 60
+        while keys != b"\x03" and termios.tcgetattr(self.fd)[3] & termios.ICANON and time.time() < end:
             time.sleep(0.005)
         os.write(self.fd, keys)
 

@@ -289,7 +289,8 @@ def _():
         t.wait(b"> ")
     t.type(b"Why is the sky blue?\r")
     t.wait(b"blue?\r\n")
-    assert t.wait(b"\r\n> ") == answer
+    again = t.wait(b"\r\n> ")
+    assert again == answer, (answer, again)
     t.type(b'"""one\r')
     t.wait(b"... ")
     t.type(b'two"""\r')
