@@ -15,7 +15,7 @@
 #include "kern/kern.h"
 #include "kern/panel.h"
 
-#if !V16_UNROLL
+#if !V16_UNROLL || defined(KERN_NO_UNROLL) /* sanitizer builds: see the Makefile */
 #define UNROLL
 #elif defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
