@@ -6,7 +6,7 @@
 Every figure is a median over rounds; in each round both programs run once on the same file, one after the other,
 so that whatever else changes on the machine changes for both. Only the ratios are worth quoting. Prints a
 Markdown table (--json: JSON instead; it is also left in .cache/bench/result.json). Other programs that compute
-at the same time spoil the measure, the peer's more than ours: their share is told before the start and at the end.
+at the same time spoil the measure, the peer's more than ours: the share of the CPUs that they took is told.
 
 LOAM_BUILD (build) holds the programs; models are kept in .cache/bench for the next time (--clean removes them).
 """
@@ -19,7 +19,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CACHE = os.path.join(os.environ.get("LOAM_CACHE", os.path.join(ROOT, ".cache")))
+CACHE = os.environ.get("LOAM_CACHE", os.path.join(ROOT, ".cache"))
 MODELS = os.path.join(CACHE, "bench")
 BUILD = os.path.join(ROOT, os.environ.get("LOAM_BUILD", "build"))
 LOAM, PEER, MAKE_MODEL = (os.path.join(BUILD, p) for p in ("loam", "bench/peer", "bench/make_model"))
@@ -42,6 +42,7 @@ CASES = [
     ("135 M", "Q8_0", 4096, 64, 4096, 3, 0),
     (REAL, "Q4_K_M", 4096, 64, 4096, 3, 0),
 ]
+BUSY = 0.1  # share of the CPUs used by others from which on figures are not to be trusted
 FIRST = {"prompt": "The house at the end of the lane", "tokens": 9, "runs": 5}
 
 
@@ -50,10 +51,10 @@ def say(text, end="\n"):
 
 
 class Progress:
-    """A line that is redrawn on a terminal; elsewhere one line a case."""
+    """A line that is redrawn on a terminal; elsewhere one line a step."""
 
     def __init__(self, total):
-        self.total, self.done, self.live, self.last = total, 0, sys.stderr.isatty(), None
+        self.total, self.done, self.live = total, 0, sys.stderr.isatty()
         self.start = time.monotonic()
 
     def step(self, what):
@@ -61,9 +62,8 @@ class Progress:
         left = f", about {spent / self.done * (self.total - self.done):.0f} s left" if self.done else ""
         if self.live:
             say(f"\r\033[K{self.done}/{self.total} {what}{left}", end="")
-        elif what != self.last:
+        else:
             say(f"{self.done}/{self.total} {what}{left}")
-        self.last = what
         self.done += 1
 
     def end(self):
@@ -76,17 +76,34 @@ def fail(text):
     sys.exit(1)
 
 
+def jiffies():
+    with open("/proc/stat") as f:
+        n = [int(x) for x in f.readline().split()[1:9]]
+    return sum(n), n[3] + n[4]  # all, idle
+
+
+def busy_share(seconds=1.0):
+    """Share of the CPUs that others use now."""
+    a = jiffies()
+    time.sleep(seconds)
+    b = jiffies()
+    return 1 - (b[1] - a[1]) / max(1, b[0] - a[0])
+
+
 def run(command):
-    """(standard output, seconds, peak bytes) of a program that must succeed."""
-    start = time.monotonic()
+    """(standard output, seconds, peak bytes, share of the CPUs that others used) of a program that must succeed."""
+    start, before = time.monotonic(), jiffies()
     p = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     out, errors = p.stdout.read(), p.stderr.read()  # what they say on stderr is a line or two
     _, status, usage = os.wait4(p.pid, 0)
     p.returncode = os.waitstatus_to_exitcode(status)
-    took = time.monotonic() - start
+    took, after = time.monotonic() - start, jiffies()
     if p.returncode:
         fail(f"{' '.join(command)}: exit {p.returncode}\n{errors}")
-    return out, took, usage.ru_maxrss * 1024
+    own = (usage.ru_utime + usage.ru_stime) * os.sysconf("SC_CLK_TCK")
+    total = max(1, after[0] - before[0])
+    others = max(0.0, (total - (after[1] - before[1]) - own) / total)
+    return out, took, usage.ru_maxrss * 1024, others
 
 
 def model_file(shape, kind):
@@ -104,20 +121,6 @@ def model_file(shape, kind):
     return path
 
 
-def jiffies():
-    with open("/proc/stat") as f:
-        n = [int(x) for x in f.readline().split()[1:9]]
-    return sum(n), n[3] + n[4], n[7]  # all, idle, stolen
-
-
-def busy_share(seconds=1.0):
-    """Share of the CPUs that others use now."""
-    a = jiffies()
-    time.sleep(seconds)
-    b = jiffies()
-    return 1 - (b[1] - a[1]) / max(1, b[0] - a[0])
-
-
 def measure(case, args, libs, bar):
     shape, kind, prompt, decode, depth, full, quick = case
     rounds = args.rounds or (quick if args.quick else full)
@@ -128,12 +131,12 @@ def measure(case, args, libs, bar):
     for _ in range(rounds):
         for who, command in commands.items():
             bar.step(f"{shape} {kind}, {prompt} + {decode}: {'Loam' if who == 'loam' else 'llama.cpp'}")
-            out, _, peak = run(command)
-            got[who].append({**json.loads(out), "peak_bytes": peak})
+            out, _, peak, others = run(command)
+            got[who].append({**json.loads(out), "peak_bytes": peak, "others": others})
     result = {"model": f"{shape} {kind}", "prompt": prompt, "decode": decode, "depth": depth or prompt, "rounds": rounds,
               "file_bytes": os.path.getsize(path)}
     for who, runs in got.items():
-        result[who] = {k: statistics.median(r[k] for r in runs) for k in ("prefill_tok_s", "decode_tok_s", "peak_bytes")}
+        result[who] = {k: statistics.median(r[k] for r in runs) for k in ("prefill_tok_s", "decode_tok_s", "peak_bytes", "others")}
     return result
 
 
@@ -160,6 +163,8 @@ def table(results, first):
     def row(model, what, ours, theirs, ratio, form):
         lines.append(f"| {model} | {what} | {form(ours)} | {form(theirs)} | {ratio:.2f} × |")
 
+    spoiled = [max(r["loam"]["others"], r["peer"]["others"]) for r in results]
+
     def rate(x):
         return f"{x:.0f} tokens/s" if x >= 100 else f"{x:.1f} tokens/s"
 
@@ -174,6 +179,8 @@ def table(results, first):
     if first:
         a, b = first["loam"]["first_token_s"], first["peer"]["first_token_s"]
         row(first["model"], "first token from process start", a, b, a / b, lambda x: f"{x * 1e3:.0f} ms")
+    if any(x > BUSY for x in spoiled):
+        lines += ["", "Others used the CPUs meanwhile, by case: " + ", ".join(f"{x:.0%}" for x in spoiled)]
     return "\n".join(lines)
 
 
@@ -194,22 +201,20 @@ def main():
     libs = out.split("\n")[-2]
     for c in cases:
         model_file(c[0], c[1])
-    busy = busy_share()
-    if busy > 0.1:
-        say(f"bench: others use {busy:.0%} of the CPUs: close them, or the figures mean little")
+    if busy_share() > BUSY:
+        say("bench: other programs are using the CPUs: close them, or the figures mean little")
     bar = Progress(sum(2 * (args.rounds or c[6 if args.quick else 5]) for c in cases) +
                    (0 if args.only else 2 * FIRST["runs"] + 2))
-    results = [measure(c, args, libs, bar) for c in cases]
-    first = None if args.only else first_token(args, libs, bar)
+    report = {"threads": args.threads, "cases": [], "first_token": None}
+    for i in range(len(cases) + (not args.only)):
+        if i < len(cases):
+            report["cases"].append(measure(cases[i], args, libs, bar))
+        else:
+            report["first_token"] = first_token(args, libs, bar)
+        with open(os.path.join(MODELS, "result.json"), "w") as f:  # what is measured stays, whatever comes
+            json.dump(report, f, indent=1)
     bar.end()
-    report = {"threads": args.threads, "busy_before": round(busy, 3), "busy_after": round(busy_share(), 3),
-              "cases": results, "first_token": first}
-    os.makedirs(MODELS, exist_ok=True)
-    with open(os.path.join(MODELS, "result.json"), "w") as f:
-        json.dump(report, f, indent=1)
-    print(json.dumps(report, indent=1) if args.json else table(results, first))
-    if not args.json and max(busy, report["busy_after"]) > 0.1:
-        print(f"\n(others used {max(busy, report['busy_after']):.0%} of the CPUs)")
+    print(json.dumps(report, indent=1) if args.json else table(report["cases"], report["first_token"]))
     if args.clean:
         for name in os.listdir(MODELS):
             if name.endswith(".gguf"):
