@@ -24,4 +24,16 @@ typedef struct {
     const os_map *map; /* the mapping that holds it */
 } tensor_ref;
 
+/* What a writer is told of a tensor before its bytes. The name is copied. */
+typedef struct {
+    str name;
+    dtype type;
+    int n_dims;                     /* 1 to 4 */
+    uint64_t dims[TENSOR_DIMS_MAX]; /* outermost first */
+} tensor_spec;
+
+/* Bytes of a tensor; ERR_USAGE, naming it, when a dim is 0, a row is no whole number of blocks, or a product overflows.
+ */
+err_code tensor_spec_bytes(const tensor_spec *t, size_t *out, err *e);
+
 #endif
