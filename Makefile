@@ -163,7 +163,7 @@ $(UNIT_BIN) $(PROP_BIN): $(BUILD)/%: $(BUILD)/obj/%.o $(TEST_LIBS)
 	$(link) $(CMOCKA_LIBS) $(LIBS) $(CLI_LIBS)
 
 # test/fault/fault.h makes the n-th call of one of these fail.
-WRAPPED := malloc calloc realloc aligned_alloc mmap open fstat read __read_chk write fsync rename
+WRAPPED := malloc calloc realloc aligned_alloc mmap open fstat read __read_chk write fsync rename linkat
 $(FAULT_BIN): $(BUILD)/%: $(BUILD)/obj/%.o $(TEST_LIBS)
 	@mkdir -p $(@D)
 	$(link) $(WRAPPED:%=-Wl,--wrap=%) $(CMOCKA_LIBS) $(LIBS) $(CLI_LIBS)

@@ -2,15 +2,13 @@
  *
  * Invariants:
  *   1. A descriptor opened here is closed here, on every path.
- *   2. os_write_file() never leaves its temporary file behind, unless the machine stops.
- *   3. Nothing blocks on opening a FIFO; a signal that interrupts a call makes it go on.
+ *   2. Nothing blocks on opening a FIFO; a signal that interrupts a call makes it go on.
  */
 #include "base/os.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 64 << 10, HUGE_BYTES = 2 << 20, PATH_BYTES_MAX = 4096 };
+#include "base/outfile.h"
+
+enum { READ_BYTES = 64 << 10, HUGE_BYTES = 2 << 20 };
 
 static err_code refused(err *e, const char *path, const char *what) {
     int why = errno;
@@ -141,56 +141,14 @@ err_code os_read_stdin(size_t max_bytes, strbuf *out, err *e) {
 
 /* ---- writing ---- */
 
-static err_code write_fd(int fd, const char *path, str s, err *e) {
-    while (s.n) {
-        ssize_t put = write(fd, s.p, s.n);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return refused(e, path, "written");
-        s = str_sub(s, (size_t)put, s.n);
-    }
-    return fsync(fd) == 0 ? ERR_OK : refused(e, path, "brought to disk");
-}
-
-/* The new name survives a power cut only when its folder is on disk too. A file system that cannot
- * sync a folder says EINVAL, and then there is nothing more to be done. */
-static err_code sync_folder_of(const char *path, err *e) {
-    const char *slash = strrchr(path, '/');
-    char dir[PATH_BYTES_MAX];
-    size_t n = !slash ? 0 : slash == path ? 1 : (size_t)(slash - path);
-    snprintf(dir, sizeof dir, "%.*s", n ? (int)n : 1, n ? path : ".");
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return ERR_OK; /* a folder one may write but not read */
-    err_code code = fsync(fd) == 0 || errno == EINVAL ? ERR_OK : refused(e, dir, "brought to disk");
-    close(fd);
-    return code;
-}
-
 err_code os_write_file(const char *path, str contents, err *e) {
-    static atomic_uint n_written; /* two threads never choose the same temporary name */
-    struct stat st;
-    bool there = stat(path, &st) == 0;
-    if (there && !S_ISREG(st.st_mode)) /* rename would replace /dev/null by a file */
-        return err_set(e, ERR_IO, "%s: is not a regular file; it cannot be replaced", path);
-    char temp[PATH_BYTES_MAX];
-    int n = snprintf(temp, sizeof temp, "%s.%ld.%u.tmp", path, (long)getpid(), atomic_fetch_add(&n_written, 1));
-    if (n < 0 || (size_t)n >= sizeof temp)
-        return err_set(e, ERR_LIMIT, "%.60s...: the path is too long", path);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, there ? st.st_mode & 0777 : 0666);
-    if (fd < 0)
-        return refused(e, path, "created");
-    err_code code = write_fd(fd, path, contents, e);
-    if (close(fd) != 0 && code == ERR_OK)
-        code = refused(e, path, "written");
-    if (code == ERR_OK && rename(temp, path) != 0)
-        code = refused(e, path, "replaced");
-    if (code != ERR_OK) {
-        unlink(temp);
-        return code;
-    }
-    return sync_folder_of(path, e);
+    outfile *f;
+    TRY(outfile_open(&f, path, e));
+    err_code code = outfile_write(f, contents.p, contents.n, e);
+    if (code == ERR_OK)
+        return outfile_commit(f, e);
+    outfile_abort(f);
+    return code;
 }
 
 bool os_is_dir(const char *path) {

@@ -32,7 +32,7 @@ err_code os_read_file(const char *path, size_t max_bytes, strbuf *out, err *e);
 err_code os_read_regular(const char *path, size_t max_bytes, strbuf *out, err *e);
 /* Standard input to its end, likewise. */
 err_code os_read_stdin(size_t max_bytes, strbuf *out, err *e);
-/* Written to a temporary name beside it, fsynced, renamed: the old file or the whole new one. */
+/* At once, by base/outfile.h: the old file or the whole new one. */
 err_code os_write_file(const char *path, str contents, err *e);
 
 bool os_is_dir(const char *path);

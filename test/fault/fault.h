@@ -35,6 +35,7 @@ static _Thread_local struct {
     long countdown; /* the call that fails is the one that brings this to 0 */
     long n_run;
     bool armed, fired;
+    bool no_nameless; /* O_TMPFILE is refused, as by a file system that has none */
 } fault;
 
 static bool fault_now(fault_kind kind) {
@@ -94,14 +95,20 @@ FAULT_WRAP(FAULT_IO, ssize_t, -1, __read_chk, (int fd, void *p, size_t n, size_t
 FAULT_WRAP(FAULT_IO, ssize_t, -1, write, (int fd, const void *p, size_t n), (fd, p, n))
 FAULT_WRAP(FAULT_IO, int, -1, fsync, (int fd), (fd))
 FAULT_WRAP(FAULT_IO, int, -1, rename, (const char *from, const char *to), (from, to))
+FAULT_WRAP(FAULT_IO, int, -1, linkat, (int from_dir, const char *from, int to_dir, const char *to, int flags),
+           (from_dir, from, to_dir, to, flags))
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...) {
     va_list ap;
     va_start(ap, flags);
-    mode_t mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
+    mode_t mode = flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? va_arg(ap, mode_t) : 0;
     va_end(ap);
+    if (fault.no_nameless && (flags & O_TMPFILE) == O_TMPFILE) {
+        errno = EOPNOTSUPP;
+        return -1;
+    }
     return fault_now(FAULT_IO) ? -1 : __real_open(path, flags, mode);
 }
 

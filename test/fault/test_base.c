@@ -112,8 +112,7 @@ static void large_blocks_need_memory(void **state) {
 }
 
 /* Whatever fails while a file is replaced: the old contents or all of the new, and no other file. */
-static void write_is_all_or_nothing(void **state) {
-    (void)state;
+static void replace_is_all_or_nothing(void) {
     FAULT_EACH(FAULT_IO, 50) {
         err e = {0};
         fault.armed = false;
@@ -130,6 +129,14 @@ static void write_is_all_or_nothing(void **state) {
         assert_int_equal(n_entries(), 1);
         assert_int_equal(next_fd(), fd);
     }
+}
+
+static void write_is_all_or_nothing(void **state) {
+    (void)state;
+    replace_is_all_or_nothing();
+    fault.no_nameless = true;
+    replace_is_all_or_nothing();
+    fault.no_nameless = false;
 }
 
 static void reads_report_the_disk(void **state) {

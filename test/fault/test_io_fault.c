@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "fault/fault.h"
-#include "io/gguf.h"
-#include "io/safetensors.h"
+#include "io/gguf_write.h"
+#include "io/safetensors_write.h"
 #include "text/json.h"
 
 /* jansson's default is the malloc() of its own library; this one comes through --wrap. */
@@ -151,12 +151,95 @@ static void refusals_survive(void **state) {
     unlink(path);
 }
 
+/* ---- writers ---- */
+
+static const float values[40000];
+enum { ROW = 20000 };
+
+static err_code write_gguf(const char *path, err *e) {
+    gguf_writer *w;
+    TRY(gguf_write_open(&w, path, e));
+    gguf_write_str(w, "general.architecture", STR("llama"), e);
+    for (unsigned i = 0; i < 100; i++) {
+        char key[20];
+        snprintf(key, sizeof key, "key.%u", i);
+        gguf_write_u32(w, key, i, e);
+    }
+    gguf_write_tensor(w, &(tensor_spec){STR("a"), DTYPE_F32, 2, {2, ROW}}, e);
+    gguf_write_tensor(w, &(tensor_spec){STR("b"), DTYPE_F32, 1, {3}}, e);
+    gguf_write_data(w, values, sizeof values, e);
+    gguf_write_data(w, values, 12, e);
+    return gguf_write_commit(w, e);
+}
+
+static err_code write_safetensors(const char *path, err *e) {
+    safetensors_writer *w;
+    TRY(safetensors_write_open(&w, path, e));
+    for (unsigned i = 0; i < 100; i++) {
+        char key[20];
+        snprintf(key, sizeof key, "key.%u", i);
+        safetensors_write_meta(w, key, str_from(key), e);
+    }
+    safetensors_write_tensor(w, &(tensor_spec){STR("a"), DTYPE_F32, 2, {2, ROW}}, e);
+    safetensors_write_tensor(w, &(tensor_spec){STR("b"), DTYPE_F32, 1, {3}}, e);
+    safetensors_write_data(w, values, sizeof values, e);
+    safetensors_write_data(w, values, 12, e);
+    return safetensors_write_commit(w, e);
+}
+
+static size_t size_of(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 ? (size_t)st.st_size : 0;
+}
+
+/* Whatever fails: the error names the file, what stood there stays, or the new file is whole; no debris. A
+ * folder that cannot be opened for syncing is no error. */
+static void written_or_not(err_code (*writes)(const char *, err *), fault_kind kind) {
+    const char *tmp = getenv("LOAM_TMP");
+    char dir[4000], path[4096];
+    snprintf(dir, sizeof dir, "%s/loam-%ld-writers", tmp && *tmp ? tmp : "/tmp", (long)getpid());
+    snprintf(path, sizeof path, "%s/f", dir);
+    assert_int_equal(mkdir(dir, 0777), 0);
+    int fd = next_fd(), n_failed = 0;
+    FAULT_EACH(kind, 1000) {
+        err e = {0};
+        fault.armed = false;
+        assert_int_equal(os_write_file(path, STR("old"), &e), ERR_OK);
+        fault.armed = true;
+        err_code code = writes(path, &e);
+        fault_end_any();
+        size_t n = size_of(path);
+        if (code) {
+            check_error(&e, code, kind);
+            n_failed++;
+        }
+        assert_true(code ? n == 3 || n > sizeof values : n > sizeof values);
+        assert_true(code || !fault.fired || kind == FAULT_IO);
+        unlink(path);
+        assert_int_equal(rmdir(dir), 0); /* nothing else is in it */
+        assert_int_equal(mkdir(dir, 0777), 0);
+        assert_int_equal(next_fd(), fd);
+    }
+    assert_true(n_failed >= 5);
+    rmdir(dir);
+}
+
+static void writers_survive(void **state) {
+    (void)state;
+    for (int named = 0; named < 2; named++) {
+        fault.no_nameless = named;
+        written_or_not(write_gguf, FAULT_MEMORY);
+        written_or_not(write_gguf, FAULT_IO);
+        written_or_not(write_safetensors, FAULT_MEMORY);
+        written_or_not(write_safetensors, FAULT_IO);
+    }
+    fault.no_nameless = false;
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gguf_survives),
-        cmocka_unit_test(safetensors_survive),
-        cmocka_unit_test(json_survives),
-        cmocka_unit_test(refusals_survive),
+        cmocka_unit_test(gguf_survives),    cmocka_unit_test(safetensors_survive), cmocka_unit_test(json_survives),
+        cmocka_unit_test(refusals_survive), cmocka_unit_test(writers_survive),
     };
     return cmocka_run_group_tests(tests, count_jansson, NULL);
 }
