@@ -128,7 +128,7 @@ uint64_t outfile_bytes(const outfile *f) { return f->bytes; }
 
 /* The new name survives a power cut only when its folder is on disk too. A file system that cannot
  * sync a folder says EINVAL, and then there is nothing more to be done. */
-static err_code sync_folder_of(const char *path, err *e) {
+err_code outfile_sync_folder_of(const char *path, err *e) {
     char dir[PATH_BYTES_MAX];
     folder_of(path, dir);
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -157,7 +157,7 @@ static err_code publish(outfile *f, err *e) {
     if (rename(f->temp, f->path) != 0)
         return refused(e, f->path, "replaced");
     f->named = false;
-    return sync_folder_of(f->path, e);
+    return outfile_sync_folder_of(f->path, e);
 }
 
 err_code outfile_commit(outfile *f, err *e) {

@@ -26,4 +26,7 @@ uint64_t outfile_bytes(const outfile *f);             /* written so far */
 err_code outfile_commit(outfile *f, err *e);
 void outfile_abort(outfile *f); /* NULL allowed; frees f */
 
+/* For who renames by other means: brings the folder that holds `path` to disk, where the file system can. */
+err_code outfile_sync_folder_of(const char *path, err *e);
+
 #endif

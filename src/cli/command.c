@@ -1,6 +1,7 @@
 /* command: look-up, help and running of the rows in cli/command.h. */
 #include "cli/command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,8 +12,17 @@
 enum { COMMANDS_MAX = 64, COLUMNS_MIN = 60, COLUMNS_MAX = 110, COLUMNS_DEFAULT = 90 };
 
 const command *const commands[] = {
-    &command_run,        &command_chat, &command_tokenize, &command_detokenize, &command_logits,
-    &command_perplexity, &command_show, &command_bench,    &command_help,       NULL,
+    &command_run,
+    &command_chat,
+    &command_tokenize,
+    &command_detokenize,
+    &command_logits,
+    &command_perplexity,
+    &command_show,
+    &command_bench,
+    &command_data,
+    &command_help,
+    NULL,
 };
 
 static const char *const isa_names[] = {"auto", "avx512", "avx2", "neon", "scalar", NULL};
@@ -37,15 +47,36 @@ const command *command_find(str name) {
     return NULL;
 }
 
-err_code command_unknown(str name, err *e) {
+/* "data build" to "build" */
+static const char *last_word(const command *c) {
+    const char *blank = strrchr(c->name, ' ');
+    return blank ? blank + 1 : c->name;
+}
+
+const command *command_find_sub(const command *c, str word) {
+    for (const command *const *sub = c->subs; sub && *sub; sub++)
+        if (str_is(word, last_word(*sub)))
+            return *sub;
+    return NULL;
+}
+
+static err_code unknown(const command *const *list, str name, const char *help, err *e) {
     const char *words[COMMANDS_MAX];
     size_t n = 0;
-    for (const command *const *c = commands; *c && n < COMMANDS_MAX; c++)
-        words[n++] = (*c)->name;
+    for (const command *const *c = list; *c && n < COMMANDS_MAX; c++)
+        words[n++] = last_word(*c);
     const char *near = nearest_word(name, words, n);
     if (near)
         return err_set(e, ERR_USAGE, "no command \"%.*s\" (did you mean \"%s\"?)", STR_ARG(name), near);
-    return err_set(e, ERR_USAGE, "no command \"%.*s\" (loam help lists them)", STR_ARG(name));
+    return err_set(e, ERR_USAGE, "no command \"%.*s\" (loam help%s lists them)", STR_ARG(name), help);
+}
+
+err_code command_unknown(str name, err *e) { return unknown(commands, name, "", e); }
+
+err_code command_unknown_sub(const command *c, str word, err *e) {
+    char help[64];
+    snprintf(help, sizeof help, " %s", c->name);
+    return unknown(c->subs, word, help, e);
 }
 
 static int help_columns(void) {
@@ -68,8 +99,20 @@ static err_code help_list(strbuf *text, err *e) {
                        "`loam --version` tells the version.\n");
 }
 
+static err_code help_subs(const command *c, strbuf *text, err *e) {
+    TRY(strbuf_addf(text, e, "loam %s: %s\n\nusage: loam %s COMMAND [ARGUMENTS] [OPTIONS]\n\n", c->name, c->summary,
+                    c->name));
+    for (const command *const *sub = c->subs; *sub; sub++)
+        TRY(strbuf_addf(text, e, "  %-12s %s\n", last_word(*sub), (*sub)->summary));
+    TRY(strbuf_addf(text, e, "\n"));
+    TRY(fold_text(c->details, 0, help_columns(), text, e));
+    return strbuf_addf(text, e, "\n`loam %s COMMAND --help` explains one of them.\n", c->name);
+}
+
 static err_code help_one(const command *c, strbuf *text, err *e) {
     int columns = help_columns();
+    if (c->subs)
+        return help_subs(c, text, e);
     TRY(strbuf_addf(text, e, "loam %s: %s\n\nusage: loam %s%s%s [OPTIONS]\n", c->name, c->summary, c->name,
                     *c->args ? " " : "", c->args));
     if (*c->details) {
@@ -108,7 +151,25 @@ static err_code parse_and_run(const command *c, int argc, char **argv, void *val
     return c->run(values, &args, e);
 }
 
+static err_code run_sub(const command *c, int argc, char **argv, err *e) {
+    const char *word = argc > 0 ? argv[0] : NULL;
+    if (!word) {
+        command_print_help(c, e);
+        return err_set(e, ERR_USAGE, "%s: a command is missing", c->name);
+    }
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return command_print_help(c, e);
+    if (word[0] == '-')
+        return err_set(e, ERR_USAGE, "%s: no option %s before a command (loam help %s lists the commands)", c->name,
+                       word, c->name);
+    const command *sub = command_find_sub(c, str_from(word));
+    return sub ? command_run_with(sub, argc - 1, argv + 1, e)
+               : err_in(e, command_unknown_sub(c, str_from(word), e), "%s", c->name);
+}
+
 err_code command_run_with(const command *c, int argc, char **argv, err *e) {
+    if (c->subs)
+        return run_sub(c, argc, argv, e);
     void *values = malloc(c->values_bytes);
     const char **room = calloc((size_t)argc + 1, sizeof *room);
     err_code code = values && room ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for the arguments");

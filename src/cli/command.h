@@ -13,7 +13,7 @@
 
 #define LOAM_VERSION "0.1.0"
 
-typedef struct {
+typedef struct command {
     const char *name;
     const char *args;           /* of the usage line: "M TEXT|-" */
     const char *summary;        /* one line, no full stop */
@@ -23,6 +23,8 @@ typedef struct {
     const void *defaults;       /* values_bytes bytes */
     size_t values_bytes;
     err_code (*run)(const void *values, const arguments *args, err *e);
+    /* A command of commands ("data"): their rows, named in full ("data build"), ended by NULL; run is NULL then. */
+    const struct command *const *subs;
 } command;
 
 /* What every command takes; first member of every struct of values. */
@@ -40,11 +42,13 @@ extern const option common_options[];
 /* The commands, in the order of `loam help`; ends with NULL. */
 extern const command *const commands[];
 extern const command command_run, command_chat, command_tokenize, command_detokenize, command_logits,
-    command_perplexity, command_show, command_bench, command_help;
+    command_perplexity, command_show, command_bench, command_data, command_help;
 
-const command *command_find(str name);                 /* NULL when there is none */
-err_code command_unknown(str name, err *e);            /* ERR_USAGE, with the nearest name */
-err_code command_print_help(const command *c, err *e); /* NULL: the list of commands */
+const command *command_find(str name);                            /* NULL when there is none */
+const command *command_find_sub(const command *c, str word);      /* "build" of "data"; NULL when there is none */
+err_code command_unknown(str name, err *e);                       /* ERR_USAGE, with the nearest name */
+err_code command_unknown_sub(const command *c, str word, err *e); /* the same for a command of c's */
+err_code command_print_help(const command *c, err *e);            /* NULL: the list of commands */
 /* Parses argv (without the command's name) and runs; prints nothing but the command's output. */
 err_code command_run_with(const command *c, int argc, char **argv, err *e);
 int command_exit_status(err_code code);

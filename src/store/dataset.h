@@ -1,9 +1,13 @@
 /* dataset: the documents a model learns from, in one SQLite file.
  *
  * Each document has its text, a SHA-256 of it, where it comes from and under which licence. Documents are never
- * changed; they can be dropped (they stay in the file's history as a row without text until vacuumed). A reader sees
- * the last complete state, whatever happens to a writer. Everything that a reader gets is independent of the order in
- * which documents came in: documents are listed by (sha256, id).
+ * changed; they can be dropped (store/drop.h: a record of their ids and digests stays, their texts do not). A file is
+ * never written in place: whoever changes a data set writes a new file and gives it the name (store/writer.h), so a
+ * reader sees the last complete state, whatever happens to a writer. Documents are listed by (sha256, id).
+ *
+ * The file is hostile until read: its header and schema must be exactly ours, the type of every column and every
+ * length is checked, and nothing stored in it is ever run. doc/data.md explains the tables. One thread at a time
+ * uses a dataset; several may have the same file open. Proved by test_dataset.c and test/e2e/test_data.py.
  */
 #ifndef LOAM_STORE_DATASET_H
 #define LOAM_STORE_DATASET_H
@@ -34,16 +38,22 @@ typedef struct {
     str source;  /* "homeworld", "apt:bible-kjv-text", a file's name */
     str licence; /* SPDX expression, or "" when unknown */
     str topic, kind;
-    str meta; /* the other keys of the source's line as a JSON object, or "" */
+    str meta;                      /* the other keys of the source's line as a JSON object, or "" */
+    int64_t duplicate_of, near_of; /* ids of documents with the same or nearly the same text, 0: none (doc/data.md) */
+    double similarity;             /* of the texts of this one and near_of; 0 when there is none */
 } dataset_doc;
 
 /* Opens for reading. Not a data set, or of a newer version: ERR_FORMAT. */
 err_code dataset_open(dataset **out, const char *path, err *e);
 void dataset_close(dataset *d); /* NULL allowed */
+const char *dataset_path(const dataset *d);
+/* Long calls look at *stop and end with ERR_CANCELLED when it is not 0 (NULL: they never look). */
+void dataset_set_stop(dataset *d, const volatile int *stop);
 
-/* Documents that satisfy `where`, an SQL expression over the columns of table `documents` (NULL: all), sorted by
- * (sha256, id), into *keys (free() it). A bad expression: ERR_USAGE with SQLite's words. Only expressions: no statement
- * can be smuggled in, nothing can be written. */
+/* Documents that satisfy `where`, an SQL expression (NULL: all), sorted by (sha256, id), into *keys (free() it). Its
+ * names are the columns of table `documents` and `text`; sha256 is 64 lower-case hex digits there. A bad expression:
+ * ERR_USAGE with SQLite's words. Only expressions: no statement can be smuggled in (store/where.h), nothing can be
+ * written. */
 err_code dataset_list(dataset *d, const char *where, dataset_key **keys, size_t *n, err *e);
 
 /* One document. Its strings are valid until the next call on d. No such id: ERR_USAGE. The text's SHA-256 is checked
@@ -53,5 +63,6 @@ err_code dataset_get(dataset *d, int64_t id, dataset_doc *doc, err *e);
 /* SHA-256 over the sorted SHA-256 of all documents: what a recipe names. Documents with equal texts count as often as
  * they stand there. */
 err_code dataset_digest(dataset *d, hash256 *out, err *e);
+err_code dataset_keys_digest(const dataset_key *keys, size_t n, hash256 *out, err *e); /* of a list by dataset_list() */
 
 #endif

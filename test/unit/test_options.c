@@ -169,35 +169,47 @@ static void test_help_text(void **state) {
 }
 
 /* Every command: names are unique, values fit, defaults are in range, help fits the terminal. */
+static void command_is_sound(const command *c) {
+    bool letters[256] = {false}, has_help = false;
+    for (const option_group *g = c->groups; g->rows; g++)
+        for (const option *o = g->rows; o->name; o++) {
+            size_t at;
+            assert_ptr_equal(options_find(c->groups, str_from(o->name), &at), o); /* else the name is twice */
+            assert_true(at < c->values_bytes);
+            assert_false(o->letter && letters[(unsigned char)o->letter]);
+            letters[(unsigned char)o->letter] = true;
+            has_help |= strcmp(o->name, "help") == 0 && at == offsetof(common_values, help);
+            const void *field = (const char *)c->defaults + at;
+            if (o->kind == OPT_INT)
+                assert_true((double)*(const int64_t *)field >= o->min && (double)*(const int64_t *)field <= o->max);
+            if (o->kind == OPT_REAL)
+                assert_true(*(const double *)field >= o->min && *(const double *)field <= o->max);
+            assert_true(o->help[strlen(o->help) - 1] != '.' && !isupper((unsigned char)o->help[0]));
+        }
+    assert_true(has_help);
+    strbuf out = {0};
+    assert_int_equal(options_help(c->groups, c->defaults, 80, &out, NULL), ERR_OK);
+    for (size_t from = 0; from < out.n;) {
+        ptrdiff_t end = str_find(strbuf_str(&out), STR("\n"), from);
+        assert_true(end >= 0 && (size_t)end - from <= 80);
+        from = (size_t)end + 1;
+    }
+    strbuf_fini(&out);
+}
+
 static void test_commands_sound(void **state) {
     (void)state;
     for (const command *const *c = commands; *c; c++) {
         assert_ptr_equal(command_find(str_from((*c)->name)), *c);
-        bool letters[256] = {false}, has_help = false;
-        for (const option_group *g = (*c)->groups; g->rows; g++)
-            for (const option *o = g->rows; o->name; o++) {
-                size_t at;
-                assert_ptr_equal(options_find((*c)->groups, str_from(o->name), &at), o); /* else the name is twice */
-                assert_true(at < (*c)->values_bytes);
-                assert_false(o->letter && letters[(unsigned char)o->letter]);
-                letters[(unsigned char)o->letter] = true;
-                has_help |= strcmp(o->name, "help") == 0 && at == offsetof(common_values, help);
-                const void *field = (const char *)(*c)->defaults + at;
-                if (o->kind == OPT_INT)
-                    assert_true((double)*(const int64_t *)field >= o->min && (double)*(const int64_t *)field <= o->max);
-                if (o->kind == OPT_REAL)
-                    assert_true(*(const double *)field >= o->min && *(const double *)field <= o->max);
-                assert_true(o->help[strlen(o->help) - 1] != '.' && !isupper((unsigned char)o->help[0]));
-            }
-        assert_true(has_help);
-        strbuf out = {0};
-        assert_int_equal(options_help((*c)->groups, (*c)->defaults, 80, &out, NULL), ERR_OK);
-        for (size_t from = 0; from < out.n;) {
-            ptrdiff_t end = str_find(strbuf_str(&out), STR("\n"), from);
-            assert_true(end >= 0 && (size_t)end - from <= 80);
-            from = (size_t)end + 1;
+        assert_true(((*c)->subs == NULL) == ((*c)->run != NULL));
+        if (!(*c)->subs)
+            command_is_sound(*c);
+        for (const command *const *sub = (*c)->subs; sub && *sub; sub++) {
+            str name = str_from((*sub)->name), head = str_from((*c)->name);
+            assert_true(str_starts(name, head) && name.p[head.n] == ' ');
+            assert_ptr_equal(command_find_sub(*c, str_sub(name, head.n + 1, name.n)), *sub);
+            command_is_sound(*sub);
         }
-        strbuf_fini(&out);
     }
 }
 

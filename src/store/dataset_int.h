@@ -1,0 +1,25 @@
+/* dataset_int: what the files of store/ share about an open data set; not for others. */
+#ifndef LOAM_STORE_DATASET_INT_H
+#define LOAM_STORE_DATASET_INT_H
+
+#include "base/os.h"
+#include "store/dataset.h"
+#include "store/sql.h"
+
+struct dataset {
+    char *path;
+    sqlite3 *db;
+    sqlite3_stmt *get_doc, *get_text; /* by id; the strings of the last document are theirs */
+    const volatile int *stop;         /* not 0: give up */
+    double began;                     /* of the condition that is being run */
+};
+
+/* The columns DATASET_DOC_COLUMNS of the current row, all but the text. */
+#define DATASET_DOC_COLUMNS \
+    "id, sha256, bytes, name, source, licence, topic, kind, meta, duplicate_of, near_of, similarity, file"
+err_code dataset_doc_columns(sqlite3_stmt *s, dataset_doc *doc, int64_t *file, err *e);
+
+/* Whether `path` begins as a data set does: ERR_IO, ERR_FORMAT. */
+err_code dataset_check_file(const char *path, err *e);
+
+#endif
