@@ -52,6 +52,16 @@ typedef struct {
     float softcap; /* 0: none; else s = cap * tanh(s / cap) */
 } kern_attn;
 
+/* One step of AdamW (Loshchilov and Hutter, 2019), all numbers rounded to binary32 once. train/optim.h gives them. */
+typedef struct {
+    float scale;        /* multiplies the gradient */
+    float rise1;        /* 1 - beta1 */
+    float keep2, rise2; /* beta2, 1 - beta2 */
+    float root2, eps;   /* 1 / sqrt(1 - beta2^t) */
+    float decay;        /* learning rate times weight decay */
+    float rate;         /* learning rate / (1 - beta1^t) */
+} kern_adamw;
+
 typedef struct {
     const char *isa;
     int tile[ACTS_COUNT]; /* rows of activations that go through a product together */
@@ -85,6 +95,13 @@ typedef struct {
     void (*attention)(const kern_kv *kv, const kern_attn *a, const kern_query *query, int n, void *scratch);
     /* Every NaN of a becomes 0x7fc00000. In place. */
     void (*canonical)(float *a, size_t n);
+    float (*sum_squares)(const float *x, size_t n); /* by lanes */
+    /* g = grad * scale;  m = fma(g - m, rise1, m);  v = fma(g*g, rise2, v * keep2);
+     * w = fma(-w, decay, w);  w = fma(-(m / fma(sqrt(v), root2, eps)), rate, w) */
+    void (*adamw)(const kern_adamw *a, const float *grad, size_t n, float *w, float *m, float *v);
+    /* Nothing but multiply-adds, 2 operations each, on registers: what the machine can do at most. sink f32[3]: a
+     * factor and a summand, both below 1, and a result. Returns the operations done. */
+    double (*fma_run)(size_t n, float *sink);
 } kern_ops;
 
 /* "auto" or NULL: the widest that this CPU runs. NULL when the name is unknown or the CPU lacks it. */

@@ -25,6 +25,9 @@ void KERN_FN(cos)(const float *a, size_t n, float *y);
 void KERN_FN(erf)(const float *a, size_t n, float *y);
 void KERN_FN(attention)(const kern_kv *kv, const kern_attn *a, const kern_query *query, int n, void *scratch);
 void KERN_FN(canonical)(float *a, size_t n);
+float KERN_FN(sum_squares)(const float *x, size_t n);
+void KERN_FN(adamw)(const kern_adamw *a, const float *grad, size_t n, float *w, float *m, float *v);
+double KERN_FN(fma_run)(size_t n, float *sink);
 
 extern const kern_ops KERN_FN(kern_ops);
 

@@ -26,4 +26,7 @@ const kern_ops KERN_FN(kern_ops) = {
     .erf = KERN_FN(erf),
     .attention = KERN_FN(attention),
     .canonical = KERN_FN(canonical),
+    .sum_squares = KERN_FN(sum_squares),
+    .adamw = KERN_FN(adamw),
+    .fma_run = KERN_FN(fma_run),
 };

@@ -1,0 +1,90 @@
+/* recipe: everything that determines the bits of a run, as one JSON file.
+ *
+ * Two runs with equal recipes, on whatever machine, give equal chains and equal weights; what is not in the recipe
+ * (paths, threads, how many checkpoints are kept) cannot change them. A recipe names its data and its tokenizer by
+ * digest. Its text is canonical: one table (recipe.c) gives the sections, keys, their order and their ranges, and a
+ * number is written with the fewest digits that read back as itself. The recipe's own digest is the SHA-256 of that
+ * text.
+ *
+ *   {
+ *     "format": "loam recipe 1",
+ *     "arithmetic": 1,
+ *     "model": {"arch": "qwen3", "layers": 6, ...},
+ *     "data": {"digest": "<64 hex>", "documents": 4000, "val_share": 0.01},
+ *     ...
+ *   }
+ *
+ * A reader takes any order of keys and any white space, but refuses a key that is missing or that it does not know: it
+ * could not say what would be computed. Proved by test_recipe.c and fuzz_recipe.c.
+ */
+#ifndef LOAM_TRAIN_RECIPE_H
+#define LOAM_TRAIN_RECIPE_H
+
+#include "base/hash.h"
+#include "model/config.h"
+#include "train/schedule.h"
+
+enum { RECIPE_TEXT_BYTES_MAX = 1 << 16, RECIPE_NAME_BYTES = 32 };
+
+typedef struct {
+    uint64_t arithmetic; /* KERN_ARITHMETIC_VERSION */
+    struct {
+        char arch[RECIPE_NAME_BYTES]; /* a row of the architecture table */
+        uint64_t layers, width, heads, kv_heads, head_width, ff, vocab, ctx;
+        uint64_t window; /* of sliding layers, for families that have them; 0: none */
+        bool tied;
+        double rope_theta, norm_eps;
+    } model;
+    struct {
+        hash256 digest; /* of the documents' digests: docs.h */
+        uint64_t documents;
+        double val_share; /* of the documents that are held out: docs.h */
+    } data;
+    struct {
+        hash256 digest; /* of the tokenizer's files: tokens.h */
+        uint64_t end;   /* the id that ends a document */
+    } tokenizer;
+    struct {
+        uint64_t sequences; /* of ctx tokens, a step */
+        uint64_t micro;     /* of them a gradient: fold.h */
+    } batch;
+    struct {
+        uint64_t seed;
+        double embed, gain; /* init.h */
+    } init;
+    struct {
+        uint64_t steps;
+        char schedule[RECIPE_NAME_BYTES];
+        double lr, min_lr;
+        uint64_t warmup, cooldown; /* steps */
+        double beta1, beta2, eps, decay;
+        double clip; /* largest norm of a gradient; 0: no limit */
+    } optimizer;
+    struct {
+        uint64_t roots_every; /* steps after which the chain names the weights; also after the last */
+    } chain;
+} recipe;
+
+/* Everything in range and nothing in contradiction, else ERR_USAGE "recipe: SECTION.KEY: ..." with what contradicts. */
+err_code recipe_check(const recipe *r, err *e);
+
+/* The canonical text, appended. */
+err_code recipe_text(const recipe *r, strbuf *out, err *e);
+/* Reads and checks. Malformed: ERR_FORMAT, contradiction: ERR_USAGE. */
+err_code recipe_parse(recipe *r, str text, err *e);
+err_code recipe_digest(const recipe *r, hash256 *out, err *e);
+
+/* "optimizer.lr is 0.001 here and 0.002 there" for the first key in which they differ; empty when they are equal. */
+err_code recipe_difference(const recipe *here, const recipe *there, strbuf *out, err *e);
+
+/* The model's shape; arrays in *mem. */
+err_code recipe_config(const recipe *r, model_config *c, arena *mem, err *e);
+schedule recipe_schedule(const recipe *r);
+uint64_t recipe_step_tokens(const recipe *r); /* sequences * ctx */
+
+/* Appends x in decimal, with the fewest digits that read back as x. Finite numbers only. */
+err_code recipe_real(double x, strbuf *out, err *e);
+/* 64 hex digits; false when they are not. */
+bool recipe_hash_of(str hex, hash256 *out);
+
+#endif

@@ -1,0 +1,181 @@
+/* tokens: see tokens.h. Texts are read one after another and tokenized in rounds of ROUND_BYTES, a document a task. */
+#include "train/tokens.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+
+enum { ROUND_BYTES = 8 << 20, ROUND_DOCS = 1 << 16, NARROW_VOCAB = 65536 };
+
+#define X(name) name,
+const char *const tokens_files[TOKENS_FILES_N] = {TOKENS_FILES(X)};
+#undef X
+
+err_code tokens_tokenizer_digest(const char *folder, hash256 *out, err *e) {
+    strbuf lines = {0};
+    err_code code = ERR_OK;
+    for (int i = 0; i < TOKENS_FILES_N && code == ERR_OK; i++) {
+        char path[4096], hex[65];
+        hash256 h;
+        int n = snprintf(path, sizeof path, "%s/%s", folder, tokens_files[i]);
+        if (n < 0 || (size_t)n >= sizeof path)
+            code = err_set(e, ERR_LIMIT, "%.60s...: the path is too long", folder);
+        else if (os_exists(path)) {
+            code = hash_file(path, &h, e);
+            hash_hex(h, hex);
+            if (code == ERR_OK)
+                code = strbuf_addf(&lines, e, "%s %s\n", tokens_files[i], hex);
+        } else if (i == 0)
+            code = err_set(e, ERR_IO, "%s: there is no such file (it is the tokenizer)", path);
+    }
+    if (code == ERR_OK)
+        *out = hash_of(lines.p, lines.n);
+    strbuf_fini(&lines);
+    return code;
+}
+
+/* ---- tokenizing ---- */
+
+/* Documents [from, from + n) of one round. */
+typedef struct {
+    const tokenizer *k;
+    int32_t end;
+    size_t from, n;
+    strbuf text;  /* of all of them */
+    size_t *at;   /* [n + 1] where each text begins */
+    tok_ids *ids; /* [n] */
+    err *errors;  /* [n] */
+    atomic_size_t next;
+} lot;
+
+static void encode_docs(void *ctx, int part, int n_parts) {
+    (void)part;
+    (void)n_parts;
+    lot *r = ctx;
+    for (;;) {
+        size_t i = atomic_fetch_add(&r->next, 1);
+        if (i >= r->n)
+            return;
+        str text = str_sub(strbuf_str(&r->text), r->at[i], r->at[i + 1]);
+        tok_ids *ids = &r->ids[i];
+        ids->n = 0;
+        r->errors[i].code = ERR_OK;
+        if (tokenizer_encode(r->k, text, TOK_SPECIAL_ADD, ids, &r->errors[i]) == ERR_OK &&
+            (ids->n == 0 || ids->id[ids->n - 1] != r->end))
+            tok_ids_add(ids, r->end, &r->errors[i]);
+    }
+}
+
+static err_code make_room(tokens *t, uint64_t n, err *e) {
+    if (n <= t->cap)
+        return ERR_OK;
+    uint64_t cap = t->cap ? t->cap : 1 << 16;
+    while (cap < n)
+        cap += cap / 2;
+    void *p = NULL;
+    if (cap < SIZE_MAX / sizeof *t->wide) {
+        p = t->narrow ? realloc(t->narrow, cap * sizeof *t->narrow) : realloc(t->wide, cap * sizeof *t->wide);
+    }
+    if (!p)
+        return err_set(e, ERR_MEMORY, "no memory for %llu tokens", (unsigned long long)cap);
+    if (t->narrow)
+        t->narrow = p;
+    else
+        t->wide = p;
+    t->cap = cap;
+    return ERR_OK;
+}
+
+static err_code keep(tokens *t, const lot *r, err *e) {
+    for (size_t i = 0; i < r->n; i++) {
+        const tok_ids *ids = &r->ids[i];
+        size_t doc = r->from + i;
+        if (r->errors[i].code != ERR_OK) {
+            *e = r->errors[i];
+            return err_in(e, e->code, "document %zu", doc);
+        }
+        if (ids->n > UINT32_MAX - 1)
+            return err_set(e, ERR_LIMIT, "document %zu has %zu tokens, too many", doc, ids->n);
+        TRY(make_room(t, t->from[doc] + ids->n, e));
+        for (size_t j = 0; j < ids->n; j++) {
+            if (t->narrow)
+                t->narrow[t->from[doc] + j] = (uint16_t)ids->id[j];
+            else
+                t->wide[t->from[doc] + j] = ids->id[j];
+        }
+        t->n_tokens[doc] = (uint32_t)ids->n;
+        t->from[doc + 1] = t->from[doc] + ids->n;
+    }
+    return ERR_OK;
+}
+
+/* Fills the round with the documents from r->from on. */
+static err_code read_round(lot *r, docs *d, err *e) {
+    r->text.n = 0;
+    for (r->n = 0; r->n < ROUND_DOCS && r->from + r->n < d->n && r->text.n < ROUND_BYTES; r->n++) {
+        str text;
+        r->at[r->n] = r->text.n;
+        TRY(docs_text(d, r->from + r->n, &text, e));
+        TRY(strbuf_add(&r->text, text, e));
+    }
+    r->at[r->n] = r->text.n;
+    return ERR_OK;
+}
+
+static err_code all_rounds(tokens *t, docs *d, lot *r, pool *p, void (*progress)(void *, size_t, size_t), void *ctx,
+                           err *e) {
+    size_t done = 0;
+    for (; r->from < d->n; r->from += r->n) {
+        TRY(read_round(r, d, e));
+        atomic_store(&r->next, 0);
+        pool_run(p, encode_docs, r);
+        TRY(keep(t, r, e));
+        done += r->text.n;
+        if (progress)
+            progress(ctx, done, (size_t)d->bytes);
+    }
+    return ERR_OK;
+}
+
+err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, pool *p,
+                      void (*progress)(void *, size_t, size_t), void *ctx, err *e) {
+    *t = (tokens){.n_docs = d->n};
+    size_t room = d->n < ROUND_DOCS ? d->n : ROUND_DOCS;
+    lot r = {.k = k, .end = end};
+    err local;
+    e = e ? e : &local;
+    t->from = calloc(d->n + 1, sizeof *t->from);
+    t->n_tokens = calloc(d->n, sizeof *t->n_tokens);
+    if (tokenizer_n_vocab(k) <= NARROW_VOCAB)
+        t->narrow = calloc(t->cap = 1 << 16, sizeof *t->narrow);
+    else
+        t->wide = calloc(t->cap = 1 << 16, sizeof *t->wide);
+    r.at = calloc(room + 1, sizeof *r.at);
+    r.ids = calloc(room, sizeof *r.ids);
+    r.errors = calloc(room, sizeof *r.errors);
+    err_code code = ERR_OK;
+    if (!t->from || !t->n_tokens || !(t->narrow || t->wide) || !r.at || !r.ids || !r.errors)
+        code = err_set(e, ERR_MEMORY, "no memory to tokenize %zu documents", d->n);
+    if (code == ERR_OK)
+        code = all_rounds(t, d, &r, p, progress, ctx, e);
+    for (size_t i = 0; r.ids && i < room; i++)
+        tok_ids_fini(&r.ids[i]);
+    free(r.at);
+    free(r.ids);
+    free(r.errors);
+    strbuf_fini(&r.text);
+    if (code != ERR_OK)
+        tokens_fini(t);
+    return code;
+}
+
+void tokens_fini(tokens *t) {
+    free(t->from);
+    free(t->n_tokens);
+    free(t->narrow);
+    free(t->wide);
+    *t = (tokens){0};
+}
