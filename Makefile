@@ -203,6 +203,13 @@ tsan: deps-fuzz ## unit and property tests under ThreadSanitizer
 tsan-run: $(UNIT_BIN) $(PROP_BIN)
 	@$(RUN_TESTS) --san $(UNIT_BIN) $(PROP_BIN)
 
+# One case of seven: an emulated instruction takes a hundred times as long as one.
+EMULATED := $(filter %/test_digests %/test_kern %/test_func,$(PROP_BIN))
+.PHONY: avx512-emulated
+avx512-emulated: deps-test $(EMULATED) ## the AVX-512 kernels on an emulated CPU, for machines without: minutes
+	@LOAM_TEST_ISA=avx512 LOAM_TEST_SHARE=7 LOAM_FUNC_STEP=65521 $(RUN_TESTS) --timeout 1800 \
+	    --under "$$(script/emulate.sh)" $(EMULATED)
+
 .PHONY: fuzz fuzz-run
 fuzz: deps-fuzz ## libFuzzer on each test/fuzz/fuzz_*.c for FUZZ_SECONDS=60; T=name for one of them
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang SAN=address,undefined,fuzzer-no-link \
@@ -251,4 +258,4 @@ clean: ## remove what was built; .cache stays
 	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-gcc $(BUILD)-san $(BUILD)-tsan $(BUILD)-fuzz
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs test programs that print TAP and says how they ended.
 
-    script/test.py [--only TOKEN] [--jobs N] [--timeout SECONDS] [--san] PROGRAM...
+    script/test.py [--only TOKEN] [--jobs N] [--timeout SECONDS] [--san] [--under COMMAND] PROGRAM...
 
 A PROGRAM ending in .py runs with this Python. One line a program; the output of those that failed follows
 it. The last line is always `N passed, N failed, N skipped`, where N counts TAP test points. A program
@@ -11,7 +11,8 @@ one failure more. Exit 1 when anything failed or nothing ran.
 Each program finds:
     LOAM_TMP    a folder of its own, removed afterwards
     LOAM_BIN    the program to test, LOAM_BIN_OTHER the same from the other compiler (set by the Makefile)
---san: reports of the sanitizers, also of child processes, are failures.
+--san: reports of the sanitizers, also of child processes, are failures. --under: the words before each PROGRAM that is
+not a script: an emulator.
 """
 import argparse
 import os
@@ -77,7 +78,7 @@ def run(program, args):
         env["ASAN_OPTIONS"] = f"{common}:detect_leaks=1:strict_string_checks=1:allocator_may_return_null=1"
         env["UBSAN_OPTIONS"] = f"{common}:print_stacktrace=1"
         env["TSAN_OPTIONS"] = f"{common}:halt_on_error=0"
-    command = [sys.executable, program] if program.endswith(".py") else [os.path.join(".", program)]
+    command = [sys.executable, program] if program.endswith(".py") else [*args.under.split(), os.path.join(".", program)]
     began = time.monotonic()
     try:
         # A session of its own, so that a time-out also ends what the program has started.
@@ -110,6 +111,7 @@ def main():
     p.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1))
     p.add_argument("--timeout", type=float, default=float(os.environ.get("LOAM_TEST_TIMEOUT", 600)))
     p.add_argument("--san", action="store_true")
+    p.add_argument("--under", default="", metavar="COMMAND", help="what runs the programs, e.g. qemu-aarch64")
     p.add_argument("program", nargs="*")
     args = p.parse_args()
     programs = [x for x in args.program if args.only in x]

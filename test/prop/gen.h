@@ -12,13 +12,41 @@
 
 #define GEN static inline __attribute__((unused))
 
-/* Usable tables, scalar last. */
+/* The tables to test: those that this CPU runs, scalar last. LOAM_TEST_ISA=avx512 or =neon,scalar: just these, and a
+ * failure when the CPU runs one of them not. Says on standard error which they are. */
 GEN int gen_isas(const kern_ops *out[8]) {
+    const char *asked = getenv("LOAM_TEST_ISA");
     int n = 0;
-    for (const char *const *name = kern_isa_names(); *name; name++)
-        if (kern_isa_usable(*name))
-            out[n++] = kern_select(*name);
+    if (!asked || !*asked) {
+        for (const char *const *name = kern_isa_names(); *name; name++)
+            if (kern_isa_usable(*name))
+                out[n++] = kern_select(*name);
+        asked = "";
+    }
+    while (*asked) {
+        size_t len = strcspn(asked, ",");
+        char name[16] = {0};
+        memcpy(name, asked, len < sizeof name ? len : sizeof name - 1);
+        if (n == 8 || !(out[n++] = kern_select(name))) {
+            fprintf(stderr, "LOAM_TEST_ISA: this CPU does not run %s\n", name);
+            abort();
+        }
+        asked += len + (asked[len] == ',');
+    }
+    for (int i = 0; i < n; i++)
+        fprintf(stderr, "%s%s%s", i ? " " : "# isa ", out[i]->isa, i == n - 1 ? "\n" : "");
     return n;
+}
+
+/* Whether to run the next case: all of them, or LOAM_TEST_SHARE=7: one of seven, for emulators. */
+GEN bool gen_case(void) {
+    static unsigned long share, i_case;
+    if (!share) {
+        const char *asked = getenv("LOAM_TEST_SHARE");
+        share = asked ? strtoul(asked, NULL, 10) : 1;
+        share += !share;
+    }
+    return i_case++ % share == 0;
 }
 
 GEN void *gen_alloc(size_t bytes) { /* 64-byte aligned, exactly so long that a sanitiser sees what lies beyond */
