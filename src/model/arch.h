@@ -38,6 +38,8 @@ typedef enum {
 typedef struct {
     const char *name;     /* "qwen3"; also config.json's model_type */
     const char *gguf;     /* general.architecture; NULL: no GGUF form of its own */
+    const char *gguf_as;  /* general.architecture of the files written for it when gguf is NULL */
+    const char *hf;       /* config.json's architectures */
     const char *windowed; /* row to use instead when the GGUF file has a sliding window; NULL: this one */
     norm_place norm;
     qk_norm qk;

@@ -1,5 +1,6 @@
 /* config: what both readers of metadata share: limits, and which layers slide or have no rotary embedding. */
 #include "model/config_int.h"
+#include "model/rope.h"
 
 err_code config_check(const model_config *c, err *e) {
     const struct {
@@ -85,4 +86,77 @@ err_code config_layers(model_config *c, size_t period, size_t first_sliding, are
     c->layer_slides = slides;
     c->layer_no_rope = nope;
     return ERR_OK;
+}
+
+bool config_same_frequency(float a, float b) {
+    double x = (double)a, y = (double)b, d = x > y ? x - y : y - x;
+    return d <= 0x1p-22 * (x > y ? x : y);
+}
+
+static bool same_ropes(const model_config *a, const rope_config *ra, const model_config *b, const rope_config *rb) {
+    float fa[CONFIG_HEAD_WIDTH_MAX / 2], fb[CONFIG_HEAD_WIDTH_MAX / 2];
+    bool grows = false;
+    for (int grown = 0; grown < 2; grown++) {
+        rope_frequencies(ra, a->rope_width, a->original_ctx, grown != 0, fa);
+        rope_frequencies(rb, b->rope_width, b->original_ctx, grown != 0, fb);
+        for (size_t i = 0; i < a->rope_width / 2; i++) {
+            if (!config_same_frequency(fa[i], fb[i]))
+                return false;
+            grows |= ra->divide_long && ra->divide_long[i] != ra->divide_short[i];
+        }
+    }
+    return (float)ra->attn_factor == (float)rb->attn_factor && (!grows || a->original_ctx == b->original_ctx);
+}
+
+const char *config_difference(const model_config *a, const model_config *b) {
+    const struct {
+        const char *what;
+        size_t a, b;
+    } sizes[] = {
+        {"layers", a->L, b->L},
+        {"width", a->D, b->D},
+        {"attention heads", a->H, b->H},
+        {"key/value heads", a->G, b->G},
+        {"head width", a->K, b->K},
+        {"feed-forward width", a->F, b->F},
+        {"vocabulary", a->V ? a->V : b->V, b->V ? b->V : a->V},
+        {"context length", a->ctx_train, b->ctx_train},
+        {"rotated dimensions", a->rope_width, b->rope_width},
+        {"tied output", a->tied, b->tied},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i].a != sizes[i].b)
+            return sizes[i].what;
+    const struct {
+        const char *what;
+        double a, b;
+    } numbers[] = {
+        {"norm epsilon", a->norm_eps, b->norm_eps},
+        {"embedding multiplier", a->embed_scale, b->embed_scale},
+        {"residual multiplier", a->residual_scale, b->residual_scale},
+        {"attention scale", a->attn_scale, b->attn_scale},
+        {"logit multiplier", a->logit_scale, b->logit_scale},
+        {"attention soft cap", a->attn_softcap, b->attn_softcap},
+        {"logit soft cap", a->logit_softcap, b->logit_softcap},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if ((float)numbers[i].a != (float)numbers[i].b)
+            return numbers[i].what;
+    bool any = false, local = a->arch->local_rope || b->arch->local_rope;
+    for (size_t i = 0; i < a->L; i++) {
+        if ((a->layer_slides[i] != 0) != (b->layer_slides[i] != 0))
+            return "sliding layers";
+        if ((a->layer_no_rope[i] != 0) != (b->layer_no_rope[i] != 0))
+            return "layers without rotary embedding";
+        any |= a->layer_slides[i] != 0;
+    }
+    if (any && a->window != b->window)
+        return "sliding window";
+    if (!same_ropes(a, &a->rope, b, &b->rope))
+        return "rotary embedding";
+    if (any && local &&
+        !same_ropes(a, a->arch->local_rope ? &a->rope_local : &a->rope, b,
+                    b->arch->local_rope ? &b->rope_local : &b->rope))
+        return "rotary embedding of sliding layers";
+    return NULL;
 }

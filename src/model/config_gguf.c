@@ -109,8 +109,8 @@ static err_code rope(keys *k, model_config *c, arena *mem, err *e) {
         r->scaling = ROPE_LINEAR;
     } else if (str_is(type, "yarn")) {
         r->scaling = ROPE_YARN;
-        r->beta_fast = 32;
-        r->beta_slow = 1;
+        TRY(f64(k, "rope.scaling.yarn_beta_fast", 32, &r->beta_fast, e));
+        TRY(f64(k, "rope.scaling.yarn_beta_slow", 1, &r->beta_slow, e));
         r->truncate = true;
         r->attn_factor = growth * (r->factor > 1 ? 0.1 * kern_log64(r->factor) + 1 : 1);
     } else if (!str_is(type, "linear") && !str_is(type, "none") && !str_is(type, "longrope")) {

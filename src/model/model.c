@@ -85,9 +85,9 @@ static err_code open_in(model *m, const char *path, const model_options *o, err 
     m->path = strdup(path);
     if (!m->path)
         return err_set(e, ERR_MEMORY, "no memory");
-    str prefix = STR("");
-    TRY(read_config(m, &prefix, e));
-    TRY(weights_load(m, o, prefix, e));
+    m->prefix = STR("");
+    TRY(read_config(m, &m->prefix, e));
+    TRY(weights_load(m, o, m->prefix, e));
     m->kv_f16 = dtype_table[m->layers[0].k.type].block_elems > 1;
     m->scratch_bytes = scratch_plan(m, NULL);
     if (o->plan)

@@ -34,6 +34,7 @@ struct model {
     char *path;
     gguf_file gguf; /* path NULL when the model is a folder */
     safetensors tensors;
+    str prefix; /* what stands before the tensor names of a folder */
     engine engine;
     model_weights how;
     layer *layers;        /* [L] */

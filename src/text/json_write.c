@@ -1,0 +1,98 @@
+/* json_write: JSON values to text; see json_write.h. */
+#include "text/json_write.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEPTH_MAX = 512 };
+
+typedef struct {
+    strbuf *out;
+    int indent;
+    err *e;
+} writer;
+
+static err_code real(const writer *w, double v) {
+    char text[40];
+    if (!isfinite(v))
+        return err_set(w->e, ERR_USAGE, "JSON has no number %g", v);
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    TRY(strbuf_add(w->out, str_from(text), w->e));
+    return strpbrk(text, ".e") ? ERR_OK : strbuf_add(w->out, STR(".0"), w->e);
+}
+
+static err_code line(const writer *w, int depth) {
+    if (!w->indent)
+        return ERR_OK;
+    TRY(strbuf_addc(w->out, '\n', w->e));
+    for (int i = 0; i < depth * w->indent; i++)
+        TRY(strbuf_addc(w->out, ' ', w->e));
+    return ERR_OK;
+}
+
+static err_code value(const writer *w, const json_t *v, int depth);
+
+/* One member of an array (key NULL) or object. */
+static err_code member(const writer *w, const char *key, const json_t *v, bool first, int depth) {
+    if (!first)
+        TRY(strbuf_addc(w->out, ',', w->e));
+    TRY(line(w, depth));
+    if (key) {
+        TRY(json_quote(str_from(key), w->out, w->e));
+        TRY(strbuf_add(w->out, w->indent ? STR(": ") : STR(":"), w->e));
+    }
+    return value(w, v, depth);
+}
+
+static err_code members(const writer *w, const json_t *v, int depth) {
+    bool array = json_is_array(v), first = true;
+    TRY(strbuf_addc(w->out, array ? '[' : '{', w->e));
+    for (size_t i = 0; i < json_array_size(v); i++, first = false)
+        TRY(member(w, NULL, json_array_get(v, i), first, depth + 1));
+    const char *key;
+    json_t *one;
+    json_object_foreach((json_t *)(uintptr_t)v, key, one) {
+        TRY(member(w, key, one, first, depth + 1));
+        first = false;
+    }
+    if (!first)
+        TRY(line(w, depth));
+    return strbuf_addc(w->out, array ? ']' : '}', w->e);
+}
+
+static err_code value(const writer *w, const json_t *v, int depth) {
+    if (depth > DEPTH_MAX)
+        return err_set(w->e, ERR_LIMIT, "JSON nested deeper than %d", DEPTH_MAX);
+    switch (json_typeof(v)) {
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+        return members(w, v, depth);
+    case JSON_STRING:
+        return json_quote(json_str_of(v), w->out, w->e);
+    case JSON_INTEGER:
+        return strbuf_addf(w->out, w->e, "%" PRId64, (int64_t)json_integer_value(v));
+    case JSON_REAL:
+        return real(w, json_real_value(v));
+    case JSON_TRUE:
+        return strbuf_add(w->out, STR("true"), w->e);
+    case JSON_FALSE:
+        return strbuf_add(w->out, STR("false"), w->e);
+    default:
+        return strbuf_add(w->out, STR("null"), w->e);
+    }
+}
+
+err_code json_write(const json_t *v, int indent, strbuf *out, err *e) {
+    size_t before = out->n;
+    err_code code = value(&(writer){out, indent, e}, v, 0);
+    if (code)
+        out->n = before;
+    return code;
+}
