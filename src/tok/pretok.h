@@ -68,5 +68,7 @@ typedef struct {
     bool add_bos;            /* when the file does not say */
 } pretok_named;
 err_code pretok_add_named(pretok *p, str name, const pretok_named **what, err *e); /* unknown: ERR_UNSUPPORTED */
+/* The pattern of a list that is one pattern ("llama3"); NULL for any other. */
+const char *pretok_pattern(const char *list);
 
 #endif

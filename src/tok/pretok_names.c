@@ -104,6 +104,13 @@ static err_code add_list(pretok *p, const pattern_list *l, err *e) {
     return ERR_OK;
 }
 
+const char *pretok_pattern(const char *list) {
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (str_is(str_from(list), lists[i].name))
+            return lists[i].pattern[1] ? NULL : lists[i].pattern[0];
+    return NULL;
+}
+
 err_code pretok_add_named(pretok *p, str name, const pretok_named **what, err *e) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!str_is(name, names[i].name))

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tok/rx_known.h"
 #include "tok/rx_unicode.h"
 
 struct rx {
     pcre2_code *code;
     bool jit;
+    rx_known known;
     char name[80]; /* the pattern's beginning, for messages */
 };
 
@@ -261,6 +263,7 @@ err_code rx_open(rx **out, str pattern, err *e) {
         return err_set(e, ERR_MEMORY, "no memory for a pattern");
     size_t n = pattern.n < sizeof r->name - 1 ? pattern.n : sizeof r->name - 1;
     memcpy(r->name, pattern.p, n);
+    r->known = rx_known_of(pattern);
     translation t = {.in = pattern, .e = e, .out.max = 64 * RX_PATTERN_BYTES_MAX};
     /* A run of white space that ends a line, looked for from its first character only: the same
      * matches, without trying again from every later character of a long run. */
@@ -311,6 +314,11 @@ void rx_work_close(rx_work *w) {
 }
 
 err_code rx_find(const rx *r, rx_work *w, str s, size_t from, bool *found, size_t *start, size_t *end, err *e) {
+    if (r->known && from < s.n && (*end = rx_known_end(r->known, s, from)) > 0) {
+        *found = true;
+        *start = from;
+        return ERR_OK;
+    }
     PCRE2_SPTR p = (PCRE2_SPTR)(s.p ? s.p : "");
     uint64_t steps = STEPS_BASE + (uint64_t)STEPS_PER_BYTE * s.n;
     pcre2_set_match_limit(w->ctx, steps > UINT32_MAX ? UINT32_MAX : (uint32_t)steps);
