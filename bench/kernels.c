@@ -94,7 +94,8 @@ static void products(bench *b, dtype t) {
 }
 
 static void packing(bench *b) {
-    static const char *const names[] = {"pack f32 activations", "pack activations by 32", "pack activations by 256"};
+    static const char *const names[] = {"pack f32 activations", "pack activations by 32",
+                                        "pack activations by 32 for Q8_0", "pack activations by 256"};
     for (int kind = 0; kind < ACTS_COUNT; kind++) {
         b->acts.kinds = 1u << kind;
         if (wanted(b, names[kind]))

@@ -19,7 +19,10 @@ static void dtypes(void **state) {
         assert_int_equal(dtype_from_name(dtype_table[t].name), t);
         size_t elems = dtype_table[t].block_elems;
         assert_int_equal(dtype_row_bytes((dtype)t, 7 * elems), 7 * dtype_table[t].block_bytes);
-        assert_int_equal(kern_acts_kind((dtype)t), elems == 1 ? ACTS_F32 : elems == 32 ? ACTS_BLOCK : ACTS_SUPER);
+        assert_int_equal(kern_acts_kind((dtype)t), elems == 1        ? ACTS_F32
+                                                   : t == DTYPE_Q8_0 ? ACTS_BYTES
+                                                   : elems == 32     ? ACTS_BLOCK
+                                                                     : ACTS_SUPER);
     }
     assert_int_equal(dtype_from_name("q4_k"), DTYPE_Q4_K);
     assert_int_equal(dtype_from_name("Q4_K_M"), -1);
@@ -101,7 +104,7 @@ static void products_on_threads(void **state) {
         want[i] = gen_alloc(N * rows * 4);
         free(stored);
     }
-    activations a = {.kinds = 1u << ACTS_F32 | 1u << ACTS_BLOCK | 1u << ACTS_SUPER};
+    activations a = {.kinds = (1u << ACTS_COUNT) - 1};
     for (int kind = 0; kind < ACTS_COUNT; kind++)
         a.packed[kind] = gen_alloc(kern_acts_bytes((acts_kind)kind, N, K));
     for (size_t t = 0; t < sizeof threads / sizeof *threads; t++)

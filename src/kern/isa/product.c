@@ -1,134 +1,97 @@
-/* product: a matrix product cut into tiles, and activations packed for it.
+/* product: a matrix product cut into tiles.
  *
- * Loop order: parts of K, panels, tiles. A part of K is so long that its packed activations stay in the second-level
- * cache while every panel of the thread's share passes over them; the chains rest in y between parts.
- * Activations: see product.h for their layout and doc/arithmetic.md for how they are quantised.
+ * Loop order: parts of K, panels, chunks of the panel where the weights are quantised (chunk.h), tiles. A part of K is
+ * so long that its packed activations stay in the second-level cache while every panel of the thread's share passes
+ * over them; the chains rest in y between parts and chunks.
  */
 #include "kern/isa/product.h"
+#include "kern/isa/chunk.h"
 #include "kern/isa/isa.h"
 
 enum { PART_BYTES = 384 << 10, PART_ELEMS_MIN = 512 };
 
-/* Blocks of a part of K: all of it when the activations are few. */
-static size_t part_blocks(acts_kind kind, size_t n, size_t k, size_t block) {
-    size_t per_block = kern_acts_bytes(kind, 1, block), blocks = k / block;
-    size_t part = PART_BYTES / (per_block * n), least = (PART_ELEMS_MIN + block - 1) / block;
-    if (part < least)
-        part = least;
-    if (part >= blocks)
-        return blocks;
-    size_t parts = (blocks + part - 1) / part;
-    part = (blocks + parts - 1) / parts;
-    return part + part % 2; /* neighbouring blocks share their places: see panel.h */
+kind_info KERN_FN(kind_info)(acts_kind kind) {
+    switch (kind) {
+    case ACTS_BLOCK:
+        return (kind_info){32, BLOCK_WORDS, V16_TILE_BLOCK};
+    case ACTS_BYTES:
+        return (kind_info){32, BYTES_WORDS, V16_TILE_BLOCK};
+    case ACTS_SUPER:
+        return (kind_info){256, SUPER_WORDS, V16_TILE_SUPER};
+    default:
+        return (kind_info){1, 1, V16_TILE_FLOAT};
+    }
 }
 
-static int tile_of(acts_kind kind) {
-    return kind == ACTS_F32 ? V16_TILE_FLOAT : kind == ACTS_BLOCK ? V16_TILE_BLOCK : V16_TILE_SUPER;
+/* Elements of a part of K: all of it when the activations are few, else whole chunks, of which neighbours share their
+ * places (panel.h). */
+static size_t part_elems(kind_info kind, size_t n, size_t k) {
+    size_t part = PART_BYTES / (4 * kind.words * n) * kind.block, grain = 2 * CHUNK_ELEMS;
+    if (part < PART_ELEMS_MIN)
+        part = PART_ELEMS_MIN;
+    if (part >= k)
+        return k;
+    size_t parts = (k + part - 1) / part;
+    return ((k + parts - 1) / parts + grain - 1) / grain * grain;
+}
+
+/* Everything about one call. */
+typedef struct {
+    dtype type;
+    kind_info kind;
+    size_t blocks; /* of a row */
+    const void *acts;
+    size_t n, ldy;
+} product_call;
+
+/* Packed activations of the tile of T rows from row i, from block b on. */
+static const void *tile_acts(const product_call *c, size_t i, size_t T, size_t b) {
+    return (const uint32_t *)c->acts + (i * c->blocks + b * T) * c->kind.words;
+}
+
+/* One panel over blocks [b, b+len), straight from the panel. */
+static void float_panel(const product_call *c, const uint8_t *panel, size_t b, size_t len, float *y, size_t lanes) {
+    for (size_t i = 0, T; i < c->n; i += T) {
+        T = kern_tile(c->kind.tile, i, c->n);
+        KERN_FN(product_float)(c->type, T)(panel, tile_acts(c, i, T, b), len, y + i * c->ldy, c->ldy, lanes, b == 0);
+    }
+}
+
+/* Weights that come from memory are asked for one chunk ahead: while a chunk is multiplied, nothing else would. */
+static void fetch(const uint8_t *p, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch(p + i);
+}
+
+/* The same of quantised weights, chunk by chunk. */
+static void chunk_panel(const product_call *c, const uint8_t *panel, size_t b, size_t len, float *y, size_t lanes) {
+    size_t step = CHUNK_ELEMS / c->kind.block;
+    chunk w;
+    for (size_t at = 0; at < len; at += step) {
+        size_t n = len - at < step ? len - at : step;
+        size_t bytes = PANEL_ROWS * dtype_table[c->type].block_bytes;
+        KERN_FN(chunk_expand)(c->type, panel, at, n, len, &w);
+        fetch(panel + (at + n) * bytes, n * bytes);
+        for (size_t i = 0, T; i < c->n; i += T) {
+            T = kern_tile(c->kind.tile, i, c->n);
+            chunk_fn *fn = step == 1 ? KERN_FN(product_super)(c->type, T) : KERN_FN(product_block)(c->type, T);
+            fn(&w, tile_acts(c, i, T, b + at), n, y + i * c->ldy, c->ldy, lanes, b + at == 0);
+        }
+    }
 }
 
 void KERN_FN(product)(dtype t, const uint8_t *packed, size_t rows, size_t k, size_t from, size_t to, const void *acts,
                       size_t n, float *y, size_t ldy) {
     acts_kind kind = kern_acts_kind(t);
-    int tile_max = tile_of(kind);
-    size_t block = kind == ACTS_F32 ? 1 : dtype_table[t].block_elems, block_bytes = dtype_table[t].block_bytes;
-    size_t panel_stride = PANEL_ROWS * dtype_row_bytes(t, k), acts_block = kern_acts_bytes(kind, 1, block);
-    size_t blocks = k / block, part = part_blocks(kind, n, k, block);
-    for (size_t b = 0; b < blocks; b += part) {
-        size_t len = b + part < blocks ? part : blocks - b;
+    product_call c = {t, KERN_FN(kind_info)(kind), 0, acts, n, ldy};
+    size_t row_bytes = dtype_row_bytes(t, k), part = part_elems(c.kind, n, k) / c.kind.block;
+    c.blocks = k / c.kind.block;
+    for (size_t b = 0; b < c.blocks; b += part) {
+        size_t len = b + part < c.blocks ? part : c.blocks - b;
         for (size_t p = from; p < to && p * PANEL_ROWS < rows; p++) {
-            const uint8_t *panel = packed + p * panel_stride + b * PANEL_ROWS * block_bytes;
+            const uint8_t *panel = packed + PANEL_ROWS * (p * row_bytes + b * dtype_table[t].block_bytes);
             size_t lanes = rows - p * PANEL_ROWS < PANEL_ROWS ? rows - p * PANEL_ROWS : PANEL_ROWS;
-            for (size_t i = 0, T; i < n; i += T) {
-                T = kern_tile(tile_max, i, n);
-                tile_fn *fn = kind == ACTS_F32     ? KERN_FN(product_float)(t, T)
-                              : kind == ACTS_BLOCK ? KERN_FN(product_block)(t, T)
-                                                   : KERN_FN(product_super)(t, T);
-                const uint8_t *x = (const uint8_t *)acts + (i * blocks + b * T) * acts_block;
-                fn(panel, x, len, y + i * ldy + p * PANEL_ROWS, ldy, lanes, b == 0);
-            }
-        }
-    }
-}
-
-/* One block of n (32 or 256) elements: q = rint(x * (127 / amax)) within +-127, the scale amax / 127. A block
- * whose amax is below 2^-100 is all zeros. One that holds an infinity or a NaN is zeros with a NaN for scale:
- * what went wrong before must not come out as a number. */
-V16_FN float quantise(const float *x, int n, int8_t *q) {
-    v16 top = v16_zero(), inf = v16_set1(__builtin_inff());
-    for (int i = 0; i < n; i += 16) {
-        v16 a = v16_abs(v16_load(x + i));
-        top = v16_max(v16_sel(v16_lt(a, inf), a, inf), top);
-    }
-    float amax = v16_hmax(top);
-    if (amax < 0x1p-100f || amax == __builtin_inff()) {
-        memset(q, 0, (size_t)n);
-        return amax < 1.0f ? 0.0f : __builtin_nanf("");
-    }
-    v16 inverse = v16_set1(127.0f / amax), low = v16_set1(-127.0f), high = v16_set1(127.0f);
-    for (int i = 0; i < n; i += 16) {
-        int32_t lane[16];
-        v16i_store(lane, v16_rint(v16_min(v16_max(v16_mul(v16_load(x + i), inverse), low), high)));
-        for (int j = 0; j < 16; j++)
-            q[i + j] = (int8_t)lane[j];
-    }
-    return amax / 127.0f;
-}
-
-static int32_t sum_of(const int8_t *q, int n) {
-    int32_t s = 0;
-    for (int i = 0; i < n; i++)
-        s += q[i];
-    return s;
-}
-
-static int32_t two_sums(int32_t a, int32_t b) { return (int32_t)((uint32_t)(a & 0xffff) | (uint32_t)b << 16); }
-
-static void pack_block(const float *x, int32_t *to, size_t T) {
-    int8_t q[32];
-    float d = quantise(x, 32, q);
-    int32_t sum = sum_of(q, 32), minus8 = -8 * sum;
-    float sx = d * (float)sum;
-    memcpy(to, &d, 4);
-    memcpy(to + T, &sx, 4);
-    to[2 * T] = minus8;
-    for (size_t g = 0; g < 8; g++)
-        memcpy(to + (3 + g) * T, q + 4 * g, 4);
-}
-
-static void pack_super(const float *x, int32_t *to, size_t T) {
-    int8_t q[256];
-    int32_t sum[16];
-    float d = quantise(x, 256, q);
-    for (int s = 0; s < 16; s++)
-        sum[s] = sum_of(q + 16 * s, 16);
-    memcpy(to, &d, 4);
-    for (size_t g = 0; g < 64; g++)
-        memcpy(to + (1 + g) * T, q + 4 * g, 4);
-    for (size_t p = 0; p < 8; p++)
-        to[(65 + p) * T] = two_sums(sum[2 * p], sum[2 * p + 1]);
-    for (size_t p = 0; p < 4; p++)
-        to[(73 + p) * T] = two_sums(sum[4 * p] + sum[4 * p + 1], sum[4 * p + 2] + sum[4 * p + 3]);
-}
-
-void KERN_FN(acts_pack)(acts_kind kind, const float *x, size_t ldx, size_t n, size_t k, size_t from, size_t to,
-                        void *acts) {
-    int tile_max = tile_of(kind);
-    for (size_t at = from, T; at < to; at += T) {
-        T = kern_tile(tile_max, at, n);
-        uint8_t *base = (uint8_t *)acts + kern_acts_bytes(kind, at, k);
-        for (size_t i = 0; i < T; i++) {
-            const float *row = x + (at + i) * ldx;
-            if (kind == ACTS_F32) {
-                float *out = (float *)(void *)base + i;
-                for (size_t j = 0; j < k; j++)
-                    out[j * T] = row[j];
-            } else if (kind == ACTS_BLOCK) {
-                for (size_t b = 0; b < k / 32; b++)
-                    pack_block(row + 32 * b, (int32_t *)(void *)base + b * BLOCK_WORDS * T + i, T);
-            } else {
-                for (size_t b = 0; b < k / 256; b++)
-                    pack_super(row + 256 * b, (int32_t *)(void *)base + b * SUPER_WORDS * T + i, T);
-            }
+            (kind == ACTS_F32 ? float_panel : chunk_panel)(&c, panel, b, len, y + p * PANEL_ROWS, lanes);
         }
     }
 }

@@ -11,9 +11,18 @@
  *   rint: to nearest, ties to even, for |x| < 2^22; otherwise any value (never a trap)
  *   load_f16, load_bf16: exact; store_f16: to nearest even, overflow to infinity
  *   shr: logical, sar: arithmetic; odd(a): mask of the lanes whose lowest bit is 1
- *   dot_u7(acc, w, x): acc + sum over 4 bytes of (w byte, 0..127) * (x byte, signed), x the same in all lanes
- *   dot_s8(acc, w, x): the same for w bytes that are signed plus V16_S8_BIAS (0 or 128)
- *   dot_s16(acc, w, x): acc + sum over 2 halves of signed products
+ *   dot_s16(acc, w, x): acc + sum over 2 halves of signed products, x the same in all lanes
+ *   store_s8: the lanes, which are within -128..127, as bytes
+ *
+ * Dots of four bytes a lane, exact. An ISA without an instruction for them (V16_PAIRS) keeps a running dot as two int16
+ * a lane for as long as they cannot overflow: V16_RUN(wmax) dots of weights 0..wmax with activations of -127..127. v16h
+ * a running dot v16h_begin(sum)            of a lane that stands at sum (int32) v16h_dot(h, w, x)          + (w bytes,
+ * 0..127) . (x bytes, signed, the same in all lanes) v16h_end(h, sum)           the lane; `sum` as given to begin
+ *   v16h_end_scaled(h, sum, f) sum + f * the dot, which began at 0; f from v16h_factor(int32 lanes within int16)
+ * and of weights of eight bits:
+ *   v16w                       four weights a lane, signed, plus V16_S8_BIAS
+ *   v16w_dot(acc, w, x, step)  acc + dot; x: V16_S8_WORDS words of activations, `step` words apart: four bytes, or
+ *                              as int16 the even two, then the odd two
  */
 #ifndef LOAM_KERN_ISA_V16_H
 #define LOAM_KERN_ISA_V16_H
@@ -49,10 +58,32 @@
 #error "no v16 header for this KERN_ISA"
 #endif
 
+#ifndef V16_PAIRS
+typedef v16i v16h, v16w;
+#define V16_RUN(wmax) 64
+enum { V16_S8_WORDS = 1 };
+V16_FN v16h v16h_begin(v16i sum) { return sum; }
+V16_FN v16i v16h_end(v16h h, v16i sum) {
+    (void)sum;
+    return h;
+}
+V16_FN v16i v16h_factor(v16i f) { return f; }
+V16_FN v16i v16h_end_scaled(v16h h, v16i sum, v16i f) { return v16i_add(sum, v16i_mul(h, f)); }
+V16_FN v16w v16w_load(const void *p) {
+    v16i w = v16i_load(p);
+    return V16_S8_BIAS ? v16i_xor(w, v16i_set1((int32_t)0x80808080)) : w;
+}
+V16_FN v16i v16w_dot(v16i acc, v16w w, const int32_t *x, size_t step) {
+    (void)step;
+    return v16i_dot_s8(acc, w, *x);
+}
+#endif
+
 V16_FN v16 v16_neg(v16 a) { return v16i_float(v16i_xor(v16_bits(a), v16i_set1(INT32_MIN))); }
 V16_FN v16 v16_abs(v16 a) { return v16i_float(v16i_and(v16_bits(a), v16i_set1(INT32_MAX))); }
 
 /* Lanes folded by the tree 8-4-2-1: lane i with lane i+8, then i+4, i+2, i+1. */
+#ifndef V16_FOLDS
 V16_FN float v16_sum(v16 a) {
     float t[16];
     v16_store(t, a);
@@ -69,5 +100,19 @@ V16_FN float v16_hmax(v16 a) {
             t[i] = t[i] > t[i + half] ? t[i] : t[i + half];
     return t[0];
 }
+V16_FN int32_t v16i_sum(v16i a) {
+    int32_t t[16], s = 0;
+    v16i_store(t, a);
+    for (int i = 0; i < 16; i++)
+        s += t[i];
+    return s;
+}
+V16_FN void v16i_store_s8(int8_t *p, v16i a) {
+    int32_t t[16];
+    v16i_store(t, a);
+    for (int i = 0; i < 16; i++)
+        p[i] = (int8_t)t[i];
+}
+#endif
 
 #endif

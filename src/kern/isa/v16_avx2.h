@@ -1,7 +1,9 @@
 /* v16 for AVX2 with FMA and F16C: two registers hold the 16 lanes. Contract: v16.h.
  *
- * Products of bytes go through vpmaddubsw, whose pair sums saturate at 32767: with weights of
- * 7 bits (127*127*2 = 32258) or |w| <= 128 (128*127*2 = 32512) they never reach it, so they are exact.
+ * Dots of bytes go through vpmaddubsw, which gives two sums of int16 a lane. They are added up as such while they
+ * cannot reach 32767 (eight dots of weights to 15, four to 31, two to 63), then vpmaddwd adds the two, and multiplies
+ * by the scale of a sub-block in the same step. That is half the multiplications of going to int32 each time. Weights
+ * of eight bits are widened to int16 instead: two vpmaddwd for four weights, and no sign to move.
  */
 #include <immintrin.h>
 
@@ -17,9 +19,10 @@ typedef v16i v16m; /* all ones or all zeros a lane */
  * super-blocks: the largest, and the powers of two below it. */
 #define V16_TILES_FLOAT(X, t) X(t, 1) X(t, 2) X(t, 4) X(t, 6)
 #define V16_TILES_BLOCK(X, t) X(t, 1) X(t, 2) X(t, 4)
-#define V16_TILES_SUPER(X, t) X(t, 1) X(t, 2)
-#define V16_UNROLL 1 /* rows of a tile become registers */
-enum { V16_TILE_FLOAT = 6, V16_TILE_BLOCK = 4, V16_TILE_SUPER = 2, V16_S8_BIAS = 0 };
+#define V16_TILES_SUPER(X, t) X(t, 1) X(t, 2) X(t, 4)
+#define V16_UNROLL 1        /* rows of a tile become registers */
+#define V16_FEW_REGISTERS 1 /* 1: chains of a tile rest in memory while a block is worked on */
+enum { V16_TILE_FLOAT = 6, V16_TILE_BLOCK = 4, V16_TILE_SUPER = 4, V16_S8_BIAS = 0 };
 
 V16_FN v16 v16_zero(void) { return (v16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 V16_FN v16 v16_set1(float x) {
@@ -112,20 +115,83 @@ V16_FN v16m v16i_odd(v16i a) {
     return (v16m){_mm256_cmpeq_epi32(_mm256_and_si256(a.l, one), one),
                   _mm256_cmpeq_epi32(_mm256_and_si256(a.h, one), one)};
 }
-V16_FN v16i v16i_dot_u7(v16i acc, v16i w, int32_t x) {
-    __m256i v = _mm256_set1_epi32(x), one = _mm256_set1_epi16(1);
-    return (v16i){_mm256_add_epi32(acc.l, _mm256_madd_epi16(_mm256_maddubs_epi16(w.l, v), one)),
-                  _mm256_add_epi32(acc.h, _mm256_madd_epi16(_mm256_maddubs_epi16(w.h, v), one))};
+/* Holds a sum where it is written: compilers would rather multiply everything first, add up in a tree, and have no
+ * registers left for what waits. */
+#define V16_HERE(a) __asm__("" : "+x"((a).l), "+x"((a).h))
+
+#define V16_PAIRS 1
+#define V16_RUN(wmax) (32767 / (2 * 127 * (wmax)))
+typedef v16i v16h;
+V16_FN v16h v16h_begin(v16i sum) {
+    (void)sum;
+    return v16i_set1(0);
 }
-V16_FN v16i v16i_dot_s8(v16i acc, v16i w, int32_t x) {
-    __m256i v = _mm256_set1_epi32(x), one = _mm256_set1_epi16(1);
-    __m256i l = _mm256_maddubs_epi16(_mm256_abs_epi8(w.l), _mm256_sign_epi8(v, w.l));
-    __m256i h = _mm256_maddubs_epi16(_mm256_abs_epi8(w.h), _mm256_sign_epi8(v, w.h));
-    return (v16i){_mm256_add_epi32(acc.l, _mm256_madd_epi16(l, one)),
-                  _mm256_add_epi32(acc.h, _mm256_madd_epi16(h, one))};
+V16_FN v16h v16h_dot(v16h h, v16i w, int32_t x) {
+    __m256i v = _mm256_set1_epi32(x);
+    h = (v16h){_mm256_add_epi16(h.l, _mm256_maddubs_epi16(w.l, v)),
+               _mm256_add_epi16(h.h, _mm256_maddubs_epi16(w.h, v))};
+    V16_HERE(h);
+    return h;
+}
+V16_FN v16i v16h_factor(v16i f) {
+    __m256i low = _mm256_set1_epi32(0xffff);
+    return (v16i){_mm256_or_si256(_mm256_and_si256(f.l, low), _mm256_slli_epi32(f.l, 16)),
+                  _mm256_or_si256(_mm256_and_si256(f.h, low), _mm256_slli_epi32(f.h, 16))};
+}
+V16_FN v16i v16h_end_scaled(v16h h, v16i sum, v16i f) {
+    sum = (v16i){_mm256_add_epi32(sum.l, _mm256_madd_epi16(h.l, f.l)),
+                 _mm256_add_epi32(sum.h, _mm256_madd_epi16(h.h, f.h))};
+    V16_HERE(sum);
+    return sum;
+}
+V16_FN v16i v16h_end(v16h h, v16i sum) {
+    __m256i one = _mm256_set1_epi16(1);
+    return v16h_end_scaled(h, sum, (v16i){one, one});
+}
+
+enum { V16_S8_WORDS = 2 };
+typedef struct {
+    v16i even, odd; /* int16: bytes 0 and 2, 1 and 3 */
+} v16w;
+V16_FN v16w v16w_load(const void *p) {
+    v16i w = v16i_load(p);
+    return (v16w){{_mm256_srai_epi16(_mm256_slli_epi16(w.l, 8), 8), _mm256_srai_epi16(_mm256_slli_epi16(w.h, 8), 8)},
+                  {_mm256_srai_epi16(w.l, 8), _mm256_srai_epi16(w.h, 8)}};
+}
+V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x);
+V16_FN v16i v16w_dot(v16i acc, v16w w, const int32_t *x, size_t step) {
+    acc = v16i_dot_s16(acc, w.even, x[0]);
+    V16_HERE(acc);
+    acc = v16i_dot_s16(acc, w.odd, x[step]);
+    V16_HERE(acc);
+    return acc;
 }
 V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x) {
     __m256i v = _mm256_set1_epi32(x);
     return (v16i){_mm256_add_epi32(acc.l, _mm256_madd_epi16(w.l, v)),
                   _mm256_add_epi32(acc.h, _mm256_madd_epi16(w.h, v))};
+}
+
+#define V16_FOLDS 1
+V16_FN float v16_sum(v16 a) {
+    __m256 b = _mm256_add_ps(a.l, a.h);
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+V16_FN float v16_hmax(v16 a) {
+    __m256 b = _mm256_max_ps(a.l, a.h);
+    __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_max_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+V16_FN int32_t v16i_sum(v16i a) {
+    __m256i b = _mm256_add_epi32(a.l, a.h);
+    __m128i c = _mm_add_epi32(_mm256_castsi256_si128(b), _mm256_extracti128_si256(b, 1));
+    c = _mm_add_epi32(c, _mm_shuffle_epi32(c, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(c, _mm_shuffle_epi32(c, 0xb1)));
+}
+V16_FN void v16i_store_s8(int8_t *p, v16i a) {
+    __m256i w = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.l, a.h), 0xd8); /* int16, in order */
+    _mm_storeu_si128((void *)p, _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
 }

@@ -10,7 +10,8 @@ typedef __mmask16 v16m;
 #define V16_TILES_FLOAT(X, t) X(t, 1) X(t, 2) X(t, 4) X(t, 8) X(t, 14)
 #define V16_TILES_BLOCK(X, t) X(t, 1) X(t, 2) X(t, 4) X(t, 8) X(t, 14)
 #define V16_TILES_SUPER(X, t) X(t, 1) X(t, 2) X(t, 4) X(t, 8) X(t, 12)
-#define V16_UNROLL 1 /* rows of a tile become registers */
+#define V16_UNROLL 1        /* rows of a tile become registers */
+#define V16_FEW_REGISTERS 0 /* 1: chains of a tile rest in memory while a block is worked on */
 enum { V16_TILE_FLOAT = 14, V16_TILE_BLOCK = 14, V16_TILE_SUPER = 12, V16_S8_BIAS = 128 };
 
 V16_FN v16 v16_zero(void) { return _mm512_setzero_ps(); }
@@ -57,6 +58,23 @@ V16_FN v16i v16i_shl(v16i a, int n) { return _mm512_slli_epi32(a, (unsigned)n); 
 V16_FN v16i v16i_shr(v16i a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
 V16_FN v16i v16i_sar(v16i a, int n) { return _mm512_srai_epi32(a, (unsigned)n); }
 V16_FN v16m v16i_odd(v16i a) { return _mm512_test_epi32_mask(a, _mm512_set1_epi32(1)); }
-V16_FN v16i v16i_dot_u7(v16i acc, v16i w, int32_t x) { return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(x)); }
+V16_FN v16i v16h_dot(v16i acc, v16i w, int32_t x) { return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(x)); }
 V16_FN v16i v16i_dot_s8(v16i acc, v16i w, int32_t x) { return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(x)); }
 V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x) { return _mm512_dpwssd_epi32(acc, w, _mm512_set1_epi32(x)); }
+
+#define V16_FOLDS 1
+V16_FN __m256 v16_high(v16 a) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1)); }
+V16_FN float v16_sum(v16 a) {
+    __m256 b = _mm256_add_ps(_mm512_castps512_ps256(a), v16_high(a));
+    __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+V16_FN float v16_hmax(v16 a) {
+    __m256 b = _mm256_max_ps(_mm512_castps512_ps256(a), v16_high(a));
+    __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+    c = _mm_max_ps(c, _mm_movehl_ps(c, c));
+    return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+V16_FN int32_t v16i_sum(v16i a) { return _mm512_reduce_add_epi32(a); }
+V16_FN void v16i_store_s8(int8_t *p, v16i a) { _mm_storeu_si128((void *)p, _mm512_cvtepi32_epi8(a)); }

@@ -10,7 +10,8 @@ typedef uint32x4x4_t v16m; /* all ones or all zeros a lane */
 #define V16_TILES_FLOAT(X, t) X(t, 1) X(t, 2) X(t, 4)
 #define V16_TILES_BLOCK(X, t) X(t, 1) X(t, 2) X(t, 4)
 #define V16_TILES_SUPER(X, t) X(t, 1) X(t, 2)
-#define V16_UNROLL 1 /* rows of a tile become registers */
+#define V16_UNROLL 1        /* rows of a tile become registers */
+#define V16_FEW_REGISTERS 1 /* 1: chains of a tile rest in memory while a block is worked on */
 enum { V16_TILE_FLOAT = 4, V16_TILE_BLOCK = 4, V16_TILE_SUPER = 2, V16_S8_BIAS = 0 };
 
 #define V16_EACH for (int i = 0; i < 4; i++)
@@ -187,7 +188,7 @@ V16_FN v16i v16i_dot_s8(v16i acc, v16i w, int32_t x) {
     V16_EACH acc.val[i] = vdotq_s32(acc.val[i], vreinterpretq_s8_s32(w.val[i]), v);
     return acc;
 }
-V16_FN v16i v16i_dot_u7(v16i acc, v16i w, int32_t x) { return v16i_dot_s8(acc, w, x); }
+V16_FN v16i v16h_dot(v16i acc, v16i w, int32_t x) { return v16i_dot_s8(acc, w, x); }
 V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x) {
     int16x8_t v = vreinterpretq_s16_s32(vdupq_n_s32(x));
     V16_EACH {

@@ -23,6 +23,7 @@ typedef v16i v16m; /* -1 or 0 a lane */
 #define V16_TILES_SUPER(X, t) X(t, 1) X(t, 2) X(t, 4)
 /* Plain loops stay loops. */
 #define V16_UNROLL 0
+#define V16_FEW_REGISTERS 0 /* 1: chains of a tile rest in memory while a block is worked on */
 enum { V16_TILE_FLOAT = 4, V16_TILE_BLOCK = 4, V16_TILE_SUPER = 4, V16_S8_BIAS = 0 };
 
 #define V16_LANES for (int i = 0; i < 16; i++)
@@ -198,7 +199,7 @@ V16_FN v16i v16i_dot_s8(v16i acc, v16i w, int32_t x) {
     V16_LANES acc.i[i] += wb[4 * i] * xb[0] + wb[4 * i + 1] * xb[1] + wb[4 * i + 2] * xb[2] + wb[4 * i + 3] * xb[3];
     return acc;
 }
-V16_FN v16i v16i_dot_u7(v16i acc, v16i w, int32_t x) { return v16i_dot_s8(acc, w, x); }
+V16_FN v16i v16h_dot(v16i acc, v16i w, int32_t x) { return v16i_dot_s8(acc, w, x); }
 V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x) {
     int16_t wh[32], xh[2];
     memcpy(wh, &w, sizeof wh);
