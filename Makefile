@@ -119,12 +119,17 @@ ALL_OBJ := $(LIB_OBJ) $(CLI_OBJ) $(MAIN_OBJ) $(SUPPORT_OBJ) $(call obj,$(TEST_SR
 .PHONY: all
 all: $(BUILD)/loam $(BUILD)/libloam.a ## the program build/loam and the library build/libloam.a (the default)
 
-# Rewritten when the compiler, its flags or the list of files changes: then everything is built anew.
+# Rewritten when the compiler or its flags change: then everything is built anew; when the list of files changes, archives are.
+stamp = @if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 $(BUILD)/flags: FORCE | deps-build
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(CC) $(shell $(CC) -dumpfullversion -dumpversion) $(CFLAGS) $(ISA_OPT) $(LANG_FLAGS) $(WARN)' \
-	    '$(HARDEN) $(LINK_FLAGS) $(HAVE_FLAGS) $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ)' >$@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	    '$(HARDEN) $(LINK_FLAGS) $(HAVE_FLAGS)' >$@.new
+	$(stamp)
+$(BUILD)/files: FORCE | deps-build
+	@mkdir -p $(@D)
+	@printf '%s\n' $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) >$@.new
+	$(stamp)
 
 COMPILE = $(CC) $(LANG_FLAGS) $(CFLAGS) $(WARN) $(HARDEN) $(HAVE_FLAGS) $(PKG_CFLAGS) $(DEP_FLAGS)
 
@@ -142,11 +147,11 @@ $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 # q, not r: objects of two instruction sets have the same name.
 archive = $(call say,AR)mkdir -p $(@D) && rm -f $@ && $(AR) qcsD $@ $(filter %.o,$^)
 
-$(BUILD)/libloam.a: $(LIB_OBJ) $(BUILD)/flags
+$(BUILD)/libloam.a: $(LIB_OBJ) $(BUILD)/files
 	$(archive)
-$(BUILD)/libcli.a: $(CLI_OBJ) $(BUILD)/flags
+$(BUILD)/libcli.a: $(CLI_OBJ) $(BUILD)/files
 	$(archive)
-$(BUILD)/libsupport.a: $(SUPPORT_OBJ) $(BUILD)/flags
+$(BUILD)/libsupport.a: $(SUPPORT_OBJ) $(BUILD)/files
 	$(archive)
 
 link = $(call say,LINK)$(CC) $(CFLAGS) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)

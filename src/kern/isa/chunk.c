@@ -2,38 +2,8 @@
  * kern/panel.h says: a 64-byte load is one 4-byte unit of sixteen rows. */
 #include "kern/isa/chunk.h"
 
-V16_FN v16i low4(v16i a) { return v16i_and(a, v16i_set1(0x0f0f0f0f)); }
+V16_FN v16i low4(v16i a) { return chunk_low4(a); }
 V16_FN v16i shift(v16i a, int left) { return left < 0 ? v16i_shr(a, -left) : v16i_shl(a, left); }
-
-/* ---- blocks of 32 ---- */
-
-V16_FN void block(chunk_format f, const uint8_t *scales, const uint8_t *qs, chunk *c, size_t b) {
-    const uint16_t *d16 = (const uint16_t *)(const void *)scales;
-    v16_store(c->d[b], v16_load_f16(d16));
-    if (f.mins)
-        v16_store(c->m[b], v16_load_f16(d16 + 16));
-    if (f.bits8) {
-        UNROLL for (int g = 0; g < 8; g++) c->s8[8 * b + (size_t)g] = v16w_load(qs + 64 * g);
-        return;
-    }
-    v16i fifths = v16i_set1(0), bit5 = v16i_set1(0x10101010);
-    if (f.top == 31) {
-        fifths = v16i_load(qs);
-        qs += 64;
-    }
-    uint8_t(*to)[64] = c->u7 + 8 * b;
-    UNROLL for (int g = 0; g < 4; g++) {
-        v16i w = v16i_load(qs + 64 * g), low = low4(w), high = low4(v16i_shr(w, 4));
-        if (f.top == 31) { /* bit g of each byte belongs to group g: see panel.h */
-            low = v16i_or(low, v16i_and(v16i_shl(fifths, 4 - g), bit5));
-            high = v16i_or(high, v16i_and(v16i_shr(fifths, g), bit5));
-        }
-        v16i_store(to[g], low);
-        v16i_store(to[g + 4], high);
-    }
-}
-
-/* ---- super-blocks of 256 ---- */
 
 /* Scales of all sub-blocks, four to a lane (byte s%4 of word s/4), and minima alike. */
 typedef struct {
@@ -176,7 +146,7 @@ V16_FN void super(dtype t, const uint8_t *halves, const uint8_t *rest, chunk *c)
         const chunk_format f = chunk_format_of(DTYPE_##type);                                        \
         for (size_t b = 0; b < n; b++) {                                                             \
             panel_place at = panel_block(from + b, n_run, f.scales, f.bytes);                        \
-            block(f, panel + at.scales, panel + at.rest, c, b);                                      \
+            chunk_block(f, panel + at.scales, panel + at.rest, c, b);                                \
         }                                                                                            \
     }
 #define SUPER(type)                                                                                  \

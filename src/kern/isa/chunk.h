@@ -19,10 +19,11 @@ typedef struct {
         uint8_t u7[CHUNK_GROUPS][64]; /* weights without their offset, 0..63 */
         v16w s8[CHUNK_GROUPS];        /* Q8_0 */
     };
-    float d[CHUNK_BLOCKS][16]; /* blocks: scales; super-blocks: d, dmin */
-    float m[CHUNK_BLOCKS][16]; /* blocks: minima, where the format has them */
-    int32_t factor[16][16];    /* super-blocks: scale of each sub-block, by v16h_factor() */
-    int32_t pair[8][16];       /* of two neighbouring sub-blocks: minima, or scales where there are none, as int16 */
+    int32_t extra[CHUNK_BLOCKS][16]; /* Q8_0: sum of v16w_extra() over a block, if V16_S8_EXTRA */
+    float d[CHUNK_BLOCKS][16];       /* blocks: scales; super-blocks: d, dmin */
+    float m[CHUNK_BLOCKS][16];       /* blocks: minima, where the format has them */
+    int32_t factor[16][16];          /* super-blocks: scale of each sub-block, by v16h_factor() */
+    int32_t pair[8][16]; /* of two neighbouring sub-blocks: minima, or scales where there are none, as int16 */
 } chunk;
 
 /* What the kernels of a quantised format have to know of it. */
@@ -47,7 +48,7 @@ V16_FN chunk_format chunk_format_of(dtype t) {
     case DTYPE_Q5_1:
         return (chunk_format){.bytes = 16 * 24, .scales = 64, .top = 31, .mins = 1};
     case DTYPE_Q8_0:
-        return (chunk_format){.bytes = 16 * 34, .scales = 32, .offset = V16_S8_BIAS / 8, .bits8 = 1};
+        return (chunk_format){.bytes = 16 * 34, .scales = 32, .bits8 = 1};
     case DTYPE_Q2_K:
         return (chunk_format){.bytes = 16 * 84, .scales = 64, .sub = 16, .top = 3, .mins = 1};
     case DTYPE_Q3_K:
@@ -61,13 +62,53 @@ V16_FN chunk_format chunk_format_of(dtype t) {
     }
 }
 
+V16_FN v16i chunk_low4(v16i a) { return v16i_and(a, v16i_set1(0x0f0f0f0f)); }
+
+/* Puts one block of 32 of the sixteen rows together as block b of a chunk. Inline, so that a product with a single row,
+ * which needs each block once, has it in registers and stores nothing. */
+V16_FN void chunk_block(chunk_format f, const uint8_t *scales, const uint8_t *qs, chunk *c, size_t b) {
+    const uint16_t *d16 = (const uint16_t *)(const void *)scales;
+    v16_store(c->d[b], v16_load_f16(d16));
+    if (f.mins)
+        v16_store(c->m[b], v16_load_f16(d16 + 16));
+    if (f.bits8) {
+        v16i extra = v16i_set1(0);
+        UNROLL for (int g = 0; g < 8; g++) {
+            v16w w = v16w_load(qs + 64 * g);
+            c->s8[8 * b + (size_t)g] = w;
+            extra = v16i_add(extra, v16w_extra(w));
+        }
+        if (V16_S8_EXTRA)
+            v16i_store(c->extra[b], extra);
+        return;
+    }
+    v16i fifths = v16i_set1(0), bit5 = v16i_set1(0x10101010);
+    if (f.top == 31) {
+        fifths = v16i_load(qs);
+        qs += 64;
+    }
+    uint8_t(*to)[64] = c->u7 + 8 * b;
+    UNROLL for (int g = 0; g < 4; g++) {
+        v16i w = v16i_load(qs + 64 * g), low = chunk_low4(w), high = chunk_low4(v16i_shr(w, 4));
+        if (f.top == 31) { /* bit g of each byte belongs to group g: see panel.h */
+            low = v16i_or(low, v16i_and(v16i_shl(fifths, 4 - g), bit5));
+            high = v16i_or(high, v16i_and(v16i_shr(fifths, g), bit5));
+        }
+        v16i_store(to[g], low);
+        v16i_store(to[g + 4], high);
+    }
+}
+
 /* Expands (super-)blocks [from, from + n) of a run of n_run that stands at `panel` and begins at an even one; n is 1
  * for super-blocks, up to CHUNK_BLOCKS for blocks. */
 void KERN_FN(chunk_expand)(dtype t, const uint8_t *panel, size_t from, size_t n, size_t n_run, chunk *c);
 
-/* Continues the chains of a tile over a chunk of n blocks; acts: the tile's first block of it; lanes: rows of the panel
- * that exist (1..16). */
-typedef void chunk_fn(const chunk *c, const void *acts, size_t n, float *y, size_t ldy, size_t lanes, bool first);
+/* Continues the chains of a tile, one a row, over a chunk of n blocks; acts: the tile's first block of it. */
+typedef void chunk_fn(const chunk *c, const void *acts, size_t n, v16 *chain);
+
+/* A single row over all n blocks of a panel. */
+typedef void chunk_row_fn(const uint8_t *panel, const void *acts, size_t n, v16 *chain);
+chunk_row_fn *KERN_FN(product_block_row)(dtype t);
 
 /* The function for T rows, T from kern_tile(). */
 chunk_fn *KERN_FN(product_block)(dtype t, size_t T);

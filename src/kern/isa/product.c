@@ -1,14 +1,17 @@
 /* product: a matrix product cut into tiles.
  *
- * Loop order: parts of K, panels, chunks of the panel where the weights are quantised (chunk.h), tiles. A part of K is
- * so long that its packed activations stay in the second-level cache while every panel of the thread's share passes
- * over them; the chains rest in y between parts and chunks.
+ * Weights in binary32 or halves: parts of K, panels, tiles. A part of K is so long that its packed activations stay in
+ * the second-level cache while every panel of the thread's share passes over them; the chains rest in y between parts.
+ *
+ * Quantised weights: slabs of rows, a few panels together, chunks of them (chunk.h), tiles. Activations that a tile has
+ * brought into the first-level cache serve all panels that go together. The chains rest in a buffer between chunks:
+ * rows of y are often a power of two apart, and then compete for a few places of every cache.
  */
 #include "kern/isa/product.h"
 #include "kern/isa/chunk.h"
 #include "kern/isa/isa.h"
 
-enum { PART_BYTES = 384 << 10, PART_ELEMS_MIN = 512 };
+enum { PART_BYTES = 384 << 10, PART_ELEMS_MIN = 512, SLAB = 512, TOGETHER = 3 };
 
 kind_info KERN_FN(kind_info)(acts_kind kind) {
     switch (kind) {
@@ -23,37 +26,43 @@ kind_info KERN_FN(kind_info)(acts_kind kind) {
     }
 }
 
-/* Elements of a part of K: all of it when the activations are few, else whole chunks, of which neighbours share their
- * places (panel.h). */
-static size_t part_elems(kind_info kind, size_t n, size_t k) {
-    size_t part = PART_BYTES / (4 * kind.words * n) * kind.block, grain = 2 * CHUNK_ELEMS;
-    if (part < PART_ELEMS_MIN)
-        part = PART_ELEMS_MIN;
-    if (part >= k)
-        return k;
-    size_t parts = (k + part - 1) / part;
-    return ((k + parts - 1) / parts + grain - 1) / grain * grain;
-}
-
-/* Everything about one call. */
+/* One call. */
 typedef struct {
     dtype type;
     kind_info kind;
-    size_t blocks; /* of a row */
+    const uint8_t *packed;
+    size_t rows, blocks, block_bytes; /* of w: rows, blocks of a row, bytes of a block */
     const void *acts;
-    size_t n, ldy;
-} product_call;
+    size_t n, ldy; /* rows of activations and of y */
+    float *y;
+} call;
 
+/* Block b of panel p. */
+static const uint8_t *panel_at(const call *c, size_t p, size_t b) {
+    return c->packed + PANEL_ROWS * (p * c->blocks + b) * c->block_bytes;
+}
 /* Packed activations of the tile of T rows from row i, from block b on. */
-static const void *tile_acts(const product_call *c, size_t i, size_t T, size_t b) {
+static const void *acts_at(const call *c, size_t i, size_t T, size_t b) {
     return (const uint32_t *)c->acts + (i * c->blocks + b * T) * c->kind.words;
 }
+static float *y_at(const call *c, size_t i, size_t p) { return c->y + i * c->ldy + p * PANEL_ROWS; }
+static size_t lanes_of(const call *c, size_t p) {
+    size_t left = c->rows - p * PANEL_ROWS;
+    return left < PANEL_ROWS ? left : PANEL_ROWS;
+}
 
-/* One panel over blocks [b, b+len), straight from the panel. */
-static void float_panel(const product_call *c, const uint8_t *panel, size_t b, size_t len, float *y, size_t lanes) {
-    for (size_t i = 0, T; i < c->n; i += T) {
-        T = kern_tile(c->kind.tile, i, c->n);
-        KERN_FN(product_float)(c->type, T)(panel, tile_acts(c, i, T, b), len, y + i * c->ldy, c->ldy, lanes, b == 0);
+static void float_product(const call *c, size_t from, size_t to) {
+    size_t part = PART_BYTES / (4 * c->n);
+    part = part < PART_ELEMS_MIN ? PART_ELEMS_MIN : part;
+    for (size_t k = 0; k < c->blocks; k += part) {
+        size_t len = k + part < c->blocks ? part : c->blocks - k;
+        for (size_t p = from; p < to; p++)
+            for (size_t i = 0, T; i < c->n; i += T) {
+                T = kern_tile(c->kind.tile, i, c->n);
+                KERN_FN(product_float)
+                (c->type, T)(panel_at(c, p, k), acts_at(c, i, T, k), len, y_at(c, i, p), c->ldy, lanes_of(c, p),
+                             k == 0);
+            }
     }
 }
 
@@ -63,35 +72,54 @@ static void fetch(const uint8_t *p, size_t bytes) {
         __builtin_prefetch(p + i);
 }
 
-/* The same of quantised weights, chunk by chunk. */
-static void chunk_panel(const product_call *c, const uint8_t *panel, size_t b, size_t len, float *y, size_t lanes) {
+/* Panels [p, p + n_panels), TOGETHER at most, of rows [from, to), SLAB at most. */
+static void chunk_product(const call *c, size_t p, size_t n_panels, size_t from, size_t to) {
     size_t step = CHUNK_ELEMS / c->kind.block;
-    chunk w;
-    for (size_t at = 0; at < len; at += step) {
-        size_t n = len - at < step ? len - at : step;
-        size_t bytes = PANEL_ROWS * dtype_table[c->type].block_bytes;
-        KERN_FN(chunk_expand)(c->type, panel, at, n, len, &w);
-        fetch(panel + (at + n) * bytes, n * bytes);
-        for (size_t i = 0, T; i < c->n; i += T) {
+    chunk w[TOGETHER];
+    v16 chain[TOGETHER][SLAB];
+    for (size_t q = 0; q < n_panels; q++)
+        for (size_t i = from; i < to; i++)
+            chain[q][i - from] = v16_zero();
+    for (size_t b = 0; b < c->blocks; b += step) {
+        size_t n = c->blocks - b < step ? c->blocks - b : step;
+        for (size_t q = 0; q < n_panels; q++) {
+            KERN_FN(chunk_expand)(c->type, panel_at(c, p + q, 0), b, n, c->blocks, &w[q]);
+            fetch(panel_at(c, p + q, b + n), PANEL_ROWS * n * c->block_bytes);
+        }
+        for (size_t i = from, T; i < to; i += T) {
             T = kern_tile(c->kind.tile, i, c->n);
             chunk_fn *fn = step == 1 ? KERN_FN(product_super)(c->type, T) : KERN_FN(product_block)(c->type, T);
-            fn(&w, tile_acts(c, i, T, b + at), n, y + i * c->ldy, c->ldy, lanes, b + at == 0);
+            for (size_t q = 0; q < n_panels; q++)
+                fn(&w[q], acts_at(c, i, T, b), n, chain[q] + (i - from));
         }
     }
+    for (size_t q = 0; q < n_panels; q++)
+        for (size_t i = from; i < to; i++)
+            chain_store(y_at(c, i, p + q), chain[q][i - from], lanes_of(c, p + q));
 }
 
 void KERN_FN(product)(dtype t, const uint8_t *packed, size_t rows, size_t k, size_t from, size_t to, const void *acts,
                       size_t n, float *y, size_t ldy) {
     acts_kind kind = kern_acts_kind(t);
-    product_call c = {t, KERN_FN(kind_info)(kind), 0, acts, n, ldy};
-    size_t row_bytes = dtype_row_bytes(t, k), part = part_elems(c.kind, n, k) / c.kind.block;
-    c.blocks = k / c.kind.block;
-    for (size_t b = 0; b < c.blocks; b += part) {
-        size_t len = b + part < c.blocks ? part : c.blocks - b;
-        for (size_t p = from; p < to && p * PANEL_ROWS < rows; p++) {
-            const uint8_t *panel = packed + PANEL_ROWS * (p * row_bytes + b * dtype_table[t].block_bytes);
-            size_t lanes = rows - p * PANEL_ROWS < PANEL_ROWS ? rows - p * PANEL_ROWS : PANEL_ROWS;
-            (kind == ACTS_F32 ? float_panel : chunk_panel)(&c, panel, b, len, y + p * PANEL_ROWS, lanes);
-        }
+    kind_info info = KERN_FN(kind_info)(kind);
+    size_t panels = (rows + PANEL_ROWS - 1) / PANEL_ROWS, slab = SLAB / (size_t)info.tile * (size_t)info.tile;
+    call c = {t, info, packed, rows, k / info.block, dtype_table[t].block_bytes, acts, n, ldy, y};
+    to = to < panels ? to : panels;
+    if (kind == ACTS_F32) {
+        float_product(&c, from, to);
+        return;
     }
+    if (n == 1 && info.block == 32) {
+        for (size_t p = from; p < to; p++) {
+            v16 chain;
+            KERN_FN(product_block_row)(t)(panel_at(&c, p, 0), acts, c.blocks, &chain);
+            chain_store(y_at(&c, 0, p), chain, lanes_of(&c, p));
+        }
+        return;
+    }
+    /* Few rows leave the work to the memory, which is fastest when one panel comes after the other. */
+    size_t together = n < (size_t)info.tile ? 1 : TOGETHER;
+    for (size_t i = 0; i < n; i += slab)
+        for (size_t p = from; p < to; p += together)
+            chunk_product(&c, p, to - p < together ? to - p : together, i, n - i < slab ? n : i + slab);
 }

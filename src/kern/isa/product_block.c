@@ -4,23 +4,22 @@
  *   y = fma((float)dot, dx * d, y)           dx, d: scales of activation and weight
  *   y = fma(sx, m, y)                        Q4_1, Q5_1 only; sx = dx * (float)(sum of xq), m: min
  *
- * The offset (8, 16; for Q8_0 the bias of an unsigned dot instruction) enters as the first value of the integer
- * accumulator, -offset * sum of xq, which is free.
+ * The offset (8, 16; for Q8_0 what v16w_dot() adds) enters as the first value of the integer accumulator, -offset * sum
+ * of xq, which is free.
  */
 #include "kern/isa/chunk.h"
 
-V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, size_t n, float *y, size_t ldy,
-                 size_t lanes, bool first) {
+V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, size_t n, v16 *restrict chain) {
     const int run = f.bits8 || V16_RUN(f.top) >= 8 ? 8 : 4;
-    CHAINS(acc);
-    FOR_ROWS(i, T) CHAIN_PUT(acc, i, chain_load(y + (size_t)i * ldy, lanes, first));
     for (size_t b = 0; b < n; b++, x += (f.bits8 ? BYTES_WORDS : BLOCK_WORDS) * T) {
         const float *dx = (const float *)x, *sx = dx + T;
         const int32_t *init = x + 2 * T, *xq = x + 3 * T;
         v16i dot[16];
         FOR_ROWS(i, T) {
-            v16i s = f.offset ? v16i_set1(init[i]) : v16i_set1(0);
-            dot[i] = f.offset == 2 ? v16i_add(s, s) : f.offset == 16 ? v16i_shl(s, 4) : s;
+            v16i s = f.offset || f.bits8 ? v16i_set1(init[i]) : v16i_set1(0);
+            if (f.bits8 && V16_S8_EXTRA)
+                s = v16i_sub(s, v16i_load(c->extra[b]));
+            dot[i] = f.offset == 2 ? v16i_add(s, s) : s;
         }
         if (f.bits8) {
             UNROLL for (int g = 0; g < 8; g++) {
@@ -40,17 +39,15 @@ V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, 
         }
         v16 d = v16_load(c->d[b]), m = f.mins ? v16_load(c->m[b]) : v16_zero();
         FOR_ROWS(i, T) {
-            v16 a = v16_fma(v16_from_i(dot[i]), v16_mul(v16_set1(dx[i]), d), CHAIN_GET(acc, i));
-            CHAIN_PUT(acc, i, f.mins ? v16_fma(v16_set1(sx[i]), m, a) : a);
+            v16 a = v16_fma(v16_from_i(dot[i]), v16_mul(v16_set1(dx[i]), d), chain[i]);
+            chain[i] = f.mins ? v16_fma(v16_set1(sx[i]), m, a) : a;
         }
     }
-    FOR_ROWS(i, T) chain_store(y + (size_t)i * ldy, CHAIN_GET(acc, i), lanes);
 }
 
-#define TILE(type, T)                                                                                             \
-    static void tile_##type##_##T(const chunk *c, const void *acts, size_t n, float *y, size_t ldy, size_t lanes, \
-                                  bool first) {                                                                   \
-        tile(chunk_format_of(DTYPE_##type), T, c, acts, n, y, ldy, lanes, first);                                 \
+#define TILE(type, T)                                                                       \
+    static void tile_##type##_##T(const chunk *c, const void *acts, size_t n, v16 *chain) { \
+        tile(chunk_format_of(DTYPE_##type), T, c, acts, n, chain);                          \
     }
 V16_TILES_BLOCK(TILE, Q4_0)
 V16_TILES_BLOCK(TILE, Q4_1)
@@ -68,4 +65,51 @@ chunk_fn *KERN_FN(product_block)(dtype t, size_t T) {
     V16_TILES_BLOCK(IS, Q5_1)
     V16_TILES_BLOCK(IS, Q8_0)
     return NULL;
+}
+
+/* A single row needs every weight once: they go from the panel to registers. */
+V16_FN void row(chunk_format f, const uint8_t *panel, const int32_t *x, size_t n, v16 *chain) {
+    v16 acc = v16_zero();
+    for (size_t b = 0; b < n; b++, x += f.bits8 ? BYTES_WORDS : BLOCK_WORDS) {
+        panel_place at = panel_block(b, n, f.scales, f.bytes);
+        if (f.bits8) {
+            v16i dot = v16i_set1(x[2]);
+            UNROLL for (int g = 0; g < 8; g++) {
+                v16w w = v16w_load(panel + at.rest + 64 * g);
+                dot = v16w_dot(V16_S8_EXTRA ? v16i_sub(dot, v16w_extra(w)) : dot, w, x + 3 + g * V16_S8_WORDS, 1);
+            }
+            v16 d = v16_load_f16((const uint16_t *)(const void *)(panel + at.scales));
+            acc = v16_fma(v16_from_i(dot), v16_mul(v16_set1(*(const float *)x), d), acc);
+        } else {
+            chunk one;
+            chunk_block(f, panel + at.scales, panel + at.rest, &one, 0);
+            tile(f, 1, &one, x, 1, &acc);
+        }
+    }
+    *chain = acc;
+}
+
+#define ROW(type)                                                                          \
+    static void row_##type(const uint8_t *panel, const void *acts, size_t n, v16 *chain) { \
+        row(chunk_format_of(DTYPE_##type), panel, acts, n, chain);                         \
+    }
+ROW(Q4_0)
+ROW(Q4_1)
+ROW(Q5_0)
+ROW(Q5_1)
+ROW(Q8_0)
+
+chunk_row_fn *KERN_FN(product_block_row)(dtype t) {
+    switch (t) {
+    case DTYPE_Q4_0:
+        return row_Q4_0;
+    case DTYPE_Q4_1:
+        return row_Q4_1;
+    case DTYPE_Q5_0:
+        return row_Q5_0;
+    case DTYPE_Q5_1:
+        return row_Q5_1;
+    default:
+        return row_Q8_0;
+    }
 }

@@ -11,8 +11,7 @@
  */
 #include "kern/isa/chunk.h"
 
-V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, float *y, size_t ldy, size_t lanes,
-                 bool first) {
+V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, v16 *restrict chain) {
     const int groups = f.sub / 4, subs = 256 / f.sub, run = V16_RUN(f.top) < groups ? V16_RUN(f.top) : groups;
     const float *dx = (const float *)x;
     const int32_t *xq = x + T, *sums = x + (f.sub == 16 ? 65 : 73) * T;
@@ -38,19 +37,15 @@ V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, 
             mins = v16i_dot_s16(mins, v16i_load(c->pair[p]), sums[p * T + i]);
         if (!f.mins)
             sum = v16i_sub(sum, v16i_shl(mins, f.offset == 4 ? 2 : 5));
-        v16 a = chain_load(y + (size_t)i * ldy, lanes, first), scale = v16_set1(dx[i]);
-        a = v16_fma(v16_from_i(sum), v16_mul(scale, d), a);
-        if (f.mins)
-            a = v16_fnma(v16_from_i(mins), v16_mul(scale, dmin), a);
-        chain_store(y + (size_t)i * ldy, a, lanes);
+        v16 scale = v16_set1(dx[i]), a = v16_fma(v16_from_i(sum), v16_mul(scale, d), chain[i]);
+        chain[i] = f.mins ? v16_fnma(v16_from_i(mins), v16_mul(scale, dmin), a) : a;
     }
 }
 
-#define TILE(type, T)                                                                                             \
-    static void tile_##type##_##T(const chunk *c, const void *acts, size_t n, float *y, size_t ldy, size_t lanes, \
-                                  bool first) {                                                                   \
-        (void)n; /* one super-block */                                                                            \
-        tile(chunk_format_of(DTYPE_##type), T, c, acts, y, ldy, lanes, first);                                    \
+#define TILE(type, T)                                                                       \
+    static void tile_##type##_##T(const chunk *c, const void *acts, size_t n, v16 *chain) { \
+        (void)n; /* one super-block */                                                      \
+        tile(chunk_format_of(DTYPE_##type), T, c, acts, chain);                             \
     }
 V16_TILES_SUPER(TILE, Q2_K)
 V16_TILES_SUPER(TILE, Q3_K)

@@ -149,7 +149,7 @@ V16_FN v16i v16h_end(v16h h, v16i sum) {
     return v16h_end_scaled(h, sum, (v16i){one, one});
 }
 
-enum { V16_S8_WORDS = 2 };
+enum { V16_S8_WORDS = 2, V16_S8_EXTRA = 1 };
 typedef struct {
     v16i even, odd; /* int16: bytes 0 and 2, 1 and 3 */
 } v16w;
@@ -158,14 +158,19 @@ V16_FN v16w v16w_load(const void *p) {
     return (v16w){{_mm256_srai_epi16(_mm256_slli_epi16(w.l, 8), 8), _mm256_srai_epi16(_mm256_slli_epi16(w.h, 8), 8)},
                   {_mm256_srai_epi16(w.l, 8), _mm256_srai_epi16(w.h, 8)}};
 }
-V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x);
 V16_FN v16i v16w_dot(v16i acc, v16w w, const int32_t *x, size_t step) {
-    acc = v16i_dot_s16(acc, w.even, x[0]);
-    V16_HERE(acc);
-    acc = v16i_dot_s16(acc, w.odd, x[step]);
+    __m256i even = _mm256_set1_epi32(x[0]), odd = _mm256_set1_epi32(x[step]);
+    acc.l =
+        _mm256_add_epi32(acc.l, _mm256_madd_epi16(_mm256_add_epi16(w.odd.l, even), _mm256_add_epi16(w.even.l, odd)));
+    acc.h =
+        _mm256_add_epi32(acc.h, _mm256_madd_epi16(_mm256_add_epi16(w.odd.h, even), _mm256_add_epi16(w.even.h, odd)));
     V16_HERE(acc);
     return acc;
 }
+V16_FN v16i v16w_extra(v16w w) {
+    return (v16i){_mm256_madd_epi16(w.even.l, w.odd.l), _mm256_madd_epi16(w.even.h, w.odd.h)};
+}
+V16_FN int32_t v16w_extra_x(const int8_t *q) { return q[0] * q[1] + q[2] * q[3]; }
 V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x) {
     __m256i v = _mm256_set1_epi32(x);
     return (v16i){_mm256_add_epi32(acc.l, _mm256_madd_epi16(w.l, v)),
