@@ -1,0 +1,210 @@
+/* doc: see doc.h. */
+#include "world/doc.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "text/json.h"
+#include "world/say.h"
+#include "world/tell.h"
+
+const char *const doc_kind_names[DOC_KINDS] = {"fact", "qa", "plan", "story"};
+const char *const world_mix_names[MIXES + 1] = {"full", "tiny", NULL};
+
+/* Of a block: documents by kind. */
+typedef struct {
+    unsigned block, to[DOC_KINDS]; /* positions up to which a kind goes */
+    uint8_t level_percent[LEVEL_MAX + 1];
+    uint8_t question_only; /* percent of fact documents */
+} shares;
+
+static const shares mixes[MIXES] = {
+    [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480}, {0, 45, 30, 25}, 40},
+    [MIX_TINY] = {240, {FACTS, FACTS + 72, FACTS + 120, 240}, {0, 100, 0, 0}, 60},
+};
+
+/* Position of a number in its block's order: an affine map, the block's own. */
+static unsigned position(const world *w, uint64_t number) {
+    static const uint8_t step[] = {7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47}; /* without a divisor of 480 */
+    unsigned n = mixes[w->mix].block;
+    draw d = draw_begin(w->seed, w->split, (number / n) * n);
+    d.k = DRAW_THROWS_MAX - 2; /* the first document of the block does not throw so often */
+    unsigned a = step[draw_below(&d, sizeof step)], c = draw_below(&d, n);
+    return (unsigned)((number % n) * a + c) % n;
+}
+
+static draw look(const world *w, uint64_t number, doc_info *info) {
+    const shares *s = &mixes[w->mix];
+    draw d = draw_begin(w->seed, w->split, number);
+    unsigned at = position(w, number);
+    *info = (doc_info){0};
+    while (at >= s->to[info->kind])
+        info->kind++;
+    if (info->kind == DOC_FACT) {
+        info->fact[info->n_facts++] = at;
+        unsigned more = draw_below(&d, FACTS * 8);
+        if (more < FACTS && more != at)
+            info->fact[info->n_facts++] = more;
+        info->topic = fact_relation(at);
+        return d;
+    }
+    unsigned x = draw_below(&d, 100);
+    info->level = LEVEL_MIN;
+    for (; x >= s->level_percent[info->level]; info->level++)
+        x -= s->level_percent[info->level];
+    return d;
+}
+
+void doc_look(const world *w, uint64_t number, doc_info *info) { look(w, number, info); }
+
+/* ---- texts ---- */
+
+static void space(pen *p) {
+    if (p->n > 0 && p->text[p->n - 1] != '\n')
+        pen_add(p, " ");
+}
+
+static void qa(pen *p, uint64_t seed, unsigned fact, unsigned wording) {
+    pen_add(p, "Q: ");
+    fact_question(p, seed, fact, wording);
+    pen_add(p, "\nA: ");
+    fact_answer(p, seed, fact);
+    pen_add(p, "\n");
+}
+
+/* A wording of the question that training may use; k counts them off. */
+static unsigned train_wording(unsigned fact, unsigned k) {
+    return (fact_test_wording(fact) + 1 + k % (FACT_WORDINGS - 1)) % FACT_WORDINGS;
+}
+
+static void write_fact(const world *w, draw *d, pen *p, const doc_info *info) {
+    unsigned form = draw_below(d, 100);
+    bool states = form >= mixes[w->mix].question_only, asks = !states || draw_chance(d, 50);
+    for (unsigned i = 0; i < info->n_facts && states; i++) {
+        unsigned n = draw_from(d, 1, 3), first = draw_below(d, FACT_WORDINGS);
+        for (unsigned k = 0; k < n; k++) {
+            space(p);
+            fact_state(p, w->seed, info->fact[i], (first + k) % FACT_WORDINGS);
+        }
+    }
+    if (states)
+        pen_add(p, "\n");
+    for (unsigned i = 0; i < info->n_facts && asks; i++) {
+        unsigned n = w->split == SPLIT_TEST ? 1 : draw_from(d, 1, 2), first = draw_below(d, FACT_WORDINGS - 1);
+        for (unsigned k = 0; k < n; k++)
+            qa(p, w->seed, info->fact[i],
+               w->split == SPLIT_TEST ? fact_test_wording(info->fact[i]) : train_wording(info->fact[i], first + k));
+    }
+}
+
+static void write_title(draw *d, pen *p, const sim_log *log) {
+    pen_start(p);
+    pen_add(p, "The ");
+    uint8_t t = (uint8_t)draw_below(d, log->start.n_things);
+    pen_start(p);
+    pen_add(p, word_colours[log->start.thing[t].colour]);
+    pen_add(p, " ");
+    pen_start(p);
+    const char *noun = word_things[log->start.thing[t].noun].name;
+    pen_add(p, noun);
+    pen_add(p, "\n");
+}
+
+static void write_questions(draw *d, pen *p, const sim_log *log, unsigned level) {
+    question asked[DOC_QUESTIONS_MAX];
+    unsigned n = 0, want = draw_from(d, 1, level == 1 ? 3 : DOC_QUESTIONS_MAX - 1);
+    for (unsigned tries = 0; n < want && tries < 3 * want; tries++) {
+        question q;
+        bool again = !ask_draw(d, log, level, &q);
+        for (unsigned i = 0; i < n && !again; i++)
+            again = asked[i].type == q.type && asked[i].of == q.of;
+        if (again)
+            continue;
+        asked[n++] = q;
+        pen_add(p, "Q: ");
+        ask_question(p, log, &q);
+        pen_add(p, "\nA: ");
+        ask_answer(p, log, &q);
+        pen_add(p, "\n");
+    }
+}
+
+static void write_story(const world *w, draw *d, pen *p, doc_info *info) {
+    sim_log log;
+    story_make(d, info->level, w->split, &log, &info->topic);
+    if (info->kind == DOC_STORY && draw_chance(d, 30))
+        write_title(d, p, &log);
+    tell_story(p, d, &log, info->level, info->kind == DOC_STORY && draw_chance(d, 50));
+    pen_add(p, "\n");
+    if (info->kind == DOC_QA)
+        write_questions(d, p, &log, info->level);
+}
+
+static void write_plan(const world *w, draw *d, pen *p, doc_info *info) {
+    plan_task task;
+    plan_draw(d, info->level, w->split, &task);
+    info->topic = task.topic;
+    plan_prompt(p, d, info->level, &task);
+    plan_write(p, &task);
+}
+
+void doc_make(const world *w, uint64_t number, pen *p, doc_info *info) {
+    draw d = look(w, number, info);
+    pen_clear(p);
+    if (info->kind == DOC_FACT)
+        write_fact(w, &d, p, info);
+    else if (info->kind == DOC_PLAN)
+        write_plan(w, &d, p, info);
+    else
+        write_story(w, &d, p, info);
+    assert(!p->full);
+}
+
+/* ---- JSON Lines ---- */
+
+void doc_id(const world *w, uint64_t number, char id[DOC_ID_BYTES]) {
+    char digits[24];
+    size_t n = 0, at = 0;
+    for (uint64_t x = number; x > 0 || n < 6; x /= 10)
+        digits[n++] = (char)('0' + x % 10);
+    const char *head = w->split == SPLIT_TEST ? "hw-test-" : "hw-";
+    for (; head[at]; at++)
+        id[at] = head[at];
+    while (n > 0)
+        id[at++] = digits[--n];
+    id[at] = 0;
+    assert(at < DOC_ID_BYTES);
+}
+
+static err_code line(const world *w, uint64_t number, strbuf *out, err *e) {
+    pen p;
+    doc_info info;
+    char id[DOC_ID_BYTES];
+    doc_make(w, number, &p, &info);
+    doc_id(w, number, id);
+    TRY(strbuf_add(out, STR("{\"id\":\""), e));
+    TRY(strbuf_add(out, str_from(id), e));
+    TRY(strbuf_add(out, STR("\",\"text\":"), e));
+    TRY(json_quote(pen_str(&p), out, e));
+    TRY(strbuf_add(out, STR(",\"source\":\"homeworld\",\"licence\":\"CC0-1.0\",\"topic\":\""), e));
+    TRY(strbuf_add(out, str_from(info.topic), e));
+    TRY(strbuf_add(out, STR("\",\"kind\":\""), e));
+    TRY(strbuf_add(out, str_from(doc_kind_names[info.kind]), e));
+    TRY(strbuf_add(out, STR("\",\"facts\":["), e));
+    for (unsigned i = 0; i < info.n_facts; i++) {
+        char fact[FACT_ID_BYTES];
+        fact_id(info.fact[i], fact);
+        TRY(strbuf_add(out, i > 0 ? STR(",\"") : STR("\""), e));
+        TRY(strbuf_add(out, str_from(fact), e));
+        TRY(strbuf_addc(out, '"', e));
+    }
+    return strbuf_add(out, STR("]}\n"), e);
+}
+
+err_code doc_line(const world *w, uint64_t number, strbuf *out, err *e) {
+    size_t before = out->n;
+    err_code code = line(w, number, out, e);
+    if (code != ERR_OK)
+        out->n = before;
+    return code;
+}
