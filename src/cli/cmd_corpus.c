@@ -9,7 +9,7 @@
 #include "base/pool.h"
 #include "cli/command.h"
 #include "cli/out.h"
-#include "world/doc.h"
+#include "world/quiz.h"
 
 enum { DOCS_DEFAULT = 24000, RUN_DOCS = 512 };
 #define DOCS_MAX (int64_t)4398046511104 /* 2^42, half of what a document number can be */
@@ -17,7 +17,7 @@ enum { DOCS_DEFAULT = 24000, RUN_DOCS = 512 };
 typedef struct {
     common_values common;
     int64_t docs, seed;
-    const char *split, *mix;
+    const char *split, *mix, *quiz;
     bool facts, stats;
 } values;
 
@@ -36,6 +36,8 @@ static const option own_options[] = {
      world_mix_names},
     {"facts", 0, OPT_FLAG, NULL, "list the facts instead, each with the documents that state it", AT(facts), 0, 0,
      NULL},
+    {"quiz", 0, OPT_CHOICE, "KIND", "list N questions of loam eval instead: facts, reading or plans", AT(quiz), 0, 0,
+     quiz_kind_names},
     {"stats", 0, OPT_FLAG, NULL, "count instead: documents, bytes, kinds", AT(stats), 0, 0, NULL},
     {0},
 };
@@ -153,6 +155,42 @@ static err_code print_facts(const values *v, const world *w, err *e) {
     return code;
 }
 
+/* ---- questions ---- */
+
+static err_code print_quiz_item(const quiz_item *q, err *e) {
+    js_out j = {.e = e};
+    js_begin(&j, '{');
+    js_key(&j, "id");
+    js_text(&j, str_from(q->id));
+    js_key(&j, "kind");
+    js_text(&j, str_from(quiz_kind_names[q->kind]));
+    js_key(&j, "type");
+    js_text(&j, str_from(q->type));
+    js_key(&j, "level");
+    js_int(&j, q->level);
+    js_key(&j, "prompt");
+    js_text(&j, pen_str(&q->prompt));
+    js_key(&j, "answer");
+    js_text(&j, pen_str(&q->want));
+    js_key(&j, "stop");
+    js_text(&j, str_from(quiz_stop(q->kind)));
+    js_end(&j, '}');
+    return js_print(&j);
+}
+
+static err_code print_quiz(const values *v, const world *w, err *e) {
+    static quiz_item q;
+    quiz_kind kind = 0;
+    while (strcmp(quiz_kind_names[kind], v->quiz) != 0)
+        kind++;
+    uint64_t n = (uint64_t)v->docs < quiz_count(kind) ? (uint64_t)v->docs : quiz_count(kind);
+    for (uint64_t i = 0; i < n; i++) {
+        quiz_make(w, kind, i, &q);
+        TRY(print_quiz_item(&q, e));
+    }
+    return ERR_OK;
+}
+
 /* ---- statistics ---- */
 
 typedef struct {
@@ -233,13 +271,15 @@ static err_code run(const void *p, const arguments *args, err *e) {
     const values *v = p;
     if (strcmp(args->arg[0], "homeworld") != 0)
         return err_set(e, ERR_USAGE, "no corpus \"%s\" (there is one: homeworld)", args->arg[0]);
-    if (v->facts && v->stats)
-        return err_set(e, ERR_USAGE, "--facts and --stats exclude each other");
+    if (v->facts + v->stats + (v->quiz != NULL) > 1)
+        return err_set(e, ERR_USAGE, "--facts, --quiz and --stats exclude each other");
     world w = {.seed = (uint64_t)v->seed,
                .mix = strcmp(v->mix, "tiny") == 0 ? MIX_TINY : MIX_FULL,
                .split = strcmp(v->split, "test") == 0 ? SPLIT_TEST : SPLIT_TRAIN};
     if (v->facts)
         return print_facts(v, &w, e);
+    if (v->quiz)
+        return print_quiz(v, &w, e);
     pool *workers = NULL;
     TRY(pool_open(&workers, (int)v->common.threads, e));
     err_code code = v->stats ? print_stats(v, &w, workers, e) : print_documents(v, &w, workers, e);
@@ -256,7 +296,9 @@ const command command_corpus = {
         "facts that stand in known documents only, and orders to a robot with plans that carry them out. They are "
         "made, not stored: the same seed gives the same bytes on every machine (doc/homeworld.md).\n"
         "Prints JSON Lines with the keys id, text, source, licence, topic, kind, facts. --facts prints a line a "
-        "fact: {\"id\", \"question\", \"answer\", \"documents\"}.\n\n"
+        "fact: {\"id\", \"question\", \"answer\", \"documents\"}. --quiz prints what loam eval asks, for other "
+        "programs: "
+        "{\"id\", \"kind\", \"type\", \"level\", \"prompt\", \"answer\", \"stop\"}.\n\n"
         "  loam corpus homeworld --docs 10000 >homeworld.jsonl\n"
         "  loam corpus homeworld --docs 10000 --facts | head -3",
     .n_args_min = 1,

@@ -325,7 +325,7 @@ static const row rows[ASK_N] = {
                     valid_colour,
                     answer_colour,
                     choose_colours,
-                    {"what colour is$n?", "which colour is$n?", 0}},
+                    {"what colour is$n?", "what is the colour of$n?", 0}},
     [ASK_room] = {ABOUT_THING,
                   {0, 4, 10, 10},
                   valid_where,

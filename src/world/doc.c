@@ -33,6 +33,13 @@ static unsigned position(const world *w, uint64_t number) {
     return (unsigned)((number % n) * a + c) % n;
 }
 
+unsigned doc_draw_level(world_mix mix, draw *d) {
+    unsigned x = draw_below(d, 100), level = LEVEL_MIN;
+    for (; x >= mixes[mix].level_percent[level]; level++)
+        x -= mixes[mix].level_percent[level];
+    return level;
+}
+
 static draw look(const world *w, uint64_t number, doc_info *info) {
     const shares *s = &mixes[w->mix];
     draw d = draw_begin(w->seed, w->split, number);
@@ -48,10 +55,7 @@ static draw look(const world *w, uint64_t number, doc_info *info) {
         info->topic = fact_relation(at);
         return d;
     }
-    unsigned x = draw_below(&d, 100);
-    info->level = LEVEL_MIN;
-    for (; x >= s->level_percent[info->level]; info->level++)
-        x -= s->level_percent[info->level];
+    info->level = doc_draw_level(w->mix, &d);
     return d;
 }
 

@@ -40,6 +40,8 @@ typedef struct {
 void doc_look(const world *w, uint64_t number, doc_info *info);
 /* Its text too. */
 void doc_make(const world *w, uint64_t number, pen *p, doc_info *info);
+/* The level of a story or plan, with the mix's shares. */
+unsigned doc_draw_level(world_mix mix, draw *d);
 /* "hw-000017", "hw-test-000017" */
 void doc_id(const world *w, uint64_t number, char id[DOC_ID_BYTES]);
 /* One line of JSON Lines with its line break, appended. */

@@ -200,7 +200,8 @@ static bool make_put(maker *m) {
     uint8_t t = (uint8_t)draw_below(m->d, m->h.n_things), f = (uint8_t)draw_below(m->d, m->h.n_fixtures);
     const sim_thing *x = &m->h.thing[t];
     return can_fetch(m, t) && word_fixtures[m->h.fixture[f].noun].prep && !(x->where == AT_FIXTURE && x->at == f) &&
-           thing_in_split(m, t, m->h.fixture[f].room) && add_goal(m, goal_of(GOAL_PUT, t, f, NO, NO));
+           word_fits(x->noun, m->h.fixture[f].noun) && thing_in_split(m, t, m->h.fixture[f].room) &&
+           add_goal(m, goal_of(GOAL_PUT, t, f, NO, NO));
 }
 
 static bool make_give(maker *m) {
@@ -315,7 +316,15 @@ void plan_draw(draw *d, unsigned level, world_split split, plan_task *task) {
 
 /* ---- the order in English ---- */
 
-static void say_order(pen *p, draw *d, unsigned level, const sim_house *h, const plan_goal *g, bool named) {
+static void say_actor_or_me(pen *p, const sim_house *h, uint8_t actor, uint8_t speaker) {
+    if (actor == speaker)
+        pen_word(p, "me");
+    else
+        say_actor(p, h, actor);
+}
+
+/* speaker: who says it, or SIM_NONE. */
+static void say_order(pen *p, draw *d, unsigned level, const sim_house *h, const plan_goal *g, uint8_t speaker) {
     unsigned form = level == 1 ? 0 : draw_below(d, 3);
     switch ((plan_goal_kind)g->kind) {
     case GOAL_PUT:
@@ -332,15 +341,15 @@ static void say_order(pen *p, draw *d, unsigned level, const sim_house *h, const
         say_at_fixture(p, h, g->fixture);
         break;
     case GOAL_GIVE:
-        if (named && form == 1) {
+        if (form == 1) {
             pen_word(p, "bring");
-            say_actor(p, h, g->actor);
+            say_actor_or_me(p, h, g->actor, speaker);
             say_thing(p, h, g->thing);
         } else {
             pen_word(p, form == 2 ? "bring" : "give");
             say_thing(p, h, g->thing);
             pen_word(p, "to");
-            say_actor(p, h, g->actor);
+            say_actor_or_me(p, h, g->actor, speaker);
         }
         break;
     case GOAL_GO:
@@ -365,11 +374,11 @@ static void say_order(pen *p, draw *d, unsigned level, const sim_house *h, const
     }
 }
 
-static void say_orders(pen *p, draw *d, unsigned level, const plan_task *task) {
+static void say_orders(pen *p, draw *d, unsigned level, const plan_task *task, uint8_t speaker) {
     for (unsigned i = 0; i < task->n_goals; i++) {
         if (i > 0)
             pen_add(p, i + 1 < task->n_goals ? "," : draw_chance(d, 50) ? " and" : ", then");
-        say_order(p, d, level, &task->log.start, &task->goal[i], true);
+        say_order(p, d, level, &task->log.start, &task->goal[i], speaker);
     }
 }
 
@@ -384,21 +393,18 @@ void plan_prompt(pen *p, draw *d, unsigned level, const plan_task *task) {
             pen_word(p, "is dirty.");
         }
     pen_add(p, "\n");
-    uint8_t speaker = (uint8_t)draw_below(d, h->n_actors);
-    bool told = level > 1 && draw_chance(d, 40) && speaker != task->robot;
-    for (unsigned i = 0; i < task->n_goals; i++)
-        told = told && task->goal[i].actor != speaker; /* "bring me", which would be another wording */
-    if (told) {
+    uint8_t speaker = level > 1 && draw_chance(d, 50) ? (uint8_t)draw_below(d, h->n_actors) : task->robot;
+    if (speaker != task->robot) {
         pen_start(p);
         say_actor(p, h, speaker);
         pen_word(p, "says: \"Robot,");
         if (draw_chance(d, 60))
             pen_word(p, "please");
-        say_orders(p, d, level, task);
+        say_orders(p, d, level, task, speaker);
         pen_add(p, ".\"\nPlan:\n");
     } else {
         pen_add(p, "Task:");
-        say_orders(p, d, level, task);
+        say_orders(p, d, level, task, SIM_NONE);
         pen_add(p, ".\nPlan:\n");
     }
 }

@@ -93,6 +93,8 @@ static void place_thing(draw *d, const shape *s, sim_house *h, sim_thing *t) {
     }
     t->where = AT_FIXTURE;
     t->at = (uint8_t)draw_below(d, h->n_fixtures);
+    for (int i = 0; i < TRIES && !word_fits(t->noun, h->fixture[t->at].noun); i++)
+        t->at = (uint8_t)draw_below(d, h->n_fixtures);
 }
 
 void story_furnish(draw *d, unsigned level, bool with_robot, sim_house *h) {
@@ -128,16 +130,18 @@ void story_furnish(draw *d, unsigned level, bool with_robot, sim_house *h) {
 
 /* ---- episodes ---- */
 
+enum { NO = SIM_NONE };
+
 typedef struct {
     draw *d;
     sim_log *log;
     sim_house *now; /* log->end */
     unsigned level;
     world_split split;
-    bool carried; /* an event of the split's own has happened */
+    bool carried;       /* an event of the split's own has happened */
+    uint8_t last_actor; /* who carried which thing last, or NO: not again at once */
+    uint8_t last_thing;
 } builder;
-
-enum { NO = SIM_NONE };
 
 static void happen(builder *b, sim_event ev) {
     const char *why = sim_apply(b->now, &ev);
@@ -163,7 +167,13 @@ static void go(builder *b, uint8_t a, uint8_t room) {
         happen(b, sim_event_of(EV_GO, a, NO, NO, NO, room));
 }
 
+/* Who has just closed it has rather not closed it. */
 static void open_up(builder *b, uint8_t a, uint8_t f) {
+    const sim_event *last = b->log->n > 0 ? &b->log->event[b->log->n - 1] : NULL;
+    if (last && last->kind == EV_CLOSE && last->actor == a && last->fixture == f) {
+        b->log->n--;
+        b->now->fixture[f].open = true;
+    }
     if (!b->now->fixture[f].open)
         happen(b, sim_event_of(EV_OPEN, a, NO, f, NO, NO));
 }
@@ -176,7 +186,7 @@ static void maybe_close(builder *b, uint8_t a, uint8_t f, unsigned percent) {
 /* Can a get the thing without asking anybody? */
 static bool can_take(const builder *b, uint8_t a, uint8_t t) {
     const sim_thing *x = &b->now->thing[t];
-    if (x->where == AT_NOWHERE || (x->where == AT_ACTOR && x->at != a))
+    if (x->where == AT_NOWHERE || (x->where == AT_ACTOR && x->at != a) || (a == b->last_actor && t == b->last_thing))
         return false;
     return !is_robot(b, a) || x->where == AT_ACTOR || sim_count_at(b->now, AT_ACTOR, a) == 0;
 }
@@ -201,6 +211,8 @@ static void put(builder *b, uint8_t a, uint8_t t, uint8_t f, unsigned close_perc
     open_up(b, a, f);
     happen(b, sim_event_of(EV_PUT, a, t, f, NO, NO));
     b->carried = true;
+    b->last_actor = a;
+    b->last_thing = t;
     maybe_close(b, a, f, close_percent);
 }
 
@@ -209,6 +221,8 @@ static void give(builder *b, uint8_t a, uint8_t t, uint8_t other) {
     go(b, a, b->now->actor[other].room);
     happen(b, sim_event_of(EV_GIVE, a, t, NO, other, NO));
     b->carried = true;
+    b->last_actor = other;
+    b->last_thing = t;
 }
 
 static uint8_t some(builder *b, unsigned n) { return (uint8_t)draw_below(b->d, n); }
@@ -221,7 +235,7 @@ static bool find_carry(builder *b, bool robot_too, uint8_t *a, uint8_t *t, uint8
         *f = some(b, b->now->n_fixtures);
         const sim_thing *x = &b->now->thing[*t];
         if ((robot_too || !is_robot(b, *a)) && can_take(b, *a, *t) && !(x->where == AT_FIXTURE && x->at == *f) &&
-            in_split(b, *a, *t, b->now->fixture[*f].room))
+            word_fits(x->noun, b->now->fixture[*f].noun) && in_split(b, *a, *t, b->now->fixture[*f].room))
             return true;
     }
     return false;
@@ -243,7 +257,7 @@ static bool find_gift(builder *b, bool robot_gives, uint8_t *a, uint8_t *t, uint
 static void maybe_want(builder *b, uint8_t a, uint8_t t, unsigned percent) {
     if (b->now->thing[t].where != AT_ACTOR && !is_robot(b, a) &&
         draw_chance(b->d, b->level == 1 ? percent / 2 : percent))
-        happen(b, sim_event_of(EV_WANT, a, t, NO, NO, NO));
+        happen_variant(b, sim_event_of(EV_WANT, a, t, NO, NO, NO), some(b, 8));
 }
 
 /* Takes a thing and puts it somewhere else. */
@@ -292,7 +306,7 @@ static bool episode_tidy(builder *b) {
     for (uint8_t u = 0; u < b->now->n_things; u++) {
         const sim_thing *x = &b->now->thing[u];
         if (u == t || !can_take(b, a, u) || (x->where == AT_FIXTURE && x->at == f) ||
-            !in_split(b, a, u, b->now->fixture[f].room))
+            !word_fits(x->noun, b->now->fixture[f].noun) || !in_split(b, a, u, b->now->fixture[f].room))
             continue;
         take(b, a, t);
         take(b, a, u);
@@ -322,7 +336,7 @@ static bool episode_search(builder *b) {
     uint8_t a, t, f;
     if (!find_carry(b, false, &a, &t, &f) || b->now->thing[t].where != AT_FIXTURE)
         return false;
-    happen(b, sim_event_of(EV_WANT, a, t, NO, NO, NO));
+    happen_variant(b, sim_event_of(EV_WANT, a, t, NO, NO, NO), some(b, 8));
     for (int i = 0; i < TRIES; i++) {
         uint8_t wrong = some(b, b->now->n_fixtures);
         if (wrong == b->now->thing[t].at || b->now->fixture[wrong].room != b->now->actor[a].room ||
@@ -450,6 +464,7 @@ static bool try_story(builder *b, bool with_robot, const char **topic) {
     log->end = log->start;
     log->n = 0;
     b->carried = false;
+    b->last_actor = b->last_thing = NO;
     *topic = NULL;
     unsigned want = between(b->d, shapes[b->level].episodes);
     for (unsigned done = 0, tried = 0; done < want && tried < 4 * want; tried++) {
@@ -458,14 +473,16 @@ static bool try_story(builder *b, bool with_robot, const char **topic) {
         const episode *e = draw_episode(b->d, b->level);
         if (!e->run(b))
             continue;
+        if (e->run == episode_idle)
+            continue;
         *topic = *topic ? *topic : e->name;
-        done += e->run != episode_idle;
+        done++;
     }
     return b->carried;
 }
 
 void story_make(draw *d, unsigned level, world_split split, sim_log *log, const char **topic) {
-    builder b = {d, log, &log->end, level, split, false};
+    builder b = {.d = d, .log = log, .now = &log->end, .level = level, .split = split};
     for (int i = 0; i < STORIES_TRIED_MAX; i++) {
         bool with_robot = level > 1 && draw_chance(d, level == 2 ? 25 : 50);
         if (try_story(&b, with_robot, topic))

@@ -16,9 +16,12 @@ typedef struct {
     uint16_t people, people_now; /* actors named in the last sentence and in this one, bit by index */
     uint8_t it;                  /* the thing that "it" would mean, or SIM_NONE */
     bool it_said;                /* a thing was named in this sentence */
+    uint8_t verb;                /* of the phrase being told */
+    uint8_t opened;              /* the fixture opened in this sentence, or SIM_NONE */
     bool subject_is_it;
     uint16_t seen; /* things introduced */
     uint8_t came;  /* the actor whose going into a room was told last, or SIM_NONE */
+    bool begun;    /* an event has been told */
     uint8_t also;  /* a second thing of the same event, or SIM_NONE */
 } teller;
 
@@ -70,7 +73,12 @@ static void from_place(teller *t, uint8_t thing) {
         return;
     }
     bool in = word_fixtures[t->now.fixture[x->at].noun].prep[0] == 'i';
-    pen_word(t->p, in && draw_chance(t->d, at_level(t, 0, 30)) ? "out of" : "from");
+    bool lift = t->verb == V_PICK; /* "picked up ... from", never "out of" */
+    if (t->opened == x->at && !lift && draw_chance(t->d, 60)) {
+        pen_word(t->p, "out");
+        return;
+    }
+    pen_word(t->p, in && !lift && draw_chance(t->d, at_level(t, 0, 30)) ? "out of" : "from");
     say_fixture(t->p, &t->now, x->at);
 }
 
@@ -210,7 +218,10 @@ static void expand(teller *t, const char *rest, const sim_event *ev) {
             from_place(t, ev->thing);
             break;
         case 'p':
-            say_at_fixture(t->p, &t->now, ev->fixture);
+            if (t->opened == ev->fixture && draw_chance(t->d, 60))
+                pen_word(t->p, "inside");
+            else
+                say_at_fixture(t->p, &t->now, ev->fixture);
             break;
         case 'i':
             pen_word(t->p, "into");
@@ -250,9 +261,11 @@ static void verb_phrase(teller *t, const sim_event *ev, word_form form) {
         return;
     }
     const phrase *x = choose_phrase(t, ev);
+    t->verb = x->verb;
     pen_word(t->p, word_verbs[x->verb][form]);
     expand(t, x->rest, ev);
     sim_apply(&t->now, ev);
+    t->opened = ev->kind == EV_OPEN && t->level > 1 ? ev->fixture : SIM_NONE;
     if (t->also != SIM_NONE) {
         sim_event second = *ev;
         second.thing = t->also;
@@ -263,8 +276,8 @@ static void verb_phrase(teller *t, const sim_event *ev, word_form form) {
 
 /* ---- sentences ---- */
 
-static void end_sentence(teller *t, uint8_t subject, const char *mark) {
-    pen_stop(t->p, mark);
+static void end_sentence(teller *t, uint8_t subject) {
+    pen_stop(t->p, ".");
     t->subject = subject;
     t->people = t->people_now;
     t->people_now = 0;
@@ -272,6 +285,7 @@ static void end_sentence(teller *t, uint8_t subject, const char *mark) {
         t->it = SIM_NONE;
     t->it_said = false;
     t->subject_is_it = false;
+    t->opened = SIM_NONE;
 }
 
 /* Would "she" at the beginning of a sentence mean this actor and no other? */
@@ -308,7 +322,7 @@ static void lead(teller *t, uint8_t a) {
                                        "soon", "a moment later,", "a little later,"};
     static const char *const other[] = {"then",       "after that,",     "later,",
                                         "meanwhile,", "a little later,", "soon after,"};
-    if (!draw_chance(t->d, at_level(t, 15, 30)))
+    if (!t->begun || !draw_chance(t->d, at_level(t, 15, 30)))
         return;
     if (t->subject == a)
         pen_word(t->p, same[draw_below(t->d, sizeof same / sizeof *same)]);
@@ -341,7 +355,7 @@ static bool tell_passive(teller *t, const sim_event *ev) {
     pen_word(t->p, "by");
     actor(t, ev->actor);
     sim_apply(&t->now, ev);
-    end_sentence(t, SIM_NONE, ".");
+    end_sentence(t, SIM_NONE);
     t->it = SIM_NONE;
     return true;
 }
@@ -353,7 +367,7 @@ static void tell_after(teller *t, const sim_event *ev) {
     pen_add(t->p, ",");
     actor(t, ev->actor);
     verb_phrase(t, &ev[1], finite(t, false));
-    end_sentence(t, ev->actor, ".");
+    end_sentence(t, ev->actor);
 }
 
 static void tell_before(teller *t, const sim_event *ev) {
@@ -363,11 +377,12 @@ static void tell_before(teller *t, const sim_event *ev) {
     verb_phrase(t, &ev[1], FORM_ING);
     sim_house after = t->now;
     t->now = before;
+    t->opened = SIM_NONE;
     pen_add(t->p, ",");
     actor(t, ev->actor);
     verb_phrase(t, &ev[0], finite(t, false));
     t->now = after;
-    end_sentence(t, ev->actor, ".");
+    end_sentence(t, ev->actor);
     t->it = SIM_NONE;
 }
 
@@ -383,7 +398,7 @@ static void tell_when(teller *t, const sim_event *ev) {
     t->it = SIM_NONE;
     pronoun(t, ev->actor);
     verb_phrase(t, &ev[1], finite(t, false));
-    end_sentence(t, ev->actor, ".");
+    end_sentence(t, ev->actor);
 }
 
 static void tell_together(teller *t, const sim_event *ev) {
@@ -394,7 +409,7 @@ static void tell_together(teller *t, const sim_event *ev) {
     verb_phrase(t, ev, finite(t, true));
     if (draw_chance(t->d, 30))
         pen_word(t->p, "together");
-    end_sentence(t, SIM_NONE, ".");
+    end_sentence(t, SIM_NONE);
 }
 
 /* How the next two events are told in one sentence, when not side by side; NULL. */
@@ -438,10 +453,15 @@ static void tell_acts(teller *t, const sim_event *ev, unsigned n) {
             pen_add(t->p, i + 1 == n ? " and" : ",");
         verb_phrase(t, &ev[i], finite(t, false));
     }
-    end_sentence(t, a, ".");
+    end_sentence(t, a);
 }
 
 /* ---- what changes nothing ---- */
+
+static void says(teller *t, uint8_t a) {
+    pen_word(t->p, past_or_present(t, "said", "says"));
+    actor(t, a);
+}
 
 static void tell_want(teller *t, const sim_event *ev) {
     static const struct {
@@ -455,13 +475,25 @@ static void tell_want(teller *t, const sim_event *ev) {
         [SORT_TOOL] = {"needed", "needs"},
     };
     word_sort sort = word_things[t->now.thing[ev->thing].noun].sort;
-    bool plain = draw_chance(t->d, 40);
+    if (t->level > 1 && ev->variant < 2) {
+        pen_word(t->p, ev->variant == 0 && sort == SORT_FOOD ? "\"I am hungry,\"" : "\"I wonder where");
+        if (ev->variant != 0 || sort != SORT_FOOD) {
+            thing_named(t, ev->thing);
+            pen_add(t->p, " is,\"");
+            says(t, ev->actor);
+            end_sentence(t, ev->actor);
+            return;
+        }
+        says(t, ev->actor);
+        end_sentence(t, ev->actor);
+    }
+    bool plain = ev->variant < 4;
     lead(t, ev->actor);
     subject(t, ev->actor);
     pen_word(t->p,
              plain ? past_or_present(t, "wanted", "wants") : past_or_present(t, want[sort].past, want[sort].present));
     thing_named(t, ev->thing);
-    end_sentence(t, ev->actor, ".");
+    end_sentence(t, ev->actor);
 }
 
 static void tell_look(teller *t, const sim_event *ev) {
@@ -475,12 +507,7 @@ static void tell_look(teller *t, const sim_event *ev) {
         thing_named(t, ev->thing);
     pen_word(t->p, past_or_present(t, "was not there", "is not there"));
     t->it_said = true;
-    end_sentence(t, ev->actor, ".");
-}
-
-static void says(teller *t, uint8_t a) {
-    pen_word(t->p, past_or_present(t, "said", "says"));
-    actor(t, a);
+    end_sentence(t, ev->actor);
 }
 
 static void tell_ask(teller *t, const sim_event *ev) {
@@ -509,14 +536,14 @@ static void tell_ask(teller *t, const sim_event *ev) {
         thing_named(t, ev->thing);
     }
     t->people_now |= (uint16_t)(1u << ev->other);
-    end_sentence(t, SIM_NONE, ".");
+    end_sentence(t, SIM_NONE);
 }
 
 static void tell_thank(teller *t, const sim_event *ev) {
     if (ev->variant == 0) {
         pen_word(t->p, "\"Thank you,\"");
         says(t, ev->actor);
-        end_sentence(t, ev->actor, ".");
+        end_sentence(t, ev->actor);
         return;
     }
     actor(t, ev->actor);
@@ -525,7 +552,7 @@ static void tell_thank(teller *t, const sim_event *ev) {
         actor(t, ev->other);
     } else
         pen_word(t->p, past_or_present(t, "was happy", "is happy"));
-    end_sentence(t, ev->actor, ".");
+    end_sentence(t, ev->actor);
 }
 
 /* ---- the story ---- */
@@ -553,7 +580,7 @@ static void tell_events(teller *t) {
         [EV_THANK] = tell_thank,
     };
     const sim_log *log = t->log;
-    for (unsigned i = 0; i < log->n;) {
+    for (unsigned i = 0; i < log->n; t->begun = true) {
         const sim_event *ev = &log->event[i];
         if (special[ev->kind]) {
             special[ev->kind](t, ev);
@@ -574,7 +601,7 @@ static void tell_events(teller *t) {
             lead(t, ev->actor);
             subject(t, ev->actor);
             verb_phrase(t, ev, finite(t, false));
-            end_sentence(t, ev->actor, ".");
+            end_sentence(t, ev->actor);
         } else {
             while (n < 3 && i + n < log->n && joins(ev + n - 1, ev + n) &&
                    draw_chance(t->d, at_level(t, 35, n == 1 ? 55 : 40)))
@@ -604,7 +631,7 @@ static void actor_list(teller *t, unsigned set) {
 }
 
 static void scene_actors(teller *t) {
-    unsigned open = 0;
+    unsigned open = 0; /* clauses of the sentence that has begun: at most two */
     for (uint8_t r = 0; r < t->now.n_rooms; r++) {
         unsigned set = 0, n = 0;
         for (uint8_t a = 0; a < t->now.n_actors; a++)
@@ -614,23 +641,20 @@ static void scene_actors(teller *t) {
             }
         if (n == 0)
             continue;
-        if (open && draw_chance(t->d, at_level(t, 15, 35)))
-            pen_add(t->p, " and");
-        else if (open)
-            end_sentence(t, SIM_NONE, ".");
-        if (t->level > 1 && draw_chance(t->d, 10)) {
-            say_in_room(t->p, &t->now, r);
-            pen_word(t->p, n > 1 ? past_or_present(t, "were", "are") : past_or_present(t, "was", "is"));
-            actor_list(t, set);
-        } else {
-            actor_list(t, set);
-            pen_word(t->p, n > 1 ? past_or_present(t, "were", "are") : past_or_present(t, "was", "is"));
-            say_in_room(t->p, &t->now, r);
+        const char *be = n > 1 ? past_or_present(t, "were", "are") : past_or_present(t, "was", "is");
+        if (open == 1 && draw_chance(t->d, at_level(t, 15, 35)))
+            pen_add(t->p, n > 1 ? ", and" : " and");
+        else if (open > 0) {
+            end_sentence(t, SIM_NONE);
+            open = 0;
         }
-        open = 1;
+        actor_list(t, set);
+        pen_word(t->p, be);
+        say_in_room(t->p, &t->now, r);
+        open++;
     }
-    if (open)
-        end_sentence(t, SIM_NONE, ".");
+    if (open > 0)
+        end_sentence(t, SIM_NONE);
 }
 
 static void thing_list(teller *t, unsigned set) {
@@ -656,7 +680,7 @@ static void scene_things(teller *t, unsigned set, sim_where where, uint8_t at, b
         pen_word(t->p, draw_chance(t->d, 70) ? past_or_present(t, "had", "has")
                                              : past_or_present(t, "was holding", "is holding"));
         thing_list(t, set);
-        end_sentence(t, SIM_NONE, ".");
+        end_sentence(t, SIM_NONE);
         t->it = SIM_NONE;
         return;
     }
@@ -690,7 +714,7 @@ static void scene_things(teller *t, unsigned set, sim_where where, uint8_t at, b
         pen_word(t->p, be);
         thing_list(t, set);
     }
-    end_sentence(t, SIM_NONE, ".");
+    end_sentence(t, SIM_NONE);
     t->it = SIM_NONE;
 }
 
@@ -717,7 +741,7 @@ static void scene_empty(teller *t, uint8_t f) {
         pen_word(t->p, past_or_present(t, "was", "is"));
         pen_word(t->p, t->now.fixture[f].on ? "on" : "off");
     }
-    end_sentence(t, SIM_NONE, ".");
+    end_sentence(t, SIM_NONE);
 }
 
 /* Things that the scene leaves for later: those whose story begins with their being taken. */
@@ -768,7 +792,8 @@ static teller begin(pen *p, draw *d, const sim_log *log, unsigned level) {
                     .subject = SIM_NONE,
                     .it = SIM_NONE,
                     .came = SIM_NONE,
-                    .also = SIM_NONE};
+                    .also = SIM_NONE,
+                    .opened = SIM_NONE};
 }
 
 void tell_scene(pen *p, draw *d, const sim_log *log, unsigned level, bool all) {
@@ -788,7 +813,7 @@ static void opening(teller *t) {
     pen_word(t->p, past_or_present(t, "it was a", "it is a"));
     pen_word(t->p, weather[draw_below(t->d, sizeof weather / sizeof *weather)]);
     pen_word(t->p, time[draw_below(t->d, sizeof time / sizeof *time)]);
-    end_sentence(t, SIM_NONE, ".");
+    end_sentence(t, SIM_NONE);
 }
 
 /* "In the end, the red ball was on the table and Anna was in the hall." */
@@ -797,9 +822,14 @@ static void summary(teller *t) {
     uint8_t thing = (uint8_t)draw_below(t->d, t->now.n_things), a = (uint8_t)draw_below(t->d, t->now.n_actors);
     if (t->now.thing[thing].where != AT_FIXTURE)
         return;
-    pen_word(t->p, lead[draw_below(t->d, t->present ? 4 : 3)]);
+    bool moved =
+        t->log->start.thing[thing].where != AT_FIXTURE || t->log->start.thing[thing].at != t->now.thing[thing].at;
+    if (moved)
+        pen_word(t->p, lead[draw_below(t->d, t->present ? 4 : 3)]);
     say_thing(t->p, &t->now, thing);
     pen_word(t->p, past_or_present(t, "was", "is"));
+    if (!moved)
+        pen_word(t->p, "still");
     say_place(t->p, &t->now, thing);
     if (draw_chance(t->d, 60)) {
         pen_word(t->p, "and");
@@ -807,7 +837,7 @@ static void summary(teller *t) {
         pen_word(t->p, past_or_present(t, "was", "is"));
         say_in_room(t->p, &t->now, t->now.actor[a].room);
     }
-    end_sentence(t, SIM_NONE, ".");
+    end_sentence(t, SIM_NONE);
 }
 
 void tell_story(pen *p, draw *d, const sim_log *log, unsigned level, bool closing) {

@@ -1,6 +1,9 @@
 /* words: the tables; see words.h. */
 #include "world/words.h"
 
+#include <stddef.h>
+#include <string.h>
+
 const word_person word_people[PEOPLE] = {
     {"Anna", true},  {"Ben", false},   {"Clara", true}, {"David", false}, {"Emma", true},  {"Felix", false},
     {"Greta", true}, {"Hugo", false},  {"Ida", true},   {"Jack", false},  {"Lena", true},  {"Karl", false},
@@ -76,7 +79,7 @@ const word_thing word_things[THINGS] = {
     {"hat", SORT_WEAR, ANY_COLOUR},
     {"scarf", SORT_WEAR, ANY_COLOUR},
     {"coat", SORT_WEAR, ANY_COLOUR},
-    {"glove", SORT_WEAR, ANY_COLOUR},
+    {"cap", SORT_WEAR, ANY_COLOUR},
     {"towel", SORT_TOOL, ANY_COLOUR},
     {"key", SORT_TOOL, ANY_COLOUR},
     {"pen", SORT_TOOL, ANY_COLOUR},
@@ -133,6 +136,23 @@ const char *const word_verbs[VERBS][FORMS] = {
     [V_BEEP] = {"beep", "beeps", "beeped", "beeping"},
     [V_TALK] = {"talk", "talks", "talked", "talking"},
 };
+
+bool word_fits(unsigned thing, unsigned fixture) {
+    static const struct {
+        const char *fixture;
+        unsigned sorts; /* bit by word_sort */
+    } only[] = {
+        {"fridge", 1u << SORT_FOOD | 1u << SORT_DISH},
+        {"sink", 1u << SORT_DISH},
+        {"counter", 1u << SORT_FOOD | 1u << SORT_DISH | 1u << SORT_TOOL},
+        {"wardrobe", ~(1u << SORT_FOOD | 1u << SORT_DISH)},
+        {"bed", ~(1u << SORT_FOOD | 1u << SORT_DISH)},
+    };
+    for (size_t i = 0; i < sizeof only / sizeof *only; i++)
+        if (strcmp(only[i].fixture, word_fixtures[fixture].name) == 0)
+            return only[i].sorts >> word_things[thing].sort & 1;
+    return true;
+}
 
 const char *word_article(const char *word) {
     switch (word[0]) {

@@ -92,6 +92,8 @@ extern const word_thing word_things[THINGS];
 extern const char *const word_numbers[NUMBERS]; /* "no", "one", ... */
 extern const char *const word_verbs[VERBS][FORMS];
 
+/* Would anybody keep such a thing there? No hats in the fridge. Rows of word_things and word_fixtures. */
+bool word_fits(unsigned thing, unsigned fixture);
 /* "a" or "an" before this word. */
 const char *word_article(const char *word);
 

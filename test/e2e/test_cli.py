@@ -24,7 +24,7 @@ TMP = _tap.tmp()
 MODEL = os.path.join(TMP, "model")
 VOCAB = 160
 CONTROL = ["<s>", "</s>", "<start_of_turn>", "<end_of_turn>"]
-COMMANDS = ["run", "chat", "tokenize", "detokenize", "logits", "perplexity", "show", "bench", "corpus", "help"]
+COMMANDS = ["run", "chat", "tokenize", "detokenize", "logits", "perplexity", "show", "bench", "corpus", "eval", "help"]
 ENV = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "XDG_STATE_HOME")}
 ENV.update(HOME=TMP, TERM="xterm", LC_ALL="C.UTF-8")
 
