@@ -130,9 +130,13 @@ static bool once_alone(const sim_log *log, unsigned e) {
     if (ev->kind >= EV_ACTS || ev->kind == EV_WASH || (ev->kind == EV_GO && ev->other != SIM_NONE) ||
         (ev->thing != SIM_NONE && is_painted(log, ev->thing)))
         return false;
-    for (unsigned i = 0; i < log->n; i++)
-        if (i != e && log->event[i].actor == ev->actor && same_act(&log->event[i], ev))
+    for (unsigned i = 0; i < log->n; i++) {
+        const sim_event *x = &log->event[i];
+        bool again =
+            ev->kind == EV_GO ? goes(x, ev->actor) && x->room == ev->room : x->actor == ev->actor && same_act(x, ev);
+        if (i != e && again)
             return false;
+    }
     return true;
 }
 

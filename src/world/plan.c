@@ -294,12 +294,14 @@ static bool try_task(maker *m) {
         if (word_fixtures[h->fixture[f].noun].opens)
             h->fixture[f].open = draw_chance(m->d, 40);
     m->h = *h;
-    unsigned want = m->level == 1 ? 1 : draw_from(m->d, 1, m->level);
+    bool alone = m->level == 1 || wash || makers[kind].make == make_go;
+    unsigned want = alone ? 1 : draw_from(m->d, 1, m->level);
     task->topic = makers[kind].name;
     for (int i = 0; i < TRIES && task->n_goals == 0; i++)
         makers[kind].make(m);
-    /* A second and third goal carry things: after them the robot's hand is free again. */
-    for (int i = 0; i < TRIES && task->n_goals > 0 && task->n_goals < want && !wash; i++)
+    /* A second and third goal carry things: after them the robot's hand is free again. After washing it is not, and
+     * having gone somewhere first would be no goal in the end. */
+    for (int i = 0; i < TRIES && task->n_goals > 0 && task->n_goals < want; i++)
         makers[draw_below(m->d, 2)].make(m);
     task->log.end = *h;
     task->log.n = 0;
