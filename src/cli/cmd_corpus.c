@@ -73,7 +73,7 @@ static err_code write_round(const round_of *r, int n_parts, err *e) {
         }
         out_text(strbuf_str(&r->text[i]));
     }
-    return out_flush() ? ERR_OK : err_set(e, ERR_CANCELLED, "stopped"); /* main reports why it was not written */
+    return out_flush() ? ERR_OK : out_close(e);
 }
 
 static err_code print_documents(const values *v, const world *w, pool *p, err *e) {

@@ -101,16 +101,17 @@ static void write_fact(const world *w, draw *d, pen *p, const doc_info *info) {
     }
 }
 
+/* "The Pink Toy Car" */
 static void write_title(draw *d, pen *p, const sim_log *log) {
-    pen_start(p);
+    const sim_thing *t = &log->start.thing[draw_below(d, log->start.n_things)];
+    size_t from = p->n;
     pen_add(p, "The ");
-    uint8_t t = (uint8_t)draw_below(d, log->start.n_things);
-    pen_start(p);
-    pen_add(p, word_colours[log->start.thing[t].colour]);
+    pen_add(p, word_colours[t->colour]);
     pen_add(p, " ");
-    pen_start(p);
-    const char *noun = word_things[log->start.thing[t].noun].name;
-    pen_add(p, noun);
+    pen_add(p, word_things[t->noun].name);
+    for (size_t i = from + 1; i < p->n; i++)
+        if (p->text[i - 1] == ' ')
+            p->text[i] = (char)(p->text[i] - 'a' + 'A');
     pen_add(p, "\n");
 }
 

@@ -59,7 +59,7 @@ static void thing_object(teller *t, uint8_t thing) {
         pen_word(t->p, "and");
         thing_named(t, t->also);
         t->it = SIM_NONE;
-    } else if (t->it == thing && !t->subject_is_it && draw_chance(t->d, at_level(t, 50, 75)))
+    } else if (t->it == thing && !t->subject_is_it && draw_chance(t->d, t->it_said ? 90 : at_level(t, 45, 65)))
         pen_word(t->p, "it");
     else
         thing_named(t, thing);
@@ -322,7 +322,7 @@ static void lead(teller *t, uint8_t a) {
                                        "soon", "a moment later,", "a little later,"};
     static const char *const other[] = {"then",       "after that,",     "later,",
                                         "meanwhile,", "a little later,", "soon after,"};
-    if (!t->begun || !draw_chance(t->d, at_level(t, 15, 30)))
+    if (!t->begun || !draw_chance(t->d, at_level(t, 12, 22)))
         return;
     if (t->subject == a)
         pen_word(t->p, same[draw_below(t->d, sizeof same / sizeof *same)]);
