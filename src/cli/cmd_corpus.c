@@ -168,6 +168,8 @@ static err_code print_quiz_item(const quiz_item *q, err *e) {
     js_text(&j, str_from(q->type));
     js_key(&j, "level");
     js_int(&j, q->level);
+    js_key(&j, "chance");
+    js_real(&j, q->chance, 6);
     js_key(&j, "prompt");
     js_text(&j, pen_str(&q->prompt));
     js_key(&j, "answer");
@@ -298,7 +300,7 @@ const command command_corpus = {
         "Prints JSON Lines with the keys id, text, source, licence, topic, kind, facts. --facts prints a line a "
         "fact: {\"id\", \"question\", \"answer\", \"documents\"}. --quiz prints what loam eval asks, for other "
         "programs: "
-        "{\"id\", \"kind\", \"type\", \"level\", \"prompt\", \"answer\", \"stop\"}.\n\n"
+        "{\"id\", \"kind\", \"type\", \"level\", \"chance\", \"prompt\", \"answer\", \"stop\"}.\n\n"
         "  loam corpus homeworld --docs 10000 >homeworld.jsonl\n"
         "  loam corpus homeworld --docs 10000 --facts | head -3",
     .n_args_min = 1,

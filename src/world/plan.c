@@ -330,12 +330,11 @@ static void say_order(pen *p, draw *d, unsigned level, const sim_house *h, const
     unsigned form = level == 1 ? 0 : draw_below(d, 3);
     switch ((plan_goal_kind)g->kind) {
     case GOAL_PUT:
-        if (form == 1 && word_fixtures[h->fixture[g->fixture].noun].prep[0] == 'o') {
-            pen_word(p, "bring");
+        if (form == 1) {
+            pen_word(p, "move");
             say_thing(p, h, g->thing);
             pen_word(p, "to");
             say_fixture(p, h, g->fixture);
-            pen_word(p, "and put it there");
             break;
         }
         pen_word(p, form == 2 ? "place" : "put");

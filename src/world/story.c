@@ -191,6 +191,12 @@ static bool can_take(const builder *b, uint8_t a, uint8_t t) {
     return !is_robot(b, a) || x->where == AT_ACTOR || sim_count_at(b->now, AT_ACTOR, a) == 0;
 }
 
+/* Who has just had a thing in hand does not carry it about at once. */
+static void rest(builder *b, uint8_t a, uint8_t t) {
+    b->last_actor = a;
+    b->last_thing = t;
+}
+
 /* Afterwards a has the thing. */
 static void take(builder *b, uint8_t a, uint8_t t) {
     sim_thing *x = &b->now->thing[t];
@@ -211,8 +217,7 @@ static void put(builder *b, uint8_t a, uint8_t t, uint8_t f, unsigned close_perc
     open_up(b, a, f);
     happen(b, sim_event_of(EV_PUT, a, t, f, NO, NO));
     b->carried = true;
-    b->last_actor = a;
-    b->last_thing = t;
+    rest(b, a, t);
     maybe_close(b, a, f, close_percent);
 }
 
@@ -221,8 +226,7 @@ static void give(builder *b, uint8_t a, uint8_t t, uint8_t other) {
     go(b, a, b->now->actor[other].room);
     happen(b, sim_event_of(EV_GIVE, a, t, NO, other, NO));
     b->carried = true;
-    b->last_actor = other;
-    b->last_thing = t;
+    rest(b, other, t);
 }
 
 static uint8_t some(builder *b, unsigned n) { return (uint8_t)draw_below(b->d, n); }
@@ -348,6 +352,8 @@ static bool episode_search(builder *b) {
     take(b, a, t);
     if (draw_chance(b->d, 70))
         put(b, a, t, f, 30);
+    else
+        rest(b, a, t);
     return true;
 }
 
@@ -421,6 +427,7 @@ static bool episode_hand(builder *b) {
             uint8_t room = some(b, b->now->n_rooms);
             go(b, a, room);
         }
+        rest(b, a, t);
         return true;
     }
     return false;

@@ -22,6 +22,7 @@ typedef struct {
     uint16_t seen; /* things introduced */
     uint8_t came;  /* the actor whose going into a room was told last, or SIM_NONE */
     bool begun;    /* an event has been told */
+    bool led;      /* the last sentence that could begin with "then" or the like did */
     uint8_t also;  /* a second thing of the same event, or SIM_NONE */
 } teller;
 
@@ -322,7 +323,8 @@ static void lead(teller *t, uint8_t a) {
                                        "soon", "a moment later,", "a little later,"};
     static const char *const other[] = {"then",       "after that,",     "later,",
                                         "meanwhile,", "a little later,", "soon after,"};
-    if (!t->begun || !draw_chance(t->d, at_level(t, 12, 22)))
+    t->led = !t->led && t->begun && draw_chance(t->d, at_level(t, 12, 25));
+    if (!t->led)
         return;
     if (t->subject == a)
         pen_word(t->p, same[draw_below(t->d, sizeof same / sizeof *same)]);

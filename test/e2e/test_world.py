@@ -259,6 +259,16 @@ def _():
     assert rate >= 20, rate
 
 
+@case("doc/homeworld.md shows documents as they are")
+def _():
+    docs = {d["id"]: d for d in corpus("--docs", 3000)}
+    with open(os.path.join(ROOT, "doc/homeworld.md")) as f:
+        shown = re.findall(r"```\n(hw-\d+)\n(.*?)```", f.read(), re.S)
+    assert [docs[name]["kind"] for name, _ in shown] == ["story", "qa", "fact", "plan"]
+    for name, text in shown:
+        assert docs[name]["text"] == text, name
+
+
 @case("wrong uses are named")
 def _():
     for args, text in ((["corpus", "moon"], "homeworld"), (["corpus"], "missing"),
