@@ -141,6 +141,7 @@ typedef struct {
     bool carried;       /* an event of the split's own has happened */
     uint8_t last_actor; /* who carried which thing last, or NO: not again at once */
     uint8_t last_thing;
+    uint8_t left; /* when the last event is somebody's going alone: the room before */
 } builder;
 
 static void happen(builder *b, sim_event ev) {
@@ -162,8 +163,15 @@ static bool in_split(const builder *b, uint8_t a, uint8_t t, uint8_t room) {
     return story_split_of(b->now->actor[a].who, x->noun, x->colour, b->now->room[room]) == b->split;
 }
 
+/* Who has just come somewhere and goes on at once has rather gone straight on. */
 static void go(builder *b, uint8_t a, uint8_t room) {
-    if (b->now->actor[a].room != room)
+    const sim_event *last = b->log->n > 0 ? &b->log->event[b->log->n - 1] : NULL;
+    if (last && last->kind == EV_GO && last->actor == a && last->other == NO) {
+        b->log->n--;
+        b->now->actor[a].room = b->left;
+    }
+    b->left = b->now->actor[a].room;
+    if (b->left != room)
         happen(b, sim_event_of(EV_GO, a, NO, NO, NO, room));
 }
 
@@ -331,7 +339,10 @@ static bool episode_visit(builder *b) {
         for (uint8_t o = 0; o < b->now->n_actors; o++)
             if (o != a && !is_robot(b, o) && b->now->actor[o].room == b->now->actor[a].room)
                 with = o;
-    happen(b, sim_event_of(EV_GO, a, NO, NO, with, room));
+    if (with == NO)
+        go(b, a, room);
+    else
+        happen(b, sim_event_of(EV_GO, a, NO, NO, with, room));
     return true;
 }
 

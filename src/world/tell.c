@@ -123,7 +123,7 @@ static const phrase phrases[] = {
     {EV_OPEN, V_OPEN, 1, 1, "$b"},
     {EV_CLOSE, V_CLOSE, 3, 3, "$b"},
     {EV_CLOSE, V_SHUT, 0, 2, "$b"},
-    {EV_PAINT, V_PAINT, 1, 1, "$O$c"},
+    {EV_PAINT, V_PAINT, 1, 1, "$o$c"},
     {EV_EAT, V_EAT, 1, 1, "$o"},
     {EV_WASH, V_WASH, 1, 1, "$o"},
 };
