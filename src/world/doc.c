@@ -20,7 +20,7 @@ typedef struct {
 
 static const shares mixes[MIXES] = {
     [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480}, {0, 45, 30, 25}, 40},
-    [MIX_TINY] = {240, {FACTS, FACTS + 72, FACTS + 120, 240}, {0, 100, 0, 0}, 60},
+    [MIX_TINY] = {120, {FACTS, FACTS + 12, FACTS + 18, 120}, {0, 100, 0, 0}, 75},
 };
 
 /* Position of a number in its block's order: an affine map, the block's own. */

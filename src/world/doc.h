@@ -3,7 +3,7 @@
  * Everything is a function of (seed, mix, split, number): documents can be made in any order, by any number of
  * threads. Which kind a number is, and which fact it states, is known without making it.
  *
- * Numbers come in blocks (240 for `tiny`, 480 for `full`); in a block, in an order drawn for it, each fact is the main
+ * Numbers come in blocks (120 for `tiny`, 480 for `full`); in a block, in an order drawn for it, each fact is the main
  * fact of one document, and the other kinds have fixed shares. Of the fact documents an eighth states one more fact.
  */
 #ifndef LOAM_WORLD_DOC_H

@@ -365,7 +365,7 @@ static void shortened_plans_are_refused(void **state) {
             last--;
         assert_int_not_equal(plan_check(&task, str_sub(plan, 0, last), NULL), ERR_OK);
         /* the steps moved up by one */
-        char text[PEN_BYTES_MAX];
+        char moved_up[PEN_BYTES_MAX];
         size_t n = 0;
         int step = 0;
         for (size_t at = 0; at < plan.n;) {
@@ -374,11 +374,12 @@ static void shortened_plans_are_refused(void **state) {
                 end++;
             const char *words = memchr(plan.p + at, '.', end - at);
             if (step > 0)
-                n += (size_t)snprintf(text + n, sizeof text - n, "%d%.*s\n", step, (int)(plan.p + end - words), words);
+                n += (size_t)snprintf(moved_up + n, sizeof moved_up - n, "%d%.*s\n", step, (int)(plan.p + end - words),
+                                      words);
             step++;
             at = end + 1;
         }
-        assert_int_not_equal(plan_check(&task, (str){text, n}, NULL), ERR_OK);
+        assert_int_not_equal(plan_check(&task, (str){moved_up, n}, NULL), ERR_OK);
     }
 }
 
