@@ -340,8 +340,7 @@ static void the_spot_check_finds_faults(void **state) {
                                       "Anna went to the the hall.",
                                       "Anna,Ben and I.",
                                       "An $o.",
-                                      "Anna went."
-                                      " "};
+                                      "Anna went. "};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_non_null(spot_check(str_from(bad[i])));
     assert_null(spot_check(STR("\"Thank you,\" said Anna. An apple was on a table.")));

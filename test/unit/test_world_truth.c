@@ -112,7 +112,7 @@ static int count_spot(const reader *r, int row, char kind, int at) {
 /* "took the red ball" */
 static void act_text(const reader *r, int i, text out) {
     const sim_event *e = &r->log->event[i];
-    text thing = "";
+    char thing[48] = "";
     if (e->thing != SIM_NONE)
         snprintf(thing, sizeof thing, "the %s %s", colour_name(r, i, e->thing), noun(r, e->thing));
     switch (e->kind) {
