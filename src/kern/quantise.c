@@ -1,25 +1,226 @@
-/* quantise: floats to the formats of files; see quantise.h. */
+/* quantise: floats to blocks of 32, to half precision, and the dispatch; see quantise.h. Super-blocks are in
+ * quantise_super.c, the searches for scales in quantise_fit.c.
+ *
+ * Without importances a block of 32 is rounded to a scale that its largest element decides; with them the scale is
+ * searched for. A conversion to an integer that is out of range gives what x86 gives, as in the reference.
+ */
 #include "kern/quantise.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
+#include "kern/block.h"
 #include "kern/half.h"
+#include "kern/quantise_fit.h"
 
-static bool finite(float f) { return f - f == 0; }
+enum { N = 32 };
+static const float LARGEST = 1e9f; /* no block holds more (Q6_K: 2.7e8), and no sum of a search overflows */
 
-bool quantise_row(dtype t, const float *x, size_t n, const float *importance, uint8_t *out) {
-    (void)importance;
+uint16_t quantise_half(float f, bool *good) {
+    uint16_t h = half_from_f32(f);
+    *good = *good && (h & 0x7c00) != 0x7c00;
+    return h;
+}
+
+/* Towards zero; what does not fit is 0 in its low byte. */
+static int cut(float f) { return f > -2147483648.0f && f < 2147483648.0f ? (int)f : 0; }
+
+/* Halves away from zero. */
+static int round_away(float f) {
+    int i = cut(f);
+    float rest = f - (float)i;
+    return i + (rest >= 0.5f) - (rest <= -0.5f);
+}
+
+/* ---- blocks of 32 by their largest element ---- */
+
+/* The element of largest size, the first of equals. */
+static float largest(const float *x) {
+    float max = 0, size = 0;
+    for (int i = 0; i < N; i++)
+        if (size < fabsf(x[i])) {
+            size = fabsf(x[i]);
+            max = x[i];
+        }
+    return max;
+}
+
+static void range(const float *x, float *min, float *max) {
+    *min = FLT_MAX;
+    *max = -FLT_MAX;
+    for (int i = 0; i < N; i++) {
+        if (x[i] < *min)
+            *min = x[i];
+        if (x[i] > *max)
+            *max = x[i];
+    }
+}
+
+/* q 0 .. 2*half-1 of one sign: the largest element becomes -half. */
+static float round_signed(const float *x, int half, uint8_t *q) {
+    float d = largest(x) / (float)-half, id = d != 0 ? 1.0f / d : 0.0f;
+    for (int i = 0; i < N; i++) {
+        int v = (int8_t)cut(x[i] * id + ((float)half + 0.5f));
+        q[i] = (uint8_t)(v < 2 * half - 1 ? v : 2 * half - 1);
+    }
+    return d;
+}
+
+/* q 0 .. most over the range from *min on. */
+static float round_range(const float *x, int most, uint8_t *q, float *min) {
+    float max;
+    range(x, min, &max);
+    float d = (max - *min) / (float)most, id = d != 0 ? 1.0f / d : 0.0f;
+    for (int i = 0; i < N; i++) {
+        int v = (uint8_t)cut((x[i] - *min) * id + 0.5f);
+        q[i] = (uint8_t)(v < most ? v : most);
+    }
+    return d;
+}
+
+/* ---- packing ---- */
+
+static void pack_nibbles(const uint8_t *q, uint8_t qs[16]) {
+    for (int j = 0; j < 16; j++)
+        qs[j] = (uint8_t)((q[j] & 15) | (q[j + 16] & 15) << 4);
+}
+
+static void pack_fifth(const uint8_t *q, uint8_t qh[4]) {
+    uint32_t bits = 0;
+    for (int j = 0; j < N; j++)
+        bits |= (uint32_t)(q[j] >> 4 & 1) << j;
+    memcpy(qh, &bits, sizeof bits);
+}
+
+/* w f32[32]: importances of the block, or NULL. */
+typedef bool block_fn(const float *x, const float *w, uint8_t *out);
+
+static bool q4_0(const float *x, const float *w, uint8_t *out) {
+    block_q4_0 b;
+    uint8_t q[N];
+    bool good = true;
+    b.d = quantise_half(w ? fit_signed(N, 8, x, w, q) : round_signed(x, 8, q), &good);
+    pack_nibbles(q, b.qs);
+    memcpy(out, &b, sizeof b);
+    return good;
+}
+
+static bool q5_0(const float *x, const float *w, uint8_t *out) {
+    block_q5_0 b;
+    uint8_t q[N];
+    bool good = true;
+    b.d = quantise_half(w ? fit_signed(N, 16, x, w, q) : round_signed(x, 16, q), &good);
+    pack_nibbles(q, b.qs);
+    pack_fifth(q, b.qh);
+    memcpy(out, &b, sizeof b);
+    return good;
+}
+
+/* d and m of a block with an offset. */
+static bool scale_and_min(const float *x, const float *w, int most, uint8_t *q, uint16_t *d, uint16_t *m) {
+    float min, scale;
+    bool good = true;
+    if (w) {
+        scale = fit_range(&fit_weighted, N, most, x, w, q, &min);
+        min = -min;
+    } else {
+        scale = round_range(x, most, q, &min);
+    }
+    *d = quantise_half(scale, &good);
+    *m = quantise_half(min, &good);
+    return good;
+}
+
+static bool q4_1(const float *x, const float *w, uint8_t *out) {
+    block_q4_1 b;
+    uint8_t q[N];
+    bool good = scale_and_min(x, w, 15, q, &b.d, &b.m);
+    pack_nibbles(q, b.qs);
+    memcpy(out, &b, sizeof b);
+    return good;
+}
+
+static bool q5_1(const float *x, const float *w, uint8_t *out) {
+    block_q5_1 b;
+    uint8_t q[N];
+    bool good = scale_and_min(x, w, 31, q, &b.d, &b.m);
+    pack_nibbles(q, b.qs);
+    pack_fifth(q, b.qh);
+    memcpy(out, &b, sizeof b);
+    return good;
+}
+
+static bool q8_0(const float *x, const float *w, uint8_t *out) {
+    (void)w;
+    block_q8_0 b;
+    bool good = true;
+    float d = fabsf(largest(x)) / 127, id = d != 0 ? 1.0f / d : 0.0f;
+    b.d = quantise_half(d, &good);
+    for (int i = 0; i < N; i++)
+        b.qs[i] = (int8_t)round_away(x[i] * id);
+    memcpy(out, &b, sizeof b);
+    return good;
+}
+
+/* How much an error counts: importance, and more where the value is large. */
+static bool blocks(block_fn *fn, size_t bytes, const float *x, size_t n, const float *importance, uint8_t *out) {
+    float sum = 0, w[N];
+    for (size_t i = 0; importance && i < n; i++)
+        sum += x[i] * x[i];
+    float mean = sum / (float)n;
+    bool good = true;
+    for (size_t at = 0; at < n; at += N, out += bytes) {
+        for (size_t i = 0; importance && i < N; i++)
+            w[i] = importance[at + i] * sqrtf(mean + x[at + i] * x[at + i]);
+        good &= fn(x + at, importance ? w : NULL, out);
+    }
+    return good;
+}
+
+/* ---- floats ---- */
+
+static bool f16(const float *x, size_t n, uint8_t *out) {
     bool good = true;
     for (size_t i = 0; i < n; i++) {
-        uint16_t h = 0;
-        good &= finite(x[i]);
-        if (t == DTYPE_F32) {
-            memcpy(out + 4 * i, &x[i], sizeof x[i]);
-            continue;
-        }
-        h = t == DTYPE_F16 ? half_from_f32(x[i]) : bf16_from_f32(x[i]);
-        good &= t == DTYPE_F16 ? (h & 0x7c00) != 0x7c00 : (h & 0x7f80) != 0x7f80;
+        uint16_t h = quantise_half(x[i], &good);
         memcpy(out + 2 * i, &h, sizeof h);
     }
+    return good;
+}
+
+static bool bf16(const float *x, size_t n, uint8_t *out) {
+    bool good = true;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h = bf16_from_f32(x[i]);
+        good &= (h & 0x7f80) != 0x7f80;
+        memcpy(out + 2 * i, &h, sizeof h);
+    }
+    return good;
+}
+
+/* ---- all ---- */
+
+static block_fn *const small[DTYPE_COUNT] = {
+    [DTYPE_Q4_0] = q4_0, [DTYPE_Q4_1] = q4_1, [DTYPE_Q5_0] = q5_0, [DTYPE_Q5_1] = q5_1, [DTYPE_Q8_0] = q8_0,
+};
+
+bool quantise_row(dtype t, const float *x, size_t n, const float *importance, uint8_t *out) {
+    float most = dtype_table[t].block_elems > 1 ? LARGEST : FLT_MAX;
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(x[i]) <= most))
+            return false;
+    size_t bytes = dtype_table[t].block_bytes;
+    if (t == DTYPE_F32)
+        memcpy(out, x, n * sizeof *x);
+    else if (t == DTYPE_F16)
+        return f16(x, n, out);
+    else if (t == DTYPE_BF16)
+        return bf16(x, n, out);
+    else if (small[t])
+        return blocks(small[t], bytes, x, n, importance, out);
+    bool good = true;
+    for (size_t at = 0; t != DTYPE_F32 && at < n; at += QUANTISE_SUPER, out += bytes)
+        good &= quantise_super(t, x + at, importance ? importance + at : NULL, out);
     return good;
 }

@@ -67,7 +67,7 @@ static int base64_of(char c) {
                                   : -1;
 }
 
-static err_code base64(str s, strbuf *out, err *e) {
+err_code json_base64(str s, strbuf *out, err *e) {
     while (s.n && s.p[s.n - 1] == '=')
         s.n--;
     uint32_t bits = 0;
@@ -86,7 +86,7 @@ static err_code precompiled(tokenizer *t, const json_t *v, charsmap *map, err *e
     str text;
     TRY(json_want_str(v, "precompiled_charsmap", &text, e));
     strbuf blob = {.max = CHARSMAP_BYTES_MAX + 1};
-    err_code code = base64(text, &blob, e);
+    err_code code = json_base64(text, &blob, e);
     if (code == ERR_OK)
         code = charsmap_open(map, &t->mem, strbuf_str(&blob), e);
     strbuf_fini(&blob);

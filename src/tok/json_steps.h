@@ -13,5 +13,6 @@ err_code json_normalizer(tokenizer *t, const json_t *v, err *e);
 /* *byte_level: the words end up in GPT-2's spelling of bytes. */
 err_code json_pre_tokenizer(tokenizer *t, const json_t *v, bool *byte_level, err *e);
 err_code json_decoder(tokenizer *t, const json_t *v, err *e);
+err_code json_base64(str s, strbuf *out, err *e); /* appends what it stands for */
 
 #endif

@@ -40,6 +40,7 @@ struct tokenizer {
 err_code pipeline_new(tokenizer **out, err *e);
 /* Marks as ends of a generation: eos, and every piece spelled like a known one. Call last. */
 err_code pipeline_finish(tokenizer *t, err *e);
+bool pipeline_known_end(str piece); /* spelled like one */
 
 /* tokenizer.json's text, without the folder's other files: everything but bos, eos, ends and chat template. */
 err_code tokenizer_read_json(tokenizer *t, str text, err *e);

@@ -70,5 +70,9 @@ typedef struct {
 err_code pretok_add_named(pretok *p, str name, const pretok_named **what, err *e); /* unknown: ERR_UNSUPPORTED */
 /* The pattern of a list that is one pattern ("llama3"); NULL for any other. */
 const char *pretok_pattern(const char *list);
+/* Its patterns, ended by NULL; "#" stands for digits one by one. */
+const char *const *pretok_patterns(const pretok_named *what);
+/* The name for these patterns (compared character by character, escapes of characters undone), or NULL. */
+const pretok_named *pretok_name_of(const str *pattern, int n, bool nfc, bool whole_words);
 
 #endif

@@ -5,6 +5,7 @@
  * llama.cpp rewrote a pattern, the original stands here. A name that is not in the table is
  * refused: any other cut would give other ids without a word.
  */
+#include "text/utf8.h"
 #include "tok/pretok.h"
 #include "tok/unichar.h"
 
@@ -49,7 +50,7 @@ static const char deepseek_letters[] =
 enum { PATTERNS_MAX = 6 };
 typedef struct {
     const char *name;
-    const char *pattern[PATTERNS_MAX];
+    const char *pattern[PATTERNS_MAX + 1]; /* ends with NULL */
 } pattern_list;
 
 static const pattern_list lists[] = {
@@ -121,4 +122,65 @@ err_code pretok_add_named(pretok *p, str name, const pretok_named **what, err *e
                 return add_list(p, &lists[j], e);
     }
     return err_set(e, ERR_UNSUPPORTED, "pre-tokenizer \"%.*s\" is not supported", STR_ARG(name));
+}
+
+const char *const *pretok_patterns(const pretok_named *what) {
+    for (size_t j = 0; j < sizeof lists / sizeof *lists; j++)
+        if (str_is(str_from(lists[j].name), what->list))
+            return lists[j].pattern;
+    return NULL;
+}
+
+/* The next character of a pattern; one that is written as an escape counts as itself. */
+static int32_t next_char(str s, size_t *at) {
+    int32_t c = utf8_next(s, at);
+    if (c != '\\' || *at >= s.n)
+        return c;
+    static const char letters[] = "r\rn\nt\t";
+    for (size_t i = 0; letters[i]; i += 2)
+        if (s.p[*at] == letters[i]) {
+            ++*at;
+            return letters[i + 1];
+        }
+    bool braces = s.p[*at] == 'x' && *at + 1 < s.n && s.p[*at + 1] == '{';
+    size_t from = *at + (braces ? 2 : 1), to = from;
+    if (s.p[*at] != 'u' && !braces)
+        return c;
+    int32_t v = 0;
+    for (; to < s.n && to < from + (braces ? 6 : 4); to++) {
+        char d = s.p[to];
+        int digit = d >= '0' && d <= '9'   ? d - '0'
+                    : d >= 'a' && d <= 'f' ? d - 'a' + 10
+                    : d >= 'A' && d <= 'F' ? d - 'A' + 10
+                                           : -1;
+        if (digit < 0)
+            break;
+        v = v * 16 + digit;
+    }
+    bool whole = braces ? to > from && to < s.n && s.p[to] == '}' : to == from + 4;
+    if (!whole)
+        return c;
+    *at = to + (braces ? 1 : 0);
+    return v;
+}
+
+static bool same_pattern(str a, str b) {
+    size_t i = 0, j = 0;
+    while (i < a.n && j < b.n)
+        if (next_char(a, &i) != next_char(b, &j))
+            return false;
+    return i == a.n && j == b.n;
+}
+
+const pretok_named *pretok_name_of(const str *pattern, int n, bool nfc, bool whole_words) {
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        const char *const *list = pretok_patterns(&names[k]);
+        int i = 0;
+        while (i < n && list[i] && same_pattern(pattern[i], str_from(list[i])))
+            i++;
+        bool all = i == n && !list[i];
+        if (all && names[k].nfc == nfc && names[k].whole_words == whole_words)
+            return &names[k];
+    }
+    return NULL;
 }

@@ -35,24 +35,32 @@ err_code pipeline_new(tokenizer **out, err *e) {
     return ERR_OK;
 }
 
+static const char *const ends[] = {
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<end_of_turn>",
+    "<|endoftext|>",
+    "<EOT>",
+    "<|return|>",
+    "<|call|>",
+    "[EOT]",
+    "[EOS]",
+    "<|end_of_text|>",
+    "<|eos|>",
+    "<end_of_utterance>",
+    "<｜end▁of▁sentence｜>",
+};
+
+bool pipeline_known_end(str piece) {
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (str_is(piece, ends[i]))
+            return true;
+    return false;
+}
+
 err_code pipeline_finish(tokenizer *t, err *e) {
-    static const char *const ends[] = {
-        "<|eot_id|>",
-        "<|eom_id|>",
-        "<|im_end|>",
-        "<|end|>",
-        "<end_of_turn>",
-        "<|endoftext|>",
-        "<EOT>",
-        "<|return|>",
-        "<|call|>",
-        "[EOT]",
-        "[EOS]",
-        "<|end_of_text|>",
-        "<|eos|>",
-        "<end_of_utterance>",
-        "<｜end▁of▁sentence｜>",
-    };
     if (!t->is_end)
         ARENA_NEW(&t->mem, t->is_end, (size_t)t->v.n, e);
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
