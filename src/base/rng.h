@@ -11,7 +11,15 @@
 
 /* What a stream is for: streams of two purposes never share a number. Values are part of
  * the arithmetic version: append, never renumber. */
-typedef enum { RNG_TEST = 1, RNG_SAMPLE = 2, RNG_INIT = 3, RNG_ORDER = 4, RNG_CORPUS = 5, RNG_DROPOUT = 6 } rng_purpose;
+typedef enum {
+    RNG_TEST = 1,
+    RNG_SAMPLE = 2,
+    RNG_INIT = 3,
+    RNG_ORDER = 4,
+    RNG_CORPUS = 5,
+    RNG_DROPOUT = 6,
+    RNG_CHALLENGE = 7
+} rng_purpose;
 
 /* The raw block function: 4 words from a 4-word counter and a 2-word key. */
 void rng_philox(const uint32_t ctr[4], const uint32_t key[2], uint32_t out[4]);

@@ -35,7 +35,8 @@ static const option_group groups[] = {{"Show", own_options, 0}, COMPUTE_GROUP(va
 
 /* The file under the model, whatever its form. */
 typedef struct {
-    const char *path;
+    load_place place;
+    const char *path; /* in it */
     bool folder, g_open, s_open;
     gguf_file g;
     safetensors s;
@@ -69,9 +70,9 @@ static err_code open_folder(source *f, err *e) {
 }
 
 static err_code source_open(source *f, const char *path, err *e) {
-    f->path = path;
+    TRY(load_find(path, &f->place, e));
+    path = f->path = f->place.path;
     f->folder = os_is_dir(path);
-    TRY(load_check_path(path, e));
     if (f->folder)
         TRY(open_folder(f, e));
     else {

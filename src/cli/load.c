@@ -2,7 +2,9 @@
 #include "cli/load.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/os.h"
 #include "cli/out.h"
@@ -54,13 +56,61 @@ sampler_config sampling_config(const sampling_values *v) {
 
 /* ---- model and tokenizer ---- */
 
-err_code load_check_path(const char *path, err *e) {
-    if (os_exists(path))
+static bool join(load_place *out, const char *folder, const char *between, const char *name) {
+    int n = snprintf(out->path, sizeof out->path, "%s%s%s", folder, between, name);
+    return n > 0 && (size_t)n < sizeof out->path;
+}
+
+/* A model that came with the program. */
+static bool find_shipped(const char *name, load_place *out) {
+    static const char *const places[] = {"/../models/", "/../share/loam/models/"};
+    char exe[2048];
+    if (!*name || strchr(name, '/') || *name == '.')
+        return false;
+    if (join(out, "models", "/", name) && os_exists(out->path))
+        return true;
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    if (n <= 0)
+        return false;
+    exe[n] = 0;
+    char *slash = strrchr(exe, '/');
+    if (!slash)
+        return false;
+    *slash = 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (join(out, exe, places[i], name) && os_exists(out->path))
+            return true;
+    return false;
+}
+
+/* A run folder stands for the model it has made. */
+static err_code find_made(load_place *out, const char *m, err *e) {
+    load_place config, recipe, made;
+    if (!os_is_dir(out->path) || !join(&config, out->path, "/", "config.json") || os_exists(config.path) ||
+        !join(&recipe, out->path, "/", "recipe.json") || !os_exists(recipe.path) ||
+        !join(&made, out->path, "/", "model.gguf"))
         return ERR_OK;
-    return err_set(e, ERR_IO,
-                   "%s: there is no such file or folder (a model is a .gguf file or a Hugging Face folder; "
-                   "`make model` fetches a small one into .cache/models)",
-                   path);
+    if (!os_exists(made.path))
+        return err_set(e, ERR_IO, "%s: the run has not ended, so there is no model.gguf yet (loam train %s goes on)", m,
+                       m);
+    *out = made;
+    return ERR_OK;
+}
+
+err_code load_find(const char *m, load_place *out, err *e) {
+    if (!join(out, m, "", ""))
+        return err_set(e, ERR_LIMIT, "%.60s...: the path is too long", m);
+    if (!os_exists(m) && !find_shipped(m, out))
+        return err_set(e, ERR_IO,
+                       "%s: there is no such file or folder (a model is a .gguf file or a Hugging Face folder; "
+                       "`make model` fetches a small one into .cache/models)",
+                       m);
+    return find_made(out, m, e);
+}
+
+err_code load_check_path(const char *path, err *e) {
+    load_place place;
+    return load_find(path, &place, e);
 }
 
 /* Workers inherit a mask without SIGINT: Ctrl-C must reach the thread that waits at the prompt. */
@@ -83,7 +133,8 @@ static err_code open_tokenizer(loaded *l, const char *path, err *e) {
 
 err_code load_model(loaded *l, const char *path, const common_values *common, const compute_values *compute,
                     load_what what, err *e) {
-    TRY(load_check_path(path, e));
+    load_place place;
+    TRY(load_find(path, &place, e));
     TRY(open_pool(l, (int)common->threads, e));
     progress bar = {.what = "loading"};
     model_options o = {
@@ -94,10 +145,10 @@ err_code load_model(loaded *l, const char *path, const common_values *common, co
         .progress = show_loading,
         .progress_ctx = &bar,
     };
-    err_code code = model_open(&l->m, path, &o, e);
+    err_code code = model_open(&l->m, place.path, &o, e);
     progress_end(&bar);
     if (code == ERR_OK && what == LOAD_WITH_TOKENIZER)
-        code = open_tokenizer(l, path, e);
+        code = open_tokenizer(l, place.path, e);
     return code;
 }
 
@@ -109,10 +160,11 @@ void loaded_close(loaded *l) {
 }
 
 err_code load_vocabulary(vocabulary *v, const char *path, err *e) {
-    TRY(load_check_path(path, e));
-    if (os_is_dir(path))
-        return tokenizer_open_folder(&v->t, path, e);
-    TRY(gguf_open(&v->file, path, e));
+    load_place place;
+    TRY(load_find(path, &place, e));
+    if (os_is_dir(place.path))
+        return tokenizer_open_folder(&v->t, place.path, e);
+    TRY(gguf_open(&v->file, place.path, e));
     v->is_open = true;
     return tokenizer_open_gguf(&v->t, &v->file, e);
 }

@@ -53,7 +53,14 @@ typedef struct {
 err_code load_vocabulary(vocabulary *v, const char *path, err *e);
 void vocabulary_close(vocabulary *v);
 
-/* ERR_IO with advice when `path` is neither a file nor a folder. */
+/* What M means: a file or folder as it stands; for a run folder its model.gguf; for a name that is no file, the model
+ * of this name that came with the program: models/NAME here, beside the program's folder, or in its share/loam. */
+typedef struct {
+    char path[4096];
+} load_place;
+err_code load_find(const char *m, load_place *out, err *e);
+
+/* ERR_IO with advice when there is no such model. */
 err_code load_check_path(const char *path, err *e);
 
 /* How many positions to plan for: `asked` when above 0; else 4096, doubled until `need` fits, at most what the model

@@ -159,6 +159,21 @@ void progress_step(progress *p, uint64_t done, uint64_t total) {
     on_screen = p;
 }
 
+void progress_line(progress *p, const char *fmt, ...) {
+    if (!err_is_terminal() || is_dumb())
+        return;
+    char line[400];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    int columns = os_columns(STDERR_FILENO); /* a line that wraps could not be erased */
+    fprintf(stderr, "\r\033[K%.*s", columns > 1 ? columns - 1 : (int)sizeof line, line);
+    fflush(stderr);
+    p->shown = true;
+    on_screen = p;
+}
+
 void progress_end(progress *p) {
     if (on_screen == p)
         erase();

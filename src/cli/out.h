@@ -38,6 +38,8 @@ typedef struct {
 } progress;
 void progress_step(progress *p, uint64_t done, uint64_t total);
 void progress_end(progress *p); /* erases the line */
+/* Any line in its place, drawn at once; nothing where a line cannot be erased. */
+void progress_line(progress *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* "1.5 GB": three figures, powers of 1000. */
 typedef struct {

@@ -131,6 +131,16 @@ err_code sql_open_write(sqlite3 **db, const char *path, err *e) {
                      e);
 }
 
+err_code sql_open_log(sqlite3 **db, const char *path, bool write, err *e) {
+    int flags = write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+    return open_hard(db, path, "", flags | SQLITE_OPEN_NOFOLLOW,
+                     write ? "PRAGMA busy_timeout=5000; PRAGMA cell_size_check=ON; PRAGMA synchronous=NORMAL; "
+                             "PRAGMA temp_store=MEMORY;"
+                           : "PRAGMA busy_timeout=5000; PRAGMA cell_size_check=ON; PRAGMA query_only=ON; "
+                             "PRAGMA temp_store=MEMORY;",
+                     e);
+}
+
 err_code sql_close(sqlite3 *db, err *e) { return sqlite3_close(db) == SQLITE_OK ? ERR_OK : sql_fail(db, e); }
 
 /* ---- statements ---- */

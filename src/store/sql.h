@@ -21,6 +21,9 @@ enum { SQL_VALUE_BYTES_MAX = 256 << 20, SQL_STATEMENT_BYTES_MAX = 4 << 20 };
 
 err_code sql_open_read(sqlite3 **db, const char *path, err *e);
 err_code sql_open_write(sqlite3 **db, const char *path, err *e);
+/* A file that grows while others may read it, and survives whatever happens to its writer (SQLite's own journal).
+ * write: created if need be. As hostile as any other. */
+err_code sql_open_log(sqlite3 **db, const char *path, bool write, err *e);
 err_code sql_close(sqlite3 *db, err *e); /* NULL allowed; statements are finalized by who prepared them */
 
 err_code sql_fail(sqlite3 *db, err *e); /* the error that db is in */

@@ -196,6 +196,19 @@ static err_code sync_folder(const char *folder, err *e) {
     return code;
 }
 
+/* A checkpoint of this step is there already: it must be this one. */
+static err_code is_same(const char *folder, ckpt_info *info, const ckpt_state *s, err *e) {
+    ckpt_info there;
+    TRY(ckpt_roots(s, &info->weights, &info->moments, e));
+    TRY(ckpt_read_info(folder, info->step, &there, e));
+    if (memcmp(&there.chain, &info->chain, sizeof there.chain) == 0 &&
+        memcmp(&there.weights, &info->weights, sizeof there.weights) == 0 &&
+        memcmp(&there.moments, &info->moments, sizeof there.moments) == 0)
+        return ERR_OK;
+    return err_set(e, ERR_MISMATCH, "%s/step-%08" PRIu64 ": is the checkpoint of another run (move it away)", folder,
+                   info->step);
+}
+
 err_code ckpt_save(const char *folder, ckpt_info *info, const ckpt_state *s, err *e) {
     char name[40];
     path temp, final;
@@ -205,7 +218,7 @@ err_code ckpt_save(const char *folder, ckpt_info *info, const ckpt_state *s, err
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         return refused(folder, "created", e);
     if (os_exists(final.text))
-        return ckpt_roots(s, &info->weights, &info->moments, e);
+        return is_same(folder, info, s, e);
     if (mkdir(temp.text, 0777) != 0)
         return refused(temp.text, "created", e);
     err_code code = write_all(temp.text, info, s, e);

@@ -78,9 +78,10 @@ static void what_is_saved_is_loaded(void **state) {
         assert_memory_equal(a.m[i], b.m[i], bytes);
         assert_memory_equal(a.v[i], b.v[i], bytes);
     }
-    /* The same step again stays as it is. */
-    params_fill(&a.s.p[0], a.w[0], 99, 1);
+    /* The same step again stays as it is, and another one does not take its place. */
     assert_int_equal(ckpt_save(folder(), &info, &a.state, &e), ERR_OK);
+    params_fill(&a.s.p[0], a.w[0], 99, 1);
+    assert_int_equal(ckpt_save(folder(), &info, &a.state, &e), ERR_MISMATCH);
     assert_int_equal(ckpt_read_info(folder(), 120, &info, &e), ERR_OK);
     assert_memory_equal(&info, &back, sizeof info);
     assert_int_equal(ckpt_load(folder(), 121, &back, &b.state, &e), ERR_IO);

@@ -1,0 +1,137 @@
+/* loam verify: executes a run again and compares. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/os.h"
+#include "cli/training.h"
+#include "train/verify.h"
+
+typedef struct {
+    common_values common;
+    const char *data, *where, *challenge;
+    int64_t spot, from;
+    bool recompute;
+} values;
+
+static const values defaults = {.common = COMMON_DEFAULTS, .from = -1};
+
+#define AT(field) offsetof(values, field)
+static const option own_options[] = {
+    {"spot", 0, OPT_INT, "N", "execute N segments between checkpoints, chosen by --challenge, instead of everything",
+     AT(spot), 0, 1e6, NULL},
+    {"challenge", 0, OPT_TEXT, "TEXT",
+     "what chooses the segments, together with the chain's end: something that who made the run could not know; "
+     "default: the time",
+     AT(challenge), 0, 0, NULL},
+    {"from", 0, OPT_INT, "STEP", "execute from the checkpoint before this step to the end", AT(from), -1, 1e9, NULL},
+    {"data", 0, OPT_TEXT, "D", "the data set, when it is not where the run was made", AT(data), 0, 0, NULL},
+    {"where", 0, OPT_TEXT, "SQL", "the condition that picks its documents, when it is another", AT(where), 0, 0, NULL},
+    {"recompute", 0, OPT_FLAG, NULL, "less memory, same bits", AT(recompute), 0, 0, NULL},
+    {0},
+};
+#undef AT
+
+static const option_group groups[] = {{"Verification", own_options, 0}, COMMON_GROUP, {0}};
+
+static void show_step(void *ctx, uint64_t done, uint64_t total) { progress_step(ctx, done, total); }
+
+static err_code print(const values *v, const verify_report *r, str challenge, double seconds, err *e) {
+    char weights[65], digest[65];
+    hash_hex(r->weights, weights);
+    hash_hex(r->digest, digest);
+    if (v->common.json) {
+        js_out j = {.e = e};
+        js_begin(&j, '{');
+        js_key(&j, "verified");
+        js_flag(&j, true);
+        js_key(&j, "steps");
+        js_int(&j, (int64_t)r->steps);
+        js_key(&j, "of_steps");
+        js_int(&j, (int64_t)r->of_steps);
+        js_key(&j, "finished");
+        js_flag(&j, r->finished);
+        js_key(&j, "segments");
+        js_int(&j, (int64_t)r->segments);
+        js_key(&j, "of_segments");
+        js_int(&j, (int64_t)r->of_segments);
+        js_key(&j, "checkpoints");
+        js_int(&j, (int64_t)r->checkpoints);
+        js_key(&j, "model");
+        js_flag(&j, r->model);
+        if (v->spot) {
+            js_key(&j, "challenge");
+            js_text(&j, challenge);
+        }
+        js_key(&j, "weights");
+        js_text(&j, str_from(weights));
+        js_key(&j, "chain");
+        js_text(&j, str_from(digest));
+        js_end(&j, '}');
+        return js_print(&j);
+    }
+    out_printf("executed    %" PRIu64 " of %" PRIu64 " steps%s in %s, all as the chain says\n", r->steps, r->of_steps,
+               r->finished ? "" : " (the run has not ended)", amount_time(seconds).text);
+    if (v->spot)
+        out_printf("segments    %zu of %zu, by the challenge \"%.*s\"\n", r->segments, r->of_segments,
+                   STR_ARG(challenge));
+    out_printf("checked     recipe, data, tokenizer, seals of the chain, %zu checkpoints%s\n", r->checkpoints,
+               r->model ? ", model.gguf" : "");
+    out_printf("weights     %s\nchain       %s\n", weights, digest);
+    return ERR_OK;
+}
+
+static err_code run_command(const void *p, const arguments *args, err *e) {
+    const values *v = p;
+    training t = {0};
+    verify_report report;
+    progress bar = {.what = "verifying", .unit = "steps"};
+    char by_time[40];
+    if (v->spot && v->from >= 0)
+        return err_set(e, ERR_USAGE, "--spot and --from exclude each other");
+    if (v->challenge && !v->spot)
+        return err_set(e, ERR_USAGE, "--challenge chooses segments for --spot N");
+    snprintf(by_time, sizeof by_time, "%.9f", os_now());
+    str challenge = str_from(v->challenge ? v->challenge : by_time);
+    err_code code = training_open(&t, args->arg[0], &v->common, v->data, v->where, v->recompute, e);
+    verify_options o = {
+        .how = v->spot        ? VERIFY_SPOT
+               : v->from >= 0 ? VERIFY_FROM
+                              : VERIFY_ALL,
+        .from = v->from > 0 ? (uint64_t)v->from : 0,
+        .spot = (size_t)v->spot,
+        .challenge = challenge,
+        .cancel = &interrupt_flag,
+        .progress = show_step,
+        .ctx = &bar,
+    };
+    double begun = os_now();
+    interrupt_catch();
+    if (code == ERR_OK)
+        code = verify_run(&t.run, &o, &report, e);
+    progress_end(&bar);
+    if (code == ERR_OK)
+        code = print(v, &report, challenge, os_now() - begun, e);
+    training_close(&t);
+    return code;
+}
+
+const command command_verify = {
+    .name = "verify",
+    .args = "RUN",
+    .summary = "execute a run again and compare every step",
+    .details =
+        "Checks the seals of the chain, the digests of recipe, data and tokenizer, every checkpoint and model.gguf, "
+        "and "
+        "executes steps again: all of them, those from --from STEP on, or --spot N segments that nobody could foresee. "
+        "Threads and instruction set do not matter. Exit status 0: everything is as the run says; 3: something "
+        "differs, "
+        "and the error names the first step or the file.\n\n"
+        "  loam verify first\n"
+        "  loam verify first --spot 2 --challenge \"of my own choice\"",
+    .n_args_min = 1,
+    .n_args_max = 1,
+    .groups = groups,
+    .defaults = &defaults,
+    .values_bytes = sizeof defaults,
+    .run = run_command,
+};

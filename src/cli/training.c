@@ -1,0 +1,74 @@
+/* training: see training.h. */
+#include "cli/training.h"
+
+#include <stdio.h>
+
+#include "base/os.h"
+#include "tensor/rows.h"
+
+static void show_tokenizing(void *ctx, size_t done, size_t total) { progress_step(ctx, done, total); }
+
+err_code training_open(training *t, const char *path, const common_values *common, const char *data, const char *where,
+                       bool recompute, err *e) {
+    TRY(run_open(&t->run, path, e));
+    TRY(pool_open(&t->pool, (int)common->threads, e));
+    progress bar = {.what = "tokenizing"};
+    run_load_options o = {
+        .trainer = {.pool = t->pool,
+                    .isa = common->isa,
+                    .recompute = recompute,
+                    .memory_max = (size_t)(os_memory_bytes() / 5 * 4)},
+        .data = data,
+        .where = where,
+        .progress = show_tokenizing,
+        .progress_ctx = &bar,
+    };
+    err_code code = run_load(&t->run, &o, e);
+    progress_end(&bar);
+    return code;
+}
+
+void training_close(training *t) {
+    run_close(&t->run);
+    pool_close(t->pool);
+    *t = (training){0};
+}
+
+typedef struct {
+    const kern_ops *kern;
+    double operations[POOL_THREADS_MAX];
+} peak;
+
+static void run_peak(void *ctx, int part, int n_parts) {
+    (void)n_parts;
+    peak *p = ctx;
+    float sink[3] = {0.5f, 0.25f, 0};
+    p->operations[part] = p->kern->fma_run(100000, sink);
+}
+
+double training_peak(const training *t) {
+    peak p = {.kern = kern_select(model_isa(trainer_model(t->run.trainer)))};
+    double best = 0;
+    int n = pool_threads(t->pool);
+    for (int round = 0; round < 5; round++) {
+        double begun = os_now(), sum = 0;
+        pool_run(t->pool, run_peak, &p);
+        double seconds = os_now() - begun;
+        for (int i = 0; i < n; i++)
+            sum += p.operations[i];
+        best = sum / seconds > best ? sum / seconds : best;
+    }
+    return best;
+}
+
+amount amount_count(double n) {
+    static const char *const unit[] = {"", "k", "M", "G", "T", "P"};
+    size_t u = 0;
+    while (n >= 999.5 && u + 1 < sizeof unit / sizeof *unit) {
+        n /= 1000;
+        u++;
+    }
+    amount a;
+    snprintf(a.text, sizeof a.text, "%.*f%s", u == 0 || n >= 99.95 ? 0 : n >= 9.995 ? 1 : 2, n, unit[u]);
+    return a;
+}

@@ -1,0 +1,275 @@
+/* run: see run.h. */
+#include "train/run.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "text/json.h"
+
+enum { FILE_BYTES_MAX = 256 << 20, INPUTS_BYTES_MAX = 1 << 20 };
+
+static err_code join(run_path *p, err *e, const char *folder, const char *name) {
+    int n = snprintf(p->text, sizeof p->text, "%s/%s", folder, name);
+    return n > 0 && (size_t)n < sizeof p->text ? ERR_OK
+                                               : err_set(e, ERR_LIMIT, "%.60s...: the path is too long", folder);
+}
+
+err_code run_file(const run *r, const char *name, run_path *out, err *e) { return join(out, e, r->path, name); }
+
+bool run_is(const char *path) {
+    run_path p;
+    return join(&p, NULL, path, "recipe.json") == ERR_OK && os_exists(p.text);
+}
+
+/* ---- making one ---- */
+
+static err_code make_folder(const char *path, err *e) {
+    if (mkdir(path, 0777) == 0 || errno == EEXIST)
+        return ERR_OK;
+    return err_set(e, ERR_IO, "%s: cannot be created: %s", path, strerror(errno));
+}
+
+/* Nothing that is not ours may stand there: whoever gave a wrong path does not want it filled. */
+static err_code check_folder(const char *path, err *e) {
+    static const char *const ours[] = {".", "..", "tokenizer", "inputs.json"};
+    DIR *d = opendir(path);
+    if (!d)
+        return err_set(e, ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+    err_code code = ERR_OK;
+    for (struct dirent *x; code == ERR_OK && (x = readdir(d));) {
+        bool known = str_ends(str_from(x->d_name), STR(".tmp"));
+        for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+            known = known || strcmp(x->d_name, ours[i]) == 0;
+        if (!known)
+            code = err_set(e, ERR_USAGE, "%s: is not empty and holds no run (%s is there; choose another folder)", path,
+                           x->d_name);
+    }
+    closedir(d);
+    return code;
+}
+
+static err_code copy_file(const char *from, const char *to, err *e) {
+    strbuf bytes = {0};
+    err_code code = os_read_regular(from, FILE_BYTES_MAX, &bytes, e);
+    if (code == ERR_OK)
+        code = os_write_file(to, strbuf_str(&bytes), e);
+    strbuf_fini(&bytes);
+    return code;
+}
+
+static err_code copy_tokenizer(const char *given, const char *folder, err *e) {
+    run_path from, to;
+    TRY(make_folder(folder, e));
+    for (int i = 0; i < TOKENS_FILES_N; i++) {
+        TRY(join(&to, e, folder, tokens_files[i]));
+        if (os_is_dir(given))
+            TRY(join(&from, e, given, tokens_files[i]));
+        else if (i == 0)
+            snprintf(from.text, sizeof from.text, "%s", given);
+        else
+            break;
+        if (i == 0 || os_exists(from.text))
+            TRY(copy_file(from.text, to.text, e));
+    }
+    return ERR_OK;
+}
+
+static err_code write_inputs(const char *file, const char *data, const char *where, err *e) {
+    char *whole = realpath(data, NULL); /* the run may be continued from another folder */
+    strbuf text = {0};
+    err_code code = strbuf_add(&text, STR("{\n  \"data\": "), e);
+    if (code == ERR_OK)
+        code = json_quote(str_from(whole ? whole : data), &text, e);
+    if (code == ERR_OK)
+        code = strbuf_add(&text, STR(",\n  \"where\": "), e);
+    if (code == ERR_OK)
+        code = json_quote(str_from(where ? where : ""), &text, e);
+    if (code == ERR_OK)
+        code = strbuf_add(&text, STR("\n}\n"), e);
+    if (code == ERR_OK)
+        code = os_write_file(file, strbuf_str(&text), e);
+    strbuf_fini(&text);
+    free(whole);
+    return code;
+}
+
+err_code run_create(const char *path, const recipe *r, const char *data, const char *where, const char *given, err *e) {
+    run_path p;
+    strbuf text = {0};
+    TRY(recipe_check(r, e));
+    TRY(make_folder(path, e));
+    TRY(check_folder(path, e));
+    TRY(join(&p, e, path, "tokenizer"));
+    TRY(copy_tokenizer(given, p.text, e));
+    TRY(join(&p, e, path, "inputs.json"));
+    TRY(write_inputs(p.text, data, where, e));
+    TRY(join(&p, e, path, "recipe.json"));
+    err_code code = recipe_text(r, &text, e);
+    if (code == ERR_OK)
+        code = os_write_file(p.text, strbuf_str(&text), e);
+    strbuf_fini(&text);
+    return code;
+}
+
+/* ---- opening one ---- */
+
+static err_code read_recipe(run *r, err *e) {
+    run_path p;
+    strbuf text = {0};
+    TRY(run_file(r, "recipe.json", &p, e));
+    if (!os_exists(p.text))
+        return err_set(e, ERR_USAGE, "%s: is no run (it has no recipe.json)", r->path);
+    err_code code = os_read_regular(p.text, RECIPE_TEXT_BYTES_MAX, &text, e);
+    if (code == ERR_OK && (code = recipe_parse(&r->recipe, strbuf_str(&text), e)) != ERR_OK)
+        err_in(e, code, "%s", p.text);
+    strbuf_fini(&text);
+    return code;
+}
+
+static err_code keep(char **to, str s, err *e) {
+    *to = strndup(s.p ? s.p : "", s.n);
+    return *to ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for a path");
+}
+
+static err_code read_inputs(run *r, err *e) {
+    run_path p;
+    strbuf text = {0};
+    json_t *o = NULL;
+    str data = {NULL, 0};
+    TRY(run_file(r, "inputs.json", &p, e));
+    err_code code = os_read_regular(p.text, INPUTS_BYTES_MAX, &text, e);
+    if (code == ERR_OK && (code = json_read(strbuf_str(&text), INPUTS_BYTES_MAX, &o, e)) == ERR_OK)
+        code = json_want_str(o, "data", &data, e);
+    if (code == ERR_OK)
+        code = keep(&r->data, data, e);
+    if (code == ERR_OK)
+        code = keep(&r->where, json_get_str(o, "where", STR("")), e);
+    if (code != ERR_OK && code != ERR_IO)
+        err_in(e, code, "%s", p.text);
+    json_decref(o);
+    strbuf_fini(&text);
+    return code;
+}
+
+err_code run_open(run *r, const char *path, err *e) {
+    *r = (run){0};
+    TRY(keep(&r->path, str_from(path), e));
+    TRY(read_recipe(r, e));
+    return read_inputs(r, e);
+}
+
+void run_close(run *r) {
+    trainer_close(r->trainer);
+    tokens_fini(&r->tokens);
+    tokenizer_close(r->tokenizer);
+    docs_close(&r->docs);
+    free(r->path);
+    free(r->data);
+    free(r->where);
+    *r = (run){0};
+}
+
+/* ---- what it works with ---- */
+
+/* The id that ends a document. */
+static err_code end_of(const tokenizer *t, const char *path, uint64_t *end, err *e) {
+    if (tokenizer_eos(t) < 0)
+        return err_set(e, ERR_USAGE, "%s: the tokenizer has no end token, and documents must end", path);
+    *end = (uint64_t)tokenizer_eos(t);
+    return ERR_OK;
+}
+
+/* A folder with tokenizer.json for what the user gave: a folder, or the file in one. */
+static err_code tokenizer_folder(const char *given, run_path *out, err *e) {
+    if (os_is_dir(given))
+        return join(out, e, given, "");
+    const char *slash = strrchr(given, '/');
+    if (!os_exists(given))
+        return err_set(e, ERR_IO,
+                       "%s: there is no such file or folder (a tokenizer is a tokenizer.json, or a folder with "
+                       "one; loam tokenizer train makes one)",
+                       given);
+    if (strcmp(slash ? slash + 1 : given, "tokenizer.json") != 0)
+        return err_set(e, ERR_USAGE, "%s: a tokenizer is a file named tokenizer.json, or a folder with one", given);
+    snprintf(out->text, sizeof out->text, "%.*s", slash ? (int)(slash - given + 1) : 2, slash ? given : "./");
+    return ERR_OK;
+}
+
+err_code run_describe(const char *data, const char *where, const char *given, recipe *r, err *e) {
+    docs d = {0};
+    tokenizer *t = NULL;
+    run_path folder;
+    TRY(tokenizer_folder(given, &folder, e));
+    err_code code = tokenizer_open_folder(&t, folder.text, e);
+    if (code == ERR_OK)
+        code = end_of(t, given, &r->tokenizer.end, e);
+    if (code == ERR_OK)
+        code = tokens_tokenizer_digest(folder.text, &r->tokenizer.digest, e);
+    if (code == ERR_OK)
+        r->model.vocab = (uint64_t)tokenizer_n_vocab(t);
+    if (code == ERR_OK)
+        code = docs_open(&d, &(docs_options){data, where, r->data.val_share, r->init.seed}, e);
+    if (code == ERR_OK) {
+        r->data.digest = d.digest;
+        r->data.documents = d.n;
+    }
+    docs_close(&d);
+    tokenizer_close(t);
+    return code;
+}
+
+static err_code same_digest(hash256 is, hash256 want, const char *what, const char *path, err *e) {
+    char a[65], b[65];
+    hash_hex(is, a);
+    hash_hex(want, b);
+    if (strcmp(a, b) == 0)
+        return ERR_OK;
+    return err_set(e, ERR_MISMATCH, "%s: its digest is %.16s..., the recipe asks for the %s with %.16s...", path, a,
+                   what, b);
+}
+
+static err_code load_tokenizer(run *r, err *e) {
+    run_path folder;
+    hash256 h;
+    uint64_t end = 0;
+    TRY(run_file(r, "tokenizer", &folder, e));
+    TRY(tokens_tokenizer_digest(folder.text, &h, e));
+    TRY(same_digest(h, r->recipe.tokenizer.digest, "tokenizer", folder.text, e));
+    TRY(tokenizer_open_folder(&r->tokenizer, folder.text, e));
+    TRY(end_of(r->tokenizer, folder.text, &end, e));
+    if (end != r->recipe.tokenizer.end || (uint64_t)tokenizer_n_vocab(r->tokenizer) > r->recipe.model.vocab)
+        return err_set(e, ERR_FORMAT, "%s: end token %" PRIu64 " of %d, but the recipe says %" PRIu64 " of %" PRIu64,
+                       folder.text, end, (int)tokenizer_n_vocab(r->tokenizer), r->recipe.tokenizer.end,
+                       r->recipe.model.vocab);
+    return ERR_OK;
+}
+
+static err_code load_docs(run *r, const run_load_options *o, err *e) {
+    docs_options d = {.source = o->data ? o->data : r->data,
+                      .where = o->where  ? o->where
+                               : o->data ? NULL
+                                         : r->where,
+                      .val_share = r->recipe.data.val_share,
+                      .seed = r->recipe.init.seed};
+    err_code code = docs_open(&r->docs, &d, e);
+    if (code == ERR_IO && !o->data && !os_exists(d.source))
+        return err_set(e, ERR_IO, "%s: the run's data set is not there any more (say where it is with --data)",
+                       d.source);
+    TRY(code);
+    return same_digest(r->docs.digest, r->recipe.data.digest, "data", d.source, e);
+}
+
+err_code run_load(run *r, const run_load_options *o, err *e) {
+    TRY(load_tokenizer(r, e));
+    TRY(load_docs(r, o, e));
+    r->pool = o->trainer.pool;
+    TRY(tokens_build(&r->tokens, &r->docs, r->tokenizer, (int32_t)r->recipe.tokenizer.end, r->pool, o->progress,
+                     o->progress_ctx, e));
+    return trainer_open(&r->trainer, &r->recipe, &r->docs, &r->tokens, &o->trainer, e);
+}

@@ -1,0 +1,60 @@
+/* run: a run's folder, and everything opened that computing a step of it needs.
+ *
+ *   RUN/recipe.json    what determines the bits (recipe.h); written last: a folder without it is no run yet
+ *   RUN/inputs.json    {"data": PATH, "where": CONDITION}: where the documents were found; not part of the recipe
+ *   RUN/tokenizer/     a copy of the tokenizer's files
+ *   RUN/chain.jsonl    chain.h
+ *   RUN/ckpt/          ckpt.h
+ *   RUN/log.db         store/runlog.h
+ *   RUN/model.gguf     the model after the last step
+ *
+ * Loading compares data and tokenizer with the digests in the recipe. Proved by test/e2e/test_train.py.
+ */
+#ifndef LOAM_TRAIN_RUN_H
+#define LOAM_TRAIN_RUN_H
+
+#include "train/trainer.h"
+
+enum { RUN_PATH_BYTES = 4096 };
+
+typedef struct {
+    char text[RUN_PATH_BYTES];
+} run_path;
+
+typedef struct {
+    char *path;         /* of the folder */
+    char *data, *where; /* of inputs.json */
+    recipe recipe;
+    docs docs;
+    tokenizer *tokenizer;
+    tokens tokens;
+    trainer *trainer; /* after run_load() */
+    pool *pool;       /* the caller's */
+} run;
+
+bool run_is(const char *path);                                            /* a folder with a recipe.json */
+err_code run_file(const run *r, const char *name, run_path *out, err *e); /* RUN/name */
+
+/* Makes the folder. given: the tokenizer, a folder with tokenizer.json, or such a file. A folder that is there may hold
+ * nothing but what is left of an interrupted run_create(): ERR_USAGE otherwise. */
+err_code run_create(const char *path, const recipe *r, const char *data, const char *where, const char *given, err *e);
+
+/* Reads recipe and inputs. Zero-initialised *r; run_close() after any outcome. */
+err_code run_open(run *r, const char *path, err *e);
+void run_close(run *r);
+
+/* What data and tokenizer say of themselves: to fill a recipe, before there is a folder. */
+err_code run_describe(const char *data, const char *where, const char *given, recipe *r, err *e);
+
+typedef struct {
+    trainer_options trainer;
+    const char *data, *where;                               /* instead of those of inputs.json; NULL: those */
+    void (*progress)(void *ctx, size_t done, size_t total); /* of tokenizing, in bytes; may be NULL */
+    void *progress_ctx;
+} run_load_options;
+
+/* Opens documents and tokenizer, compares their digests with the recipe's (ERR_MISMATCH, saying which differs),
+ * tokenizes, and opens the trainer. */
+err_code run_load(run *r, const run_load_options *o, err *e);
+
+#endif
