@@ -37,11 +37,19 @@ static int fifth_bits_at(dtype t) { return t == DTYPE_Q5_0 ? 2 : t == DTYPE_Q5_1
 /* Bit 4g+i to bit 8i+g (spread), or back. */
 static uint32_t fifth_bits(uint32_t v, int spread) {
     uint32_t out = 0;
-    for (int g = 0; g < 8; g++)
-        for (int i = 0; i < 4; i++) {
-            int from = spread ? 4 * g + i : 8 * i + g, to = spread ? 8 * i + g : 4 * g + i;
-            out |= (v >> from & 1) << to;
+    for (int i = 0; i < 4; i++) {
+        if (spread) { /* bits i of the eight nibbles move together into byte i */
+            uint32_t x = v >> i & 0x11111111;
+            x = (x | x >> 3) & 0x03030303;
+            x = (x | x >> 6) & 0x000f000f;
+            out |= ((x | x >> 12) & 0xff) << 8 * i;
+        } else {
+            uint32_t x = v >> 8 * i & 0xff;
+            x = (x | x << 12) & 0x000f000f;
+            x = (x | x << 6) & 0x03030303;
+            out |= ((x | x << 3) & 0x11111111) << i;
         }
+    }
     return out;
 }
 
