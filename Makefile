@@ -72,7 +72,7 @@ LIBS = $(PKG_LIBS) -lm
 
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 ifeq ($(ARCH),x86_64)
-ISAS := scalar avx2 avx512
+ISAS := scalar avx2 avxvnni avx512
 else ifeq ($(ARCH),aarch64)
 ISAS := scalar neon
 else
@@ -80,9 +80,12 @@ ISAS := scalar
 endif
 ISA_FLAGS_scalar :=
 ISA_FLAGS_avx2 := -mavx2 -mfma -mf16c
+# EMULATE_VNNI=1: AVX-VNNI's one instruction by others, to test the rest of that variant on any CPU with AVX2.
+EMULATE_VNNI ?=
+ISA_FLAGS_avxvnni := -mavx2 -mfma -mf16c $(if $(EMULATE_VNNI),-DV16_EMULATE_VNNI,-mavxvnni)
 ISA_FLAGS_avx512 := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c -mavx2
 ISA_FLAGS_neon := -march=armv8.2-a+dotprod
-HAVE_FLAGS := $(ISAS:%=-DKERN_HAVE_%=1)
+HAVE_FLAGS := $(ISAS:%=-DKERN_HAVE_%=1) $(if $(EMULATE_VNNI),-DKERN_EMULATE_VNNI=1)
 
 # ---- files -----------------------------------------------------------------
 
@@ -215,6 +218,12 @@ avx512-emulated: deps-test $(EMULATED) ## the AVX-512 kernels on an emulated CPU
 	@LOAM_TEST_ISA=avx512 LOAM_TEST_SHARE=7 LOAM_FUNC_STEP=65521 $(RUN_TESTS) --timeout 1800 \
 	    --under "$$(script/emulate.sh)" $(EMULATED)
 
+.PHONY: vnni-emulated vnni-run
+vnni-emulated: deps-test ## the kernels for AVX-VNNI on any CPU with AVX2, its one instruction by others
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-vnni EMULATE_VNNI=1 ISAS='scalar avxvnni' vnni-run
+vnni-run: $(BUILD)/test/prop/test_kern $(BUILD)/test/prop/test_digests $(BUILD)/test/prop/test_forward
+	@LOAM_TEST_ISA=avxvnni,scalar $(RUN_TESTS) $^
+
 .PHONY: fuzz fuzz-run
 fuzz: deps-fuzz ## libFuzzer on each test/fuzz/fuzz_*.c for FUZZ_SECONDS=60; T=name for one of them
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang SAN=address,undefined,fuzzer-no-link \
@@ -260,7 +269,7 @@ deps-build deps-test deps-tidy deps-fuzz deps-demo: deps-%:
 	@script/deps.sh $*
 
 clean: ## remove what was built; .cache stays
-	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-gcc $(BUILD)-san $(BUILD)-tsan $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-clang $(BUILD)-gcc $(BUILD)-san $(BUILD)-tsan $(BUILD)-fuzz $(BUILD)-vnni
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile

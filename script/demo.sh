@@ -46,7 +46,7 @@ title "Same bits: SHA-256 of its 262144 logits, by instruction set, threads and 
 ids=$("$loam" tokenize "$model" "Equal numbers can be checked; similar numbers can only be believed." | tr ' ' ',')
 say "logits MODEL --ids $ids --top 1 --isa ISA --threads N --chunk C"
 : >"$work/digests"
-for isa in scalar avx2 avx512 neon; do
+for isa in scalar avx2 avxvnni avx512 neon; do
     for how in "1 0" "2 7" "3 1"; do
         threads=${how% *} chunk=${how#* }
         if "$loam" logits "$model" --ids "$ids" --top 1 --isa $isa --threads "$threads" --chunk "$chunk" \

@@ -17,7 +17,7 @@ const command *const commands[] = {
     NULL,
 };
 
-static const char *const isa_names[] = {"auto", "avx512", "avx2", "neon", "scalar", NULL};
+static const char *const isa_names[] = {"auto", "avx512", "avxvnni", "avx2", "neon", "scalar", NULL};
 
 const option common_options[] = {
     {"threads", 't', OPT_INT, "N", "threads to compute with, 0 for one a CPU; never changes a bit of the result",

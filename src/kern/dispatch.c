@@ -15,6 +15,24 @@ static bool cpu_avx512(void) {
 #else
 #define ISA_AVX512(X)
 #endif
+#if defined(KERN_HAVE_avxvnni)
+#include <cpuid.h>
+extern const kern_ops kern_ops_avxvnni;
+/* CPUID leaf 7, sub-leaf 1, EAX bit 4: a name that older compilers do not know. */
+static bool cpu_avxvnni(void) {
+    unsigned a = 0, b, c, d;
+#if defined(KERN_EMULATE_VNNI)
+    a = 1 << 4;
+    (void)b, (void)c, (void)d;
+#else
+    __get_cpuid_count(7, 1, &a, &b, &c, &d);
+#endif
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && (a >> 4 & 1);
+}
+#define ISA_AVXVNNI(X) X(avxvnni, cpu_avxvnni())
+#else
+#define ISA_AVXVNNI(X)
+#endif
 #if defined(KERN_HAVE_avx2)
 extern const kern_ops kern_ops_avx2;
 #define ISA_AVX2(X) X(avx2, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
@@ -30,7 +48,7 @@ enum { HWCAP_DOT_PRODUCT = 1 << 20 };
 #define ISA_NEON(X)
 #endif
 extern const kern_ops kern_ops_scalar;
-#define ISAS(X) ISA_AVX512(X) ISA_AVX2(X) ISA_NEON(X) X(scalar, true)
+#define ISAS(X) ISA_AVX512(X) ISA_AVXVNNI(X) ISA_AVX2(X) ISA_NEON(X) X(scalar, true)
 
 const char *const *kern_isa_names(void) {
     static const char *const names[] = {

@@ -26,7 +26,7 @@ typedef enum { MODEL_WEIGHTS_STORED, MODEL_WEIGHTS_F32 } model_weights;
 
 typedef struct {
     pool *pool;      /* NULL: the caller's thread alone */
-    const char *isa; /* "auto" or NULL, "avx512", "avx2", "neon", "scalar"; unavailable: ERR_USAGE */
+    const char *isa; /* "auto" or NULL, "avx512", "avxvnni", "avx2", "neon", "scalar"; unavailable: ERR_USAGE */
     model_weights weights;
     bool plan; /* read and check everything but load nothing: for sizes. Such a model has no caches */
     void (*progress)(void *ctx, size_t done_bytes, size_t total_bytes); /* while packing; may be NULL */

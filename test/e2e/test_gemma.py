@@ -20,7 +20,7 @@ from _tap import LOAM, ROOT, Fail, Terminal, case, loam, main, note, tmp  # noqa
 
 GOLDEN = os.path.join(ROOT, "test", "golden")
 TEXT = os.path.join(GOLDEN, "gemma", "text.txt")
-ISAS = ["scalar", "avx2", "avx512", "neon"]
+ISAS = ["scalar", "avx2", "avxvnni", "avx512", "neon"]
 
 # Arithmetic version 1 gives these digests, today and after every change. Another value means that the arithmetic, the
 # tokenizer-independent reading of the file or the model's definition has changed: find out which before touching them.

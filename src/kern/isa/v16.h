@@ -45,6 +45,7 @@
 #define KERN_NUMBER_avx2 2
 #define KERN_NUMBER_avx512 3
 #define KERN_NUMBER_neon 4
+#define KERN_NUMBER_avxvnni 5
 #define KERN_NUMBER KERN_PASTE(KERN_NUMBER, KERN_ISA)
 
 #if KERN_NUMBER == 1
@@ -55,6 +56,8 @@
 #include "kern/isa/v16_avx512.h"
 #elif KERN_NUMBER == 4
 #include "kern/isa/v16_neon.h"
+#elif KERN_NUMBER == 5
+#include "kern/isa/v16_avxvnni.h"
 #else
 #error "no v16 header for this KERN_ISA"
 #endif

@@ -1,9 +1,10 @@
 /* v16 for AVX2 with FMA and F16C: two registers hold the 16 lanes. Contract: v16.h.
  *
- * Dots of bytes go through vpmaddubsw, which gives two sums of int16 a lane. They are added up as such while they
- * cannot reach 32767 (eight dots of weights to 15, four to 31, two to 63), then vpmaddwd adds the two, and multiplies
- * by the scale of a sub-block in the same step. That is half the multiplications of going to int32 each time. Weights
- * of eight bits are widened to int16 instead: two vpmaddwd for four weights, and no sign to move.
+ * v16_avxvnni.h includes this file with V16_VNNI set: there are instructions for dots then. Without them, dots of bytes
+ * go through vpmaddubsw, which gives two sums of int16 a lane. They are added up as such while they cannot reach 32767
+ * (eight dots of weights to 15, four to 31, two to 63), then vpmaddwd adds the two, and multiplies by the scale of a
+ * sub-block in the same step. That is half the multiplications of going to int32 each time. Weights of eight bits are
+ * widened to int16 instead: two vpmaddwd for four weights, and no sign to move.
  */
 #include <immintrin.h>
 
@@ -22,7 +23,12 @@ typedef v16i v16m; /* all ones or all zeros a lane */
 #define V16_TILES_SUPER(X, t) X(t, 1) X(t, 2) X(t, 4)
 #define V16_UNROLL 1        /* rows of a tile become registers */
 #define V16_FEW_REGISTERS 1 /* 1: chains of a tile rest in memory while a block is worked on */
-enum { V16_TILE_FLOAT = 6, V16_TILE_BLOCK = 4, V16_TILE_SUPER = 4, V16_S8_BIAS = 0 };
+enum { V16_TILE_FLOAT = 6, V16_TILE_BLOCK = 4, V16_TILE_SUPER = 4 };
+#ifdef V16_VNNI
+enum { V16_S8_BIAS = 128 };
+#else
+enum { V16_S8_BIAS = 0 };
+#endif
 
 V16_FN v16 v16_zero(void) { return (v16){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 V16_FN v16 v16_set1(float x) {
@@ -119,6 +125,14 @@ V16_FN v16m v16i_odd(v16i a) {
  * registers left for what waits. */
 #define V16_HERE(a) __asm__("" : "+x"((a).l), "+x"((a).h))
 
+#ifdef V16_VNNI
+V16_FN v16i v16i_dot_u8(v16i acc, v16i w, int32_t x) {
+    __m256i v = _mm256_set1_epi32(x);
+    return (v16i){V16_DPBUSD(acc.l, w.l, v), V16_DPBUSD(acc.h, w.h, v)};
+}
+V16_FN v16i v16h_dot(v16i acc, v16i w, int32_t x) { return v16i_dot_u8(acc, w, x); }
+V16_FN v16i v16i_dot_s8(v16i acc, v16i w, int32_t x) { return v16i_dot_u8(acc, w, x); }
+#else
 #define V16_PAIRS 1
 #define V16_RUN(wmax) (32767 / (2 * 127 * (wmax)))
 typedef v16i v16h;
@@ -171,6 +185,7 @@ V16_FN v16i v16w_extra(v16w w) {
     return (v16i){_mm256_madd_epi16(w.even.l, w.odd.l), _mm256_madd_epi16(w.even.h, w.odd.h)};
 }
 V16_FN int32_t v16w_extra_x(const int8_t *q) { return q[0] * q[1] + q[2] * q[3]; }
+#endif
 V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x) {
     __m256i v = _mm256_set1_epi32(x);
     return (v16i){_mm256_add_epi32(acc.l, _mm256_madd_epi16(w.l, v)),
