@@ -78,15 +78,15 @@ static bool has_twin(const sim_house *h, unsigned i) {
 }
 
 static void place_thing(draw *d, const shape *s, sim_house *h, sim_thing *t) {
-    unsigned throw = draw_below(d, 100);
-    if (throw < s->held_percent) {
+    unsigned roll = draw_below(d, 100);
+    if (roll < s->held_percent) {
         uint8_t a = (uint8_t)draw_below(d, h->n_actors);
         if (h->actor[a].who != ROBOT) {
             t->where = AT_ACTOR;
             t->at = a;
             return;
         }
-    } else if (throw < s->held_percent + s->floor_percent) {
+    } else if (roll < s->held_percent + s->floor_percent) {
         t->where = AT_FLOOR;
         t->at = (uint8_t)draw_below(d, h->n_rooms);
         return;
@@ -445,7 +445,8 @@ static bool episode_hand(builder *b) {
 }
 
 static bool episode_idle(builder *b) {
-    happen_variant(b, sim_event_of(EV_IDLE, some(b, b->now->n_actors), NO, NO, NO, NO), some(b, 32));
+    uint8_t variant = some(b, 32), a = some(b, b->now->n_actors); /* in this order: arguments have none */
+    happen_variant(b, sim_event_of(EV_IDLE, a, NO, NO, NO, NO), variant);
     return true;
 }
 

@@ -419,14 +419,14 @@ typedef void two_teller(teller *t, const sim_event *ev);
 static two_teller *choose_two(teller *t, const sim_event *ev) {
     if (t->level == 1 || t->now.actor[ev->actor].who == ROBOT || ev[0].kind >= EV_ACTS || ev[1].kind >= EV_ACTS)
         return NULL;
-    unsigned throw = draw_below(t->d, 100);
-    if (throw < 10)
+    unsigned roll = draw_below(t->d, 100);
+    if (roll < 10)
         return tell_after;
     /* "Before" tells the first event last: what it is about must not be what the second one names. */
-    if (throw < 20 && ev[0].thing != ev[1].thing && ev[0].kind != EV_GO &&
+    if (roll < 20 && ev[0].thing != ev[1].thing && ev[0].kind != EV_GO &&
         (ev[1].thing == SIM_NONE || t->seen >> ev[1].thing & 1))
         return tell_before;
-    return throw < 30 && ev[0].kind == EV_GO ? tell_when : NULL;
+    return roll < 30 && ev[0].kind == EV_GO ? tell_when : NULL;
 }
 
 /* A sentence about one actor's next n events (1 to 3). */
@@ -570,8 +570,10 @@ static bool is_pair(const teller *t, const sim_event *a, const sim_event *b) {
         return false;
     if (a->kind == EV_PUT)
         return a->fixture == b->fixture;
+    if (a->kind != EV_TAKE)
+        return false;
     const sim_thing *x = &t->now.thing[a->thing], *y = &t->now.thing[b->thing];
-    return a->kind == EV_TAKE && x->where == y->where && x->at == y->at;
+    return x->where == y->where && x->at == y->at;
 }
 
 static void tell_events(teller *t) {
