@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""loam convert and loam quantize with the real program: the same logits there and back, refusals, no debris. TAP."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from _tap import ROOT, Fail, case, loam, main, tmp  # noqa: E402
+
+MODELS = os.path.join(ROOT, "test", "golden", "models")
+IDS = "3,5,7,9,11,2"
+
+
+def digest(path):
+    return loam("logits", path, "--ids", IDS).stderr.strip().split("\n")[-1]
+
+
+def out(name):
+    return os.path.join(tmp(), name)
+
+
+@case("folder -> GGUF -> folder -> GGUF: the same logits, the same files")
+def _():
+    for name in ("llama", "gemma3", "phi3", "olmo3"):
+        folder = os.path.join(MODELS, name)
+        want = digest(folder)
+        loam("convert", folder, out(name + ".gguf"))
+        loam("convert", out(name + ".gguf"), out(name))
+        loam("convert", out(name), out(name + "-again.gguf"))
+        for path in (name + ".gguf", name, name + "-again.gguf"):
+            if digest(out(path)) != want:
+                raise Fail("%s: other logits" % path)
+
+
+@case("--type: binary32 of bfloat16 loses nothing")
+def _():
+    folder = os.path.join(MODELS, "llama")
+    loam("convert", folder, out("wide.gguf"), "--type", "F32")
+    assert digest(out("wide.gguf")) == digest(folder)
+    assert "F32" in loam("show", out("wide.gguf")).stdout
+
+
+@case("what is there is not replaced, unless one asks; nothing is left over")
+def _():
+    folder = os.path.join(MODELS, "llama")
+    before = sorted(os.listdir(tmp()))
+    run = loam("convert", folder, out("wide.gguf"), want=2)
+    assert "is there already (--force replaces it)" in run.stderr, run.stderr
+    loam("convert", folder, out("wide.gguf"), "--force")
+    run = loam("convert", os.path.join(MODELS, "mistral"), out("no.gguf"), want=1)
+    assert "cannot say that its attention has a sliding window" in run.stderr, run.stderr
+    loam("convert", os.path.join(MODELS, "quant", "mixed.gguf"), out("no"), want=1)  # its vocabulary is broken
+    assert sorted(os.listdir(tmp())) == before
+
+
+@case("quantize: every type opens again; Q8_0 stays near; a wrong type is named")
+def _():
+    model = os.path.join(MODELS, "quant", "mixed.gguf")
+    loam("convert", model, out("f32.gguf"), "--type", "F32")
+    sizes = []
+    for kind in ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K", "Q4_0", "Q5_1"):
+        loam("quantize", out("f32.gguf"), out(kind + ".gguf"), kind)
+        digest(out(kind + ".gguf"))
+        sizes.append(os.path.getsize(out(kind + ".gguf")))
+    assert sizes[:6] == sorted(sizes[:6], reverse=True), sizes
+    values = [[float(x) for x in loam("logits", out(n), "--ids", IDS).stdout.split()]
+              for n in ("f32.gguf", "Q8_0.gguf")]
+    far = max(abs(a - b) for a, b in zip(*values)) / max(abs(a) for a in values[0])
+    assert far < 0.05, far
+    again = loam("quantize", model, out("again.gguf"), "Q4_K_M")
+    assert "is quantised already" in again.stderr
+    assert "no type \"Q9\"" in loam("quantize", model, out("no.gguf"), "Q9", want=2).stderr
+
+
+main()
