@@ -119,7 +119,21 @@ static json_t *scaling_of(maker *k) {
 static void ropes(maker *k) {
     const model_config *c = k->c;
     put_num(k, "rope_theta", c->rope.theta);
-    put(k, k->root, "rope_scaling", scaling_of(k));
+    json_t *scaled = scaling_of(k);
+    if (c->arch->local_rope && !(c->arch->otherwise.theta_local > 0)) {
+        /* Two kinds of layers, for which only transformers 5 has keys. */
+        json_t *both = json_object(), *full = json_is_object(scaled) ? scaled : json_object(), *local = json_object();
+        if (!json_is_object(scaled))
+            put(k, full, "rope_type", json_string("default"));
+        put(k, full, "rope_theta", json_real(c->rope.theta));
+        put(k, local, "rope_type", json_string("default"));
+        put(k, local, "rope_theta", json_real(c->rope_local.theta));
+        put(k, both, "full_attention", full);
+        put(k, both, "sliding_attention", local);
+        put(k, k->root, "rope_parameters", both);
+        return;
+    }
+    put(k, k->root, "rope_scaling", scaled);
     if (c->arch->otherwise.theta_local > 0)
         put_num(k, "rope_local_base_freq", c->rope_local.theta);
     if (c->rope_width == c->K)
