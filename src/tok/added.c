@@ -2,6 +2,7 @@
 #include "tok/added.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "text/utf8.h"
 #include "tok/unichar.h"
@@ -16,8 +17,13 @@ err_code added_put(added_set *s, str content, added_token tok, err *e) {
         s->cap = cap;
     }
     s->tok[s->n] = tok;
+    bool new_first = content.n && !s->keys.first[(unsigned char)content.p[0]];
     TRY(trie_put(&s->keys, content, (int32_t)s->n, e));
     s->n++;
+    if (new_first) {
+        s->n_first++;
+        s->first = content.p[0];
+    }
     return ERR_OK;
 }
 
@@ -42,16 +48,24 @@ static bool stands_alone(str s, size_t start, size_t end) {
 
 static bool space_at(str s, size_t at) { return at < s.n && unichar_is_space(utf8_next(s, &at)); }
 
+/* The next byte at or after `at` that a token begins with, or s.n. */
+static size_t next_first(const added_set *set, str s, size_t at) {
+    if (set->n_first == 1) {
+        const char *p = memchr(s.p + at, set->first, s.n - at);
+        return p ? (size_t)(p - s.p) : s.n;
+    }
+    while (at < s.n && !set->keys.first[(unsigned char)s.p[at]])
+        at++;
+    return at;
+}
+
 err_code added_split(const added_set *set, str s, bool control, added_fn *fn, void *ctx, err *e) {
     size_t done = 0; /* all before is emitted */
     for (size_t at = 0; set->n && at < s.n;) {
         size_t len = 0;
-        if (!set->keys.first[(unsigned char)s.p[at]]) {
-            at++;
-            continue;
-        }
+        at = next_first(set, s, at);
         int32_t i = trie_longest(&set->keys, s, at, &len);
-        if (i < 0) {
+        if (i < 0) { /* also at the end */
             at++;
             continue;
         }

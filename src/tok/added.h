@@ -18,6 +18,8 @@ typedef struct {
     trie keys; /* value: index into tok */
     added_token *tok;
     size_t n, cap;
+    int n_first; /* different first bytes; */
+    char first;  /* the last new one */
 } added_set;
 
 err_code added_put(added_set *s, str content, added_token tok, err *e);

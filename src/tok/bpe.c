@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "text/utf8.h"
+#include "tok/word_key.h"
 
 #define NONE UINT32_MAX
 
@@ -163,13 +164,16 @@ typedef struct {
     int32_t id;
 } candidate;
 
-enum { CACHE_SLOTS = 4096, CACHE_WORD = 27, CACHE_IDS = 8, SHORT_WORD = 40 };
+enum { CACHE_WORD = 80, CACHE_IDS = 11, SHORT_WORD = 40, LINE = 64 };
+
+/* What a word gave. Words of up to 16 bytes are told apart by the first line alone. */
 typedef struct {
-    uint64_t hash;
-    char word[CACHE_WORD];
-    uint8_t n_word, n_ids;
+    _Alignas(LINE) word_key key;
+    uint8_t n_word, n_ids; /* n_word 0: empty */
     int32_t id[CACHE_IDS];
+    char middle[CACHE_WORD - WORD_KEY_BYTES]; /* of a longer word: between its first 8 bytes and its last 8 */
 } cached;
+_Static_assert(sizeof(cached) == 2 * LINE, "two lines");
 
 struct bpe_work {
     symbol *sym;
@@ -177,20 +181,31 @@ struct bpe_work {
     candidate *heap;
     size_t n_heap, cap_heap;
     uint32_t *split; /* by id: where an unused piece was last put together; NULL until one is */
+    bool noted;      /* the word at hand has to do with unused pieces */
     strbuf spelled;
     cached *cache; /* NULL: none */
+    size_t cache_mask;
 };
 
-err_code bpe_work_open(bpe_work **out, bool cache, err *e) {
+err_code bpe_work_open(bpe_work **out, size_t n_words, err *e) {
     bpe_work *w = calloc(1, sizeof *w);
-    if (w && cache)
-        w->cache = calloc(CACHE_SLOTS, sizeof *w->cache);
-    if (!w || (cache && !w->cache)) {
+    if (w && n_words) {
+        w->cache = aligned_alloc(LINE, n_words * sizeof *w->cache);
+        w->cache_mask = n_words - 1;
+    }
+    if (!w || (n_words && !w->cache)) {
         free(w);
         return err_set(e, ERR_MEMORY, "no memory to tokenize");
     }
+    for (size_t i = 0; i < n_words; i++)
+        w->cache[i].n_word = 0;
     *out = w;
     return ERR_OK;
+}
+
+void bpe_work_begin(const bpe *b, bpe_work *w) {
+    if (w->split)
+        memset(w->split, 0, (size_t)b->v->n * sizeof *w->split);
 }
 
 void bpe_work_close(bpe_work *w) {
@@ -297,6 +312,7 @@ static bool pair(const bpe *b, str word, const symbol *l, const symbol *r, uint3
 static err_code note_unused(const bpe *b, bpe_work *w, int32_t id, uint32_t left_len, err *e) {
     if (b->dialect != BPE_SCORES || b->v->type[id] != VOCAB_UNUSED)
         return ERR_OK;
+    w->noted = true;
     if (!w->split)
         w->split = calloc((size_t)b->v->n, sizeof *w->split);
     if (!w->split)
@@ -472,15 +488,34 @@ static err_code whole_word(const bpe *b, bpe_work *w, str word, int32_t *id, err
     return ERR_OK;
 }
 
+/* The place in the cache of a word of 1 to CACHE_WORD bytes, and whether it is that word's. */
+static cached *look(const bpe_work *w, str word, word_key *key, bool *known) {
+    *key = word_key_of(word);
+    uint64_t hash = word.n <= WORD_KEY_BYTES ? word_key_hash(*key, word.n) : vocab_hash(word);
+    cached *c = &w->cache[hash & w->cache_mask];
+    *known = c->key.lo == key->lo && c->key.hi == key->hi && c->n_word == word.n &&
+             (word.n <= WORD_KEY_BYTES || memcmp(c->middle, word.p + 8, word.n - WORD_KEY_BYTES) == 0);
+    return c;
+}
+
+static void remember(cached *c, str word, word_key key, const int32_t *id, size_t n) {
+    c->key = key;
+    c->n_word = (uint8_t)word.n;
+    c->n_ids = (uint8_t)n;
+    memcpy(c->id, id, n * sizeof *id);
+    if (word.n > WORD_KEY_BYTES)
+        memcpy(c->middle, word.p + 8, word.n - WORD_KEY_BYTES);
+}
+
 static err_code encode_word(const bpe *b, bpe_work *w, str word, size_t first, tok_ids *ids, err *e) {
     if (word.n > BPE_WORD_BYTES_MAX)
         return err_set(e, ERR_LIMIT, "%zu bytes without a break; at most %d are supported", word.n, BPE_WORD_BYTES_MAX);
     cached *c = NULL;
-    uint64_t hash = 0;
+    word_key key = {0, 0};
     if (w->cache && word.n <= CACHE_WORD) {
-        hash = vocab_hash(word) | 1;
-        c = &w->cache[(hash >> 8) % CACHE_SLOTS];
-        if (c->hash == hash && c->n_word == word.n && memcmp(c->word, word.p, word.n) == 0) {
+        bool known;
+        c = look(w, word, &key, &known);
+        if (known) {
             for (int i = 0; i < c->n_ids; i++)
                 TRY(tok_ids_add(ids, c->id[i], e));
             return ERR_OK;
@@ -488,6 +523,7 @@ static err_code encode_word(const bpe *b, bpe_work *w, str word, size_t first, t
     }
     size_t before = ids->n;
     int32_t id = -1;
+    w->noted = false;
     if (b->whole_words)
         TRY(whole_word(b, w, word, &id, e));
     if (id >= 0)
@@ -498,11 +534,8 @@ static err_code encode_word(const bpe *b, bpe_work *w, str word, size_t first, t
     /* Unknown runs join across words, so what a word gives may depend on the one before it. */
     bool alone = b->dialect != BPE_SCORES || b->byte_fallback || n == 0 ||
                  (ids->id[before] != b->unk && (before == first || ids->id[before - 1] != b->unk));
-    if (c && n && n <= CACHE_IDS && alone) {
-        *c = (cached){.hash = hash, .n_word = (uint8_t)word.n, .n_ids = (uint8_t)n};
-        memcpy(c->word, word.p, word.n);
-        memcpy(c->id, ids->id + before, n * sizeof *c->id);
-    }
+    if (c && n && n <= CACHE_IDS && alone && !w->noted)
+        remember(c, word, key, ids->id + before, n);
     return ERR_OK;
 }
 

@@ -36,7 +36,7 @@ typedef struct {
     bool glued[256];  /* by byte x: some piece has U+2581 right after x, so words are not cut there */
 } bpe;
 
-typedef struct bpe_work bpe_work; /* scratch and word cache of one call */
+typedef struct bpe_work bpe_work; /* scratch and word cache of one thread */
 
 /* Room for n merges, then bpe_add() each (rank ascending; a pair given again takes the later rank). */
 err_code bpe_merges_init(bpe *b, arena *a, uint64_t n, err *e);
@@ -46,7 +46,10 @@ err_code bpe_scores_init(bpe *b, arena *a, err *e);
 /* Fills byte_id, ascii_id and glued once v and the merges stand. */
 void bpe_finish(bpe *b);
 
-err_code bpe_work_open(bpe_work **out, bool cache, err *e);
+/* With room for the ids of n_words words (0, or a power of two). */
+err_code bpe_work_open(bpe_work **out, size_t n_words, err *e);
+/* Before each text: forgets what only concerned the last one. The ids of words stay. */
+void bpe_work_begin(const bpe *b, bpe_work *w);
 void bpe_work_close(bpe_work *w);
 
 /* Appends the ids of a word (valid UTF-8). */

@@ -12,7 +12,7 @@
 #include "tok/bpe_learn.h"
 #include "tok/pretok.h"
 
-enum { BATCH_BYTES = 8 << 20, PART_BYTES = 128 << 10, LARGE_BYTES = 1 << 20, PARTS_MAX = 1 << 16 };
+enum { BATCH_BYTES = 8 << 20, PART_BYTES = 128 << 10, LARGE_BYTES = 1 << 20, PARTS_MAX = 1 << 16, QUEUE = 16 };
 
 const bpe_pattern bpe_patterns[] = {
     {"gpt2", "words with the blank before them, numbers whole", "gpt-2"},
@@ -35,6 +35,8 @@ typedef struct {
     word_table words;
     pretok_work pre;
     rx_work *rx;
+    word_waiting queue[QUEUE]; /* a ring: word i of a text in place i % QUEUE */
+    size_t n_queued;
     uint64_t n_words, n_ill_formed, n_long;
     err_code code;
     err e;
@@ -145,11 +147,19 @@ static err_code on_word(void *ctx, str word, err *e) {
         return ERR_OK;
     }
     c->n_words++;
-    return word_table_add(&c->words, word, 1, e);
+    word_waiting *place = &c->queue[c->n_queued % QUEUE];
+    if (c->n_queued++ >= QUEUE)
+        TRY(word_table_add_waiting(&c->words, place, 1, e));
+    *place = word_table_look(&c->words, word);
+    return ERR_OK;
 }
 
 static err_code count_valid(const bpe_trainer *t, counter *c, str text) {
-    return pretok_run(&t->pre, &c->pre, text, true, false, on_word, c, &c->e);
+    c->n_queued = 0;
+    TRY(pretok_run(&t->pre, &c->pre, text, true, false, on_word, c, &c->e));
+    for (size_t i = c->n_queued > QUEUE ? c->n_queued - QUEUE : 0; i < c->n_queued; i++)
+        TRY(word_table_add_waiting(&c->words, &c->queue[i % QUEUE], 1, &c->e));
+    return ERR_OK;
 }
 
 static err_code count_text(const bpe_trainer *t, counter *c, str text) {

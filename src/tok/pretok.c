@@ -107,8 +107,32 @@ static err_code next_match(const run *r, const pretok_step *st, str s, rx_scan *
     return ERR_OK;
 }
 
+/* A pattern that matches everywhere, each match a part of its own. Most are known in advance. */
+static err_code cut_known(const run *r, int i, str s, bool first) {
+    enum { ENDS = 64 };
+    const rx *pattern = r->p->step[i].pattern;
+    bool last = i + 1 == r->p->n;
+    size_t end[ENDS], start, at = 0;
+    while (at < s.n) {
+        size_t n = rx_known_ends(rx_kind(pattern), s, at, end, ENDS);
+        for (size_t k = 0; k < n; at = end[k++])
+            TRY(last ? r->fn(r->ctx, str_sub(s, at, end[k]), r->e) : pass(r, i, s, first, at, end[k]));
+        if (n == ENDS || at == s.n)
+            continue;
+        bool found;
+        TRY(rx_find(pattern, r->w->rx, s, at, &found, &start, end, r->e));
+        if (!found || start != at || *end == at) /* never so with these patterns */
+            *end = s.n;
+        TRY(pass(r, i, s, first, at, *end));
+        at = *end;
+    }
+    return ERR_OK;
+}
+
 static err_code cut(const run *r, int i, str s, bool first) {
     const pretok_step *st = &r->p->step[i];
+    if (st->kind == PRETOK_PATTERN && st->cut == PRETOK_ISOLATED && rx_kind(st->pattern) != RX_UNKNOWN)
+        return cut_known(r, i, s, first);
     cutter c = {0};
     rx_scan scan = {0};
     size_t at = 0, start = 0, end = 0;

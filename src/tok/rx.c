@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tok/rx_known.h"
 #include "tok/rx_unicode.h"
 
 struct rx {
@@ -343,6 +342,8 @@ err_code rx_find(const rx *r, rx_work *w, str s, size_t from, bool *found, size_
         return err_set(e, ERR_UNSUPPORTED, "pattern \"%s\" matches backwards", r->name);
     return ERR_OK;
 }
+
+rx_known rx_kind(const rx *r) { return r->known; }
 
 err_code rx_next(const rx *r, rx_work *w, str s, rx_scan *scan, bool *found, size_t *start, size_t *end, err *e) {
     for (*found = false; scan->at <= s.n;) {

@@ -16,7 +16,7 @@
 #ifndef LOAM_TOK_RX_H
 #define LOAM_TOK_RX_H
 
-#include "base/str.h"
+#include "tok/rx_known.h"
 
 enum { RX_PATTERN_BYTES_MAX = 16384 };
 
@@ -32,6 +32,9 @@ void rx_work_close(rx_work *w); /* NULL allowed */
 /* The leftmost match in the valid UTF-8 text s at or after byte `from` (a character's start), context before it
  * seen. */
 err_code rx_find(const rx *r, rx_work *w, str s, size_t from, bool *found, size_t *start, size_t *end, err *e);
+
+/* RX_UNKNOWN unless the pattern is one of rx_known.h's: then it may be asked for many matches at once. */
+rx_known rx_kind(const rx *r);
 
 /* All matches one after another, as Oniguruma's scan goes: an empty match where the last one ended is
  * passed over by one character. Zero-initialise. */

@@ -32,10 +32,10 @@ rx_known rx_known_of(str pattern) {
     return RX_UNKNOWN;
 }
 
-static class at(str s, size_t i) { return (class)class_of[(unsigned char)s.p[i]]; }
+static inline class at(str s, size_t i) { return (class)class_of[(unsigned char)s.p[i]]; }
 
 /* The end of a run of one class; 0: it may go on beyond ASCII. */
-static size_t run(str s, size_t i, class c) {
+static inline size_t run(str s, size_t i, class c) {
     while (i < s.n && at(s, i) == c)
         i++;
     return i < s.n && at(s, i) == BEYOND ? 0 : i;
@@ -62,7 +62,7 @@ static size_t white(str s, size_t i, bool breaks) {
     return end == s.n || end == i + 1 ? end : end - 1; /* the last one goes with what follows */
 }
 
-static size_t gpt2(str s, size_t from) {
+static inline size_t gpt2(str s, size_t from) {
     size_t i = from, n = s.p[i] == '\'' ? contraction(s, i, 0) : 0;
     if (n)
         return i + n;
@@ -75,7 +75,7 @@ static size_t gpt2(str s, size_t from) {
 }
 
 /* Numbers of up to `digits` digits. */
-static size_t llama3(str s, size_t from, size_t digits) {
+static inline size_t llama3(str s, size_t from, size_t digits) {
     class c = at(s, from), next = from + 1 < s.n ? at(s, from + 1) : BREAK;
     if (c == BEYOND || (next == BEYOND && c != DIGIT))
         return 0;
@@ -101,16 +101,30 @@ static size_t llama3(str s, size_t from, size_t digits) {
     return white(s, from, true);
 }
 
-size_t rx_known_end(rx_known k, str s, size_t from) {
+#define ENDS(call)                               \
+    for (; i < n && from < s.n; from = end[i++]) \
+        if (!(end[i] = (call)))                  \
+    break
+
+size_t rx_known_ends(rx_known k, str s, size_t from, size_t *end, size_t n) {
+    size_t i = 0;
     switch (k) {
     case RX_UNKNOWN:
         break;
     case RX_GPT2:
-        return gpt2(s, from);
+        ENDS(gpt2(s, from));
+        break;
     case RX_LLAMA3:
-        return llama3(s, from, 3);
+        ENDS(llama3(s, from, 3));
+        break;
     case RX_QWEN2:
-        return llama3(s, from, 1);
+        ENDS(llama3(s, from, 1));
+        break;
     }
-    return 0;
+    return i;
+}
+
+size_t rx_known_end(rx_known k, str s, size_t from) {
+    size_t end = 0;
+    return rx_known_ends(k, s, from, &end, 1) ? end : 0;
 }

@@ -15,5 +15,7 @@ rx_known rx_known_of(str pattern);
 
 /* The end of the match that begins at byte `from` (a character's start), or 0: it does not know. */
 size_t rx_known_end(rx_known k, str s, size_t from);
+/* The ends of up to n matches one after another; how many are known. */
+size_t rx_known_ends(rx_known k, str s, size_t from, size_t *end, size_t n);
 
 #endif

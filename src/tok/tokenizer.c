@@ -90,17 +90,19 @@ void tokenizer_close(tokenizer *t) {
 
 /* ---- text to ids ---- */
 
-typedef struct {
+struct tok_work {
     const tokenizer *t;
-    tok_ids *ids;
     rx_work *rx;
     bpe_work *bpe;
     norm_work norm;
     pretok_work pre;
+    /* Of the call at hand. */
+    tok_ids *ids;
     bool control;      /* TOK_SPECIAL_PARSE */
     size_t base;       /* where the run of valid text begins */
     bool first, inner; /* of the part at hand, as pretok_run() wants them */
-} call;
+};
+typedef struct tok_work call;
 
 static err_code on_word(void *ctx, str word, err *e) {
     call *c = ctx;
@@ -159,29 +161,76 @@ static err_code encode_text(call *c, str text, err *e) {
     return added_split(&c->t->raw, str_sub(text, good, text.n), c->control, on_raw_part, c, e);
 }
 
-enum { CACHE_FROM_BYTES = 2048 }; /* shorter texts repeat too little to pay for clearing a cache */
+/* Words that a call remembers: texts shorter than this repeat too little to pay for clearing the memory. */
+enum { CACHE_FROM_BYTES = 2048, CACHE_WORDS = 1 << 12, CACHE_WORDS_MANY = 1 << 15 };
 
-err_code tokenizer_encode(const tokenizer *t, str text, unsigned flags, tok_ids *ids, err *e) {
+static err_code work_open(tok_work *w, const tokenizer *t, size_t n_words, err *e) {
+    *w = (tok_work){.t = t};
+    TRY(rx_work_open(&w->rx, e));
+    w->norm.rx = w->pre.rx = w->rx;
+    return bpe_work_open(&w->bpe, n_words, e);
+}
+
+static void work_fini(tok_work *w) {
+    norm_work_fini(&w->norm);
+    pretok_work_fini(&w->pre);
+    bpe_work_close(w->bpe);
+    rx_work_close(w->rx);
+}
+
+err_code tok_work_open(tok_work **out, const tokenizer *t, err *e) {
+    *out = NULL;
+    tok_work *w = malloc(sizeof *w);
+    if (!w)
+        return err_set(e, ERR_MEMORY, "no memory to tokenize");
+    err_code code = work_open(w, t, CACHE_WORDS_MANY, e);
+    if (code != ERR_OK)
+        tok_work_close(w);
+    else
+        *out = w;
+    return code;
+}
+
+void tok_work_close(tok_work *w) {
+    if (!w)
+        return;
+    work_fini(w);
+    free(w);
+}
+
+static err_code check_text(str text, err *e) {
     if (text.n > TOK_TEXT_BYTES_MAX)
         return err_set(e, ERR_LIMIT, "text of %zu bytes; at most %d are supported", text.n, TOK_TEXT_BYTES_MAX);
+    return ERR_OK;
+}
+
+err_code tokenizer_encode_with(tok_work *w, str text, unsigned flags, tok_ids *ids, err *e) {
+    const tokenizer *t = w->t;
+    TRY(check_text(text, e));
     size_t before = ids->n;
-    call c = {.t = t, .ids = ids, .control = flags & TOK_SPECIAL_PARSE};
-    err_code code = rx_work_open(&c.rx, e);
-    if (code == ERR_OK)
-        code = bpe_work_open(&c.bpe, text.n >= CACHE_FROM_BYTES, e);
-    c.norm.rx = c.pre.rx = c.rx;
+    w->ids = ids;
+    w->control = flags & TOK_SPECIAL_PARSE;
+    w->base = 0;
+    bpe_work_begin(&t->bpe, w->bpe);
+    err_code code = ERR_OK;
     for (int i = 0; i < t->n_front && code == ERR_OK && flags & TOK_SPECIAL_ADD; i++)
         code = tok_ids_add(ids, t->front[i], e);
     if (code == ERR_OK)
-        code = encode_text(&c, text, e);
+        code = encode_text(w, text, e);
     for (int i = 0; i < t->n_back && code == ERR_OK && flags & TOK_SPECIAL_ADD; i++)
         code = tok_ids_add(ids, t->back[i], e);
     if (code != ERR_OK)
         ids->n = before;
-    norm_work_fini(&c.norm);
-    pretok_work_fini(&c.pre);
-    bpe_work_close(c.bpe);
-    rx_work_close(c.rx);
+    return code;
+}
+
+err_code tokenizer_encode(const tokenizer *t, str text, unsigned flags, tok_ids *ids, err *e) {
+    tok_work w;
+    TRY(check_text(text, e));
+    err_code code = work_open(&w, t, text.n >= CACHE_FROM_BYTES ? CACHE_WORDS : 0, e);
+    if (code == ERR_OK)
+        code = tokenizer_encode_with(&w, text, flags, ids, e);
+    work_fini(&w);
     return code;
 }
 

@@ -3,7 +3,8 @@
  * One face over three algorithms: SentencePiece BPE (merge the adjacent pair of highest score, ties to the
  * left), SentencePiece unigram (Viterbi over log probabilities), byte-level BPE (ranked merges inside
  * pre-tokens). A tokenizer comes from GGUF keys (tokenizer.ggml.*) or from a tokenizer.json, and is
- * immutable after opening: any number of threads may use it at once.
+ * immutable after opening: any number of threads may use it at once. Who encodes many texts gives each thread
+ * a tok_work of its own.
  */
 #ifndef LOAM_TOK_TOKENIZER_H
 #define LOAM_TOK_TOKENIZER_H
@@ -40,6 +41,14 @@ enum { TOK_SPECIAL_ADD = 1, TOK_SPECIAL_PARSE = 2 };
 /* Appends to *ids (left as it was on failure). text may hold any bytes; ill-formed UTF-8 is tokenized byte by
  * byte where the vocabulary has bytes, else as the unknown token. Linear-logarithmic in text. */
 err_code tokenizer_encode(const tokenizer *t, str text, unsigned flags, tok_ids *ids, err *e);
+
+/* The same ids, faster from the second text on: what a call sets up, and the ids of words seen lately (4 MB), stay in w
+ * for the next one. A tok_work belongs to one tokenizer, which must outlive it, and to one thread at a time. After a
+ * failure it can be used on. */
+typedef struct tok_work tok_work;
+err_code tok_work_open(tok_work **out, const tokenizer *t, err *e);
+void tok_work_close(tok_work *w); /* NULL allowed */
+err_code tokenizer_encode_with(tok_work *w, str text, unsigned flags, tok_ids *ids, err *e);
 
 /* Appends the text of ids. `special`: control tokens appear as spelled, else they vanish. An id outside the
  * vocabulary is ERR_USAGE. The text of a sequence is what the reference decoder gives (leading-space rule of

@@ -4,7 +4,7 @@
  * cache line; longer ones are copied into the table's arena. What one thread counted is added to another's
  * table afterwards: sums do not depend on who counted what.
  *
- *   n 1..16    lo, hi: the word's bytes (see pack() in word_table.c), from which they come back
+ *   n 1..16    lo, hi: the word's bytes (word_key.h)
  *   n > 16     lo: hash, hi: address of the bytes
  *
  * The hash is known to whoever wrote the text, so a run of more than VOCAB_PROBES_MAX slots is refused
@@ -14,9 +14,9 @@
 #define LOAM_TOK_WORD_TABLE_H
 
 #include "base/arena.h"
-#include "base/str.h"
+#include "tok/word_key.h"
 
-enum { WORD_INLINE_BYTES = 16 };
+enum { WORD_INLINE_BYTES = WORD_KEY_BYTES };
 
 typedef struct {
     uint64_t lo, hi;
@@ -32,6 +32,16 @@ typedef struct {
 
 /* Counts `times` more of a word (1 byte or more, copied). After a failure the table is as before. */
 err_code word_table_add(word_table *t, str word, uint64_t times, err *e);
+/* The same in two halves, so that the second need not wait for memory: give a word a place in the queue, and add it
+ * when a few more have theirs. The word's bytes must still be there then. */
+typedef struct {
+    str word;
+    word_key key;
+    uint64_t hash;
+} word_waiting;
+word_waiting word_table_look(const word_table *t, str word);
+err_code word_table_add_waiting(word_table *t, const word_waiting *w, uint64_t times, err *e);
+
 /* Adds all of `from`. After a failure some of it is counted. */
 err_code word_table_merge(word_table *t, const word_table *from, err *e);
 void word_table_fini(word_table *t);
