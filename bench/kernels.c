@@ -135,7 +135,7 @@ static void decode_part(void *ctx, int part, int n_parts) {
         const uint8_t *kv = b->weights + h * head;
         kern_query q[SHARE];
         for (size_t i = 0; i < SHARE; i++)
-            q[i] = (kern_query){b->x + i * b->width, out + i * b->width, 0, DEPTH};
+            q[i] = (kern_query){.q = b->x + i * b->width, .out = out + i * b->width, .hi = DEPTH};
         k->attention(&(kern_kv){kv, kv + head / 2, true, b->width, b->width}, &(kern_attn){.scale = 0.1f}, q, SHARE,
                      scratch);
     }
@@ -156,7 +156,8 @@ static void prefill_part(void *ctx, int part, int n_parts) {
         int n = 0;
         for (size_t t = 0; t < N; t++)
             for (size_t i = 0; i < SHARE; i++) {
-                q[n] = (kern_query){b->x + (t * SHARE + i) * b->width, out + (size_t)n * b->width, 0, t + 1};
+                q[n] = (kern_query){
+                    .q = b->x + (t * SHARE + i) * b->width, .out = out + (size_t)n * b->width, .hi = t + 1};
                 if (++n == k->attn_tile || (t == N - 1 && i == SHARE - 1)) {
                     k->attention(&(kern_kv){kv, kv + head / 2, true, b->width, b->width}, &(kern_attn){.scale = 0.1f},
                                  q, n, scratch);

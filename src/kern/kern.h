@@ -45,9 +45,14 @@ typedef struct {
     const float *q; /* f32[K] */
     float *out;     /* f32[K] */
     size_t lo, hi;
+    float *stat; /* f32[2]: receives M and Z, what the backward pass needs; NULL: not asked for */
 } kern_query;
 
 enum { KERN_ATTN_TILE_MAX = 16 };
+enum {
+    KERN_GEMM_SCRATCH = 336 << 10,
+    KERN_ATTN_BACK_SCRATCH = 2 * KERN_ATTN_CHUNK * KERN_ATTN_CHUNK * 4,
+};
 
 typedef struct {
     float scale;   /* multiplies q.k */
@@ -63,6 +68,33 @@ typedef struct {
     float decay;        /* learning rate times weight decay */
     float rate;         /* learning rate / (1 - beta1^t) */
 } kern_adamw;
+/* Chains over k ascending, sixteen outputs side by side:
+ *     c[i][j] = fma(a[i][k], b[k][j], c[i][j]),  k = 0 .. depth-1
+ * from +0, or from what stands in c. Output j is lane j%16 of panel j/16. Where each number stands:
+ *     a[i][k]   a[i*a_row + k*a_k]
+ *     b[k][j]   b[(j/16)*b_panel + k*b_k + j%16], or when `turned`
+ *               b[(k/16)*b_panel + j*16 + k%16]: panels of 16 k's, as a matrix of weights has 16 rows
+ *     c[i][j]   c[i*c_row + (j/16)*c_panel + j%16] */
+typedef struct {
+    const float *a, *b;
+    float *c;
+    size_t a_row, a_k, b_panel, b_k, c_row, c_panel;
+    size_t rows, depth, outs; /* how many i, k, j */
+    bool turned, go_on;       /* go_on: the chains in c are continued */
+} kern_gemm;
+
+/* The backward pass of attention of one query head over one segment of n positions, position t at row t:
+ * x + t*stride. A query at t sees [t+1-window, t], from 0 on; window 0: all up to t. */
+typedef struct {
+    const float *q, *dout;            /* stride q_stride: the turned query; the gradient of its output */
+    const float *k, *v;               /* stride kv_stride */
+    const float *k_panels, *v_panels; /* the same in panels of 16 positions, [ceil(n/16)][K][16] */
+    const float *stat;                /* stride 2*stat_stride: M and Z of each query (kern_query.stat) */
+    const float *delta;               /* stride stat_stride: sum over d, by lanes, of dout*out */
+    float *dq, *dk, *dv;              /* strides as q and k: chains that are continued */
+    size_t n, width, q_stride, kv_stride, stat_stride, window;
+} kern_attn_back;
+enum { KERN_BACK_Q = 1, KERN_BACK_KV = 2 }; /* which gradients: dq; dk and dv */
 
 typedef struct {
     const char *isa;
@@ -104,6 +136,33 @@ typedef struct {
     /* Nothing but multiply-adds, 2 operations each, on registers: what the machine can do at most. sink f32[3]: a
      * factor and a summand, both below 1, and a result. Returns the operations done. */
     double (*fma_run)(size_t n, float *sink);
+
+    /* ---- gradients: doc/arithmetic.md, "Gradients" ---- */
+
+    /* Rows [row, row_end) and panels [panel, panel_end) of the chains. scratch: KERN_GEMM_SCRATCH bytes. */
+    void (*gemm)(const kern_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end, void *scratch);
+    float (*dot)(const float *a, const float *b, size_t n); /* sum of a*b by lanes */
+    /* dx = add + the gradient of rmsnorm(x, w) for dy, a row of n; add NULL: nothing added; dx may be dy or add.
+     * *r: 1 / sqrt(mean(x^2) + eps). */
+    void (*rmsnorm_back)(const float *x, const float *w, const float *dy, const float *add, size_t n, float eps,
+                         float *dx, float *r);
+    /* dw[c] += over n rows: dy[i][c] * (x[i][c] * r[i]); rows ld apart. */
+    void (*norm_weight_back)(const float *dy, const float *x, size_t ld, const float *r, size_t n, size_t cols,
+                             float *dw);
+    void (*sum_rows)(const float *a, size_t lda, size_t n, size_t cols, float *y); /* y[c] = sum over rows of a[i][c] */
+    /* The gradients of y = f(gate) * up, and y again. dgate may be gate, dup may be up. y may be dy. */
+    void (*gated_back)(kern_activation f, const float *gate, const float *up, const float *dy, size_t n, float *dgate,
+                       float *dup, float *y);
+    /* Returns -log softmax(l)[target]; stat f32[2]: the largest l, and the sum of exp(l - largest). */
+    float (*cross_entropy)(const float *l, size_t n, size_t target, float *stat);
+    /* l becomes the gradient of weight * cross entropy by what l was before the soft cap (0: none) and `scale`. */
+    void (*cross_entropy_back)(float *l, size_t n, size_t target, const float *stat, float weight, float cap,
+                               float scale);
+    /* Continues the chains of dq of positions [q_from, q_to), or of dk and dv of [k_from, k_to), or both, by what
+     * those queries and those keys have to do with each other. Borders at multiples of KERN_ATTN_CHUNK, or n.
+     * scratch: KERN_ATTN_BACK_SCRATCH bytes. */
+    void (*attention_back)(const kern_attn_back *b, const kern_attn *a, int which, size_t q_from, size_t q_to,
+                           size_t k_from, size_t k_to, void *scratch);
 } kern_ops;
 
 /* "auto" or NULL: the widest that this CPU runs. NULL when the name is unknown or the CPU lacks it. */

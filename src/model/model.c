@@ -76,11 +76,28 @@ static err_code read_config(model *m, str *prefix, err *e) {
     return safetensors_open(&m->tensors, m->path, e);
 }
 
-static err_code open_in(model *m, const char *path, const model_options *o, err *e) {
+err_code model_engine(model *m, const model_options *o, err *e) {
     m->engine = (engine){kern_select(o->isa), o->pool};
     if (!m->engine.kern)
         return err_set(e, ERR_USAGE, "instruction set \"%s\" is not to be had on this machine (try --isa auto)",
                        o->isa);
+    return ERR_OK;
+}
+
+err_code model_ready(model *m, const model_options *o, err *e) {
+    m->kv_f16 = dtype_table[m->layers[0].k.type].block_elems > 1;
+    m->scratch_bytes = scratch_plan(m, NULL);
+    if (o->plan)
+        return ERR_OK;
+    m->scratch_mem = os_pages_alloc(m->scratch_bytes);
+    if (!m->scratch_mem)
+        return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes of scratch", m->path, m->scratch_bytes);
+    scratch_plan(m, m->scratch_mem);
+    return ERR_OK;
+}
+
+static err_code open_in(model *m, const char *path, const model_options *o, err *e) {
+    TRY(model_engine(m, o, e));
     m->how = o->weights;
     m->path = strdup(path);
     if (!m->path)
@@ -88,15 +105,7 @@ static err_code open_in(model *m, const char *path, const model_options *o, err 
     m->prefix = STR("");
     TRY(read_config(m, &m->prefix, e));
     TRY(weights_load(m, o, m->prefix, e));
-    m->kv_f16 = dtype_table[m->layers[0].k.type].block_elems > 1;
-    m->scratch_bytes = scratch_plan(m, NULL);
-    if (o->plan)
-        return ERR_OK;
-    m->scratch_mem = os_pages_alloc(m->scratch_bytes);
-    if (!m->scratch_mem)
-        return err_set(e, ERR_MEMORY, "%s: no memory for %zu bytes of scratch", path, m->scratch_bytes);
-    scratch_plan(m, m->scratch_mem);
-    return ERR_OK;
+    return model_ready(m, o, e);
 }
 
 err_code model_open(model **out, const char *path, const model_options *o, err *e) {

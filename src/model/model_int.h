@@ -63,6 +63,10 @@ struct kv_cache {
 /* Finds, checks and packs every tensor the config asks for; config->V is set from the embedding. */
 err_code weights_load(model *m, const model_options *o, str prefix, err *e);
 
+/* The steps of opening that a new model shares: the kernels; and, when the weights are there, the scratch block. */
+err_code model_engine(model *m, const model_options *o, err *e);
+err_code model_ready(model *m, const model_options *o, err *e);
+
 /* One head's view of a layer's cache. */
 kern_kv kv_head(const kv_cache *kv, size_t layer, size_t g);
 /* Writes the keys and values of positions [pos, pos+n): k, v f32[n][G*K]; rows [from, to) of them. */

@@ -168,7 +168,7 @@ static void attention(const kern_ops *o) {
             kern_attn a = {0.158113883f, cap ? 20.0f : 0.0f};
             for (int i = 0; i < N; i++) {
                 size_t hi = POSITIONS - N + 1 + (size_t)i;
-                kern_query one = {q + i * K, out + i * K, i % 3 ? hi - 100 : 0, hi};
+                kern_query one = {.q = q + i * K, .out = out + i * K, .lo = i % 3 ? hi - 100 : 0, .hi = hi};
                 o->attention(&kv, &a, &one, 1, scratch);
             }
             char name[40];

@@ -153,6 +153,10 @@ V16_FN void attend(const int T, const bool f16, const kern_kv *kv, const kern_at
     for (int t = 0; t < T; t++) {
         v16 z = v16_set1(Z[t]);
         const float *sum = w->sum + (size_t)t * w->W;
+        if (query[t].stat) {
+            query[t].stat[0] = M[t];
+            query[t].stat[1] = Z[t];
+        }
         for (size_t d = 0; d < kv->width; d += 16)
             chain_store(query[t].out + d, v16_div(v16_load(sum + d), z), kv->width - d < 16 ? kv->width - d : 16);
     }

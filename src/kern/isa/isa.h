@@ -28,6 +28,20 @@ void KERN_FN(canonical)(float *a, size_t n);
 float KERN_FN(sum_squares)(const float *x, size_t n);
 void KERN_FN(adamw)(const kern_adamw *a, const float *grad, size_t n, float *w, float *m, float *v);
 double KERN_FN(fma_run)(size_t n, float *sink);
+void KERN_FN(gemm)(const kern_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end, void *scratch);
+float KERN_FN(dot)(const float *a, const float *b, size_t n);
+void KERN_FN(rmsnorm_back)(const float *x, const float *w, const float *dy, const float *add, size_t n, float eps,
+                           float *dx, float *r);
+void KERN_FN(norm_weight_back)(const float *dy, const float *x, size_t ld, const float *r, size_t n, size_t cols,
+                               float *dw);
+void KERN_FN(sum_rows)(const float *a, size_t lda, size_t n, size_t cols, float *y);
+void KERN_FN(gated_back)(kern_activation f, const float *gate, const float *up, const float *dy, size_t n, float *dgate,
+                         float *dup, float *y);
+float KERN_FN(cross_entropy)(const float *l, size_t n, size_t target, float *stat);
+void KERN_FN(cross_entropy_back)(float *l, size_t n, size_t target, const float *stat, float weight, float cap,
+                                 float scale);
+void KERN_FN(attention_back)(const kern_attn_back *b, const kern_attn *a, int which, size_t q_from, size_t q_to,
+                             size_t k_from, size_t k_to, void *scratch);
 
 extern const kern_ops KERN_FN(kern_ops);
 

@@ -5,16 +5,7 @@
  */
 #include "kern/isa/func.h"
 #include "kern/isa/isa.h"
-
-#define EACH_VECTOR(i, n) for (size_t i = 0; i < (n); i += 16)
-
-V16_FN v16 get(const float *p, size_t i, size_t n) { return n - i >= 16 ? v16_load(p + i) : v16_load_n(p + i, n - i); }
-V16_FN void put(float *p, size_t i, size_t n, v16 a) {
-    if (n - i >= 16)
-        v16_store(p + i, a);
-    else
-        v16_store_n(p + i, a, n - i);
-}
+#include "kern/isa/rows.h"
 
 /* s[lane] = fma(x, x, s[lane]) over ascending blocks of 16, then the tree; r = 1 / sqrt(s/n + eps);
  * y = (x * r) * w. */

@@ -32,4 +32,13 @@ const kern_ops KERN_FN(kern_ops) = {
     .sum_squares = KERN_FN(sum_squares),
     .adamw = KERN_FN(adamw),
     .fma_run = KERN_FN(fma_run),
+    .gemm = KERN_FN(gemm),
+    .dot = KERN_FN(dot),
+    .rmsnorm_back = KERN_FN(rmsnorm_back),
+    .norm_weight_back = KERN_FN(norm_weight_back),
+    .sum_rows = KERN_FN(sum_rows),
+    .gated_back = KERN_FN(gated_back),
+    .cross_entropy = KERN_FN(cross_entropy),
+    .cross_entropy_back = KERN_FN(cross_entropy_back),
+    .attention_back = KERN_FN(attention_back),
 };

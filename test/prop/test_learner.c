@@ -1,0 +1,205 @@
+/* test_learner: losses and gradients of whole models: the bits of model_forward(), whatever computes them; finite
+ * differences. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "base/os.h"
+#include "model/learner.h"
+#include "prop/gen.h"
+
+enum { N = 150, V_MAX = 4096 };
+
+static const char *const families[] = {"llama",  "llama-bias", "mistral", "qwen2",     "qwen2-window", "qwen3",
+                                       "gemma2", "gemma3",     "olmo2",   "olmo3",     "smollm3",      "smollm3-window",
+                                       "phi3",   "phi3-short", "granite", "llama-yarn"};
+#define EACH_FAMILY(i) for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+
+static void must(err_code code, const err *e) {
+    if (code)
+        fail_msg("%s", e->text);
+}
+
+/* ---- a model, a learner, a batch ---- */
+
+typedef struct {
+    pool *pool;
+    model *m;
+    learner *l;
+} bench;
+
+static bench open_bench(const char *family, const char *isa, int threads, size_t tokens, bool recompute) {
+    bench b = {0};
+    err e = {0};
+    char path[120];
+    snprintf(path, sizeof path, "test/golden/models/%s", family);
+    must(pool_open(&b.pool, threads, &e), &e);
+    must(model_open(&b.m, path, &(model_options){.pool = b.pool, .isa = isa, .weights = MODEL_WEIGHTS_F32}, &e), &e);
+    must(learner_open(&b.l, b.m, &(learner_options){.tokens_max = tokens, .recompute = recompute}, &e), &e);
+    return b;
+}
+
+static void close_bench(bench *b) {
+    learner_close(b->l);
+    model_close(b->m);
+    pool_close(b->pool);
+}
+
+static int32_t ids[N], target[N];
+static float weight[N], loss[N];
+static segment segments[] = {{0, 1}, {1, 71}, {71, 72}, {72, 136}, {136, N}};
+static batch the_batch = {ids, target, weight, N, segments, sizeof segments / sizeof *segments};
+
+static void fill_batch(size_t V) {
+    for (uint64_t i = 0; i < N; i++) {
+        ids[i] = (int32_t)rng_below(7, RNG_TEST, i, V);
+        target[i] = (int32_t)rng_below(8, RNG_TEST, i, V);
+        weight[i] = i % 7 == 3 ? 0.0f : i % 5 == 1 ? 0.25f : 1.0f;
+    }
+}
+
+static double gradient(bench *b, const batch *x) {
+    err e = {0};
+    double sum = 0;
+    must(learner_gradient(b->l, x, loss, &sum, &e), &e);
+    return sum;
+}
+
+/* All gradients, one after the other. */
+static float *all_gradients(bench *b, size_t *n) {
+    size_t n_params, at = 0;
+    param *p = learner_params(b->l, &n_params);
+    *n = 0;
+    for (size_t i = 0; i < n_params; i++)
+        *n += p[i].n;
+    float *g = gen_alloc(*n * sizeof *g);
+    for (size_t i = 0; i < n_params; at += p[i++].n)
+        memcpy(g + at, p[i].g, p[i].n * sizeof *g);
+    return g;
+}
+
+static void same_gradients(const char *what, bench *b, const float *want) {
+    size_t n_params;
+    param *p = learner_params(b->l, &n_params);
+    for (size_t i = 0; i < n_params; want += p[i++].n)
+        for (size_t j = 0; j < p[i].n; j++)
+            if (memcmp(&p[i].g[j], &want[j], 4))
+                fail_msg("%s: gradient %zu of %s is %a, must be %a", what, j, p[i].name, (double)p[i].g[j],
+                         (double)want[j]);
+}
+
+/* ---- the forward pass ---- */
+
+static void losses_are_those_of_the_model(void **state) {
+    (void)state;
+    EACH_FAMILY(f) {
+        err e = {0};
+        bench b = open_bench(families[f], NULL, 2, N, false);
+        const kern_ops *k = kern_select(NULL);
+        size_t V = model_config_of(b.m)->V;
+        static float logits[N * V_MAX];
+        double sum = 0, want_sum = 0;
+        fill_batch(V);
+        must(learner_loss(b.l, &the_batch, loss, &sum, &e), &e);
+        for (size_t s = 0; s < the_batch.n_segments; s++) {
+            size_t from = segments[s].from, n = segments[s].to - from;
+            kv_cache *kv = NULL;
+            must(kv_open(&kv, b.m, n, &e), &e);
+            must(model_forward(b.m, kv, ids + from, n, LOGITS_ALL, logits, &e), &e);
+            kv_close(kv);
+            for (size_t t = 0; t < n; t++) {
+                float stat[2], want = 0;
+                if (weight[from + t] != 0)
+                    want = k->cross_entropy(logits + t * V, V, (size_t)target[from + t], stat);
+                if (memcmp(&want, &loss[from + t], 4))
+                    fail_msg("%s: loss of position %zu is %a, must be %a", families[f], from + t,
+                             (double)loss[from + t], (double)want);
+                want_sum += (double)weight[from + t] * (double)want;
+            }
+        }
+        assert_true(sum == want_sum);
+        close_bench(&b);
+    }
+}
+
+/* ---- the same bits ---- */
+
+static void bits_do_not_depend_on_the_machine(void **state) {
+    (void)state;
+    EACH_FAMILY(f) {
+        size_t n;
+        bench b = open_bench(families[f], NULL, 1, N, false);
+        fill_batch(model_config_of(b.m)->V);
+        double sum = gradient(&b, &the_batch);
+        float *want = all_gradients(&b, &n);
+        close_bench(&b);
+        for (const char *const *isa = kern_isa_names(); *isa; isa++)
+            for (int threads = 1; threads <= 8 && kern_isa_usable(*isa); threads += threads == 3 ? 5 : 1)
+                for (int recompute = 0; recompute < 2; recompute++) {
+                    if (threads > 1 && recompute != threads % 2)
+                        continue;
+                    char what[80];
+                    snprintf(what, sizeof what, "%s on %s, %d threads, recompute %d", families[f], *isa, threads,
+                             recompute);
+                    b = open_bench(families[f], *isa, threads, N + (size_t)threads, recompute);
+                    if (gradient(&b, &the_batch) != sum)
+                        fail_msg("%s: another sum of losses", what);
+                    same_gradients(what, &b, want);
+                    close_bench(&b);
+                }
+        free(want);
+    }
+}
+
+/* ---- finite differences ---- */
+
+/* The loss along the gradient of each weight, by a difference of fourth order, must rise as steeply as the gradient
+ * says. Steps change the sum of losses by about 1: large against the rounding of binary32 losses (1e-5), small against
+ * the curvature, so 1e-3 is left for both. */
+static void differences(void **state) {
+    (void)state;
+    EACH_FAMILY(f) {
+        size_t n_params;
+        err e = {0};
+        bench b = open_bench(families[f], NULL, 2, N, false);
+        fill_batch(model_config_of(b.m)->V);
+        gradient(&b, &the_batch);
+        param *p = learner_params(b.l, &n_params);
+        for (size_t i = 0; i < n_params; i++) {
+            float *saved = gen_alloc(p[i].n * sizeof *saved);
+            memcpy(saved, p[i].w, p[i].n * sizeof *saved);
+            double slope = 0, norm = 0, at[4];
+            for (size_t j = 0; j < p[i].n; j++) {
+                slope += (double)p[i].g[j] * (double)p[i].g[j];
+                norm += (double)saved[j] * (double)saved[j];
+            }
+            assert_true(slope > 0);
+            double near = sqrt(norm / slope) * 3e-2, one = 0.25 / slope, step = near < one ? near : one;
+            for (int k = 0; k < 4; k++) {
+                double h = step * (k < 2 ? k - 2 : k - 1);
+                for (size_t j = 0; j < p[i].n; j++)
+                    p[i].w[j] = (float)((double)saved[j] + h * (double)p[i].g[j]);
+                must(learner_loss(b.l, &the_batch, NULL, &at[k], &e), &e);
+            }
+            memcpy(p[i].w, saved, p[i].n * sizeof *saved);
+            free(saved);
+            double found = (8 * (at[2] - at[1]) - (at[3] - at[0])) / (12 * step);
+            if (!(fabs(found - slope) < 1e-3 * slope))
+                fail_msg("%s, %s: the loss rises by %g, the gradient says %g", families[f], p[i].name, found, slope);
+        }
+        close_bench(&b);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(losses_are_those_of_the_model),
+        cmocka_unit_test(differences),
+        cmocka_unit_test(bits_do_not_depend_on_the_machine),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
