@@ -26,7 +26,10 @@ static void embed_rows(void *ctx, size_t from, size_t to) {
     }
 }
 
-void learn_embed(learner *l) { rows_run(&l->m->engine, l->n, embed_rows, l); }
+void learn_embed(learner *l) {
+    rows_run(&l->m->engine, l->n, embed_rows, l);
+    learn_lap(l, "embedding");
+}
 
 /* Columns of the embedding's gradient, tokens ascending. */
 static void embed_back_columns(void *ctx, size_t from, size_t to) {
@@ -50,6 +53,7 @@ void learn_embed_back(learner *l) {
     if (!c->tied)
         rows_run(&l->m->engine, (c->V + 15) / 16 * c->D, zero_columns, l);
     rows_run(&l->m->engine, c->D, embed_back_columns, l);
+    learn_lap(l, "embedding");
 }
 
 /* ---- head ---- */
@@ -125,14 +129,18 @@ void learn_head(learner *l, bool back) {
         j.n = l->n_counted - j.at < l->head_rows ? l->n_counted - j.at : l->head_rows;
         rows_run(e, j.n, norm_rows, &j);
         gemm_run(e, (kern_gemm[]){linear(w, l->head_in, l->D, j.n, l->logits, l->V)}, 1, l->scratch);
+        learn_lap(l, "head");
         rows_run(e, j.n, back ? back_rows : forward_rows, &j);
+        learn_lap(l, "cross entropy");
         if (!back)
             continue;
-        gemm_run(e,
-                 (kern_gemm[]){linear_dw(&l->output_g, l->logits, l->V, l->head_in, l->D, j.n, j.at > 0),
-                               linear_dx(w, l->logits, l->V, j.n, l->dhead, l->D, false)},
-                 2, l->scratch);
+        gemm_run(e, (kern_gemm[]){linear_dw(&l->output_g, l->logits, l->V, l->head_in, l->D, j.n, j.at > 0)}, 1,
+                 l->scratch);
+        learn_lap(l, "head dw");
+        gemm_run(e, (kern_gemm[]){linear_dx(w, l->logits, l->V, j.n, l->dhead, l->D, false)}, 1, l->scratch);
+        learn_lap(l, "head dx");
         rows_run(e, j.n, norm_back_rows, &j);
         rows_run(e, (c->D + 15) / 16, norm_columns, &j);
+        learn_lap(l, "rows back");
     }
 }

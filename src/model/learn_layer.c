@@ -172,18 +172,23 @@ void learn_forward(learner *l, size_t i_layer) {
         on_rows(&j, norm_rows);
         in = t->attn_in;
     }
+    learn_lap(l, "rows");
     gemm_run(e,
              (kern_gemm[]){linear(&y->q, in, l->D, n, t->q0 ? t->q0 : t->q, l->Q),
                            linear(&y->k, in, l->D, n, t->k0 ? t->k0 : t->k, l->KV),
                            linear(&y->v, in, l->D, n, t->v, l->KV)},
              3, l->scratch);
+    learn_lap(l, "products");
     add_bias(l, y->q_bias, t->q0 ? t->q0 : t->q, c->H * c->K, l->Q);
     add_bias(l, y->k_bias, t->k0 ? t->k0 : t->k, c->G * c->K, l->KV);
     add_bias(l, y->v_bias, t->v, c->G * c->K, l->KV);
     on_rows(&j, turn_rows);
+    learn_lap(l, "rows");
     learn_attention(l, i_layer, t);
+    learn_lap(l, "attention");
     float *branch = t->attn_out ? t->attn_out : l->dh;
     gemm_run(e, (kern_gemm[]){linear(&y->o, t->att, l->Q, n, branch, l->D)}, 1, l->scratch);
+    learn_lap(l, "products");
     add_bias(l, y->o_bias, branch, c->D, l->D);
     on_rows(&(job){.l = l, .x = x, .dy = branch, .norm = y->attn_post, .out = t->mid}, add_rows);
 
@@ -195,15 +200,20 @@ void learn_forward(learner *l, size_t i_layer) {
         on_rows(&j, norm_rows);
         in = t->ffn_in;
     }
+    learn_lap(l, "rows");
     gemm_run(e, (kern_gemm[]){linear(&y->gate, in, l->D, n, t->gate, l->F), linear(&y->up, in, l->D, n, t->up, l->F)},
              2, l->scratch);
+    learn_lap(l, "products");
     add_bias(l, y->gate_bias, t->gate, c->F, l->F);
     add_bias(l, y->up_bias, t->up, c->F, l->F);
     on_rows(&j, gate_rows);
+    learn_lap(l, "gates");
     branch = t->ffn_out ? t->ffn_out : l->dh;
     gemm_run(e, (kern_gemm[]){linear(&y->down, l->act, l->F, n, branch, l->D)}, 1, l->scratch);
+    learn_lap(l, "products");
     add_bias(l, y->down_bias, branch, c->D, l->D);
     on_rows(&(job){.l = l, .x = t->mid, .dy = branch, .norm = y->ffn_post, .out = l->x[i_layer + 1]}, add_rows);
+    learn_lap(l, "rows");
 }
 
 /* ---- backward ---- */
@@ -317,18 +327,23 @@ static void ffn_back(learner *l, const layer *y, const layer *g, trace *t) {
     const model_config *c = &l->m->config;
     size_t n = l->n;
     const float *dh = branch_back(l, t->ffn_out, y->ffn_post, g->ffn_post), *in = y->ffn_pre ? t->ffn_in : t->mid;
+    learn_lap(l, "rows back");
     gemm_run(e, (kern_gemm[]){linear_dx(&y->down, dh, l->D, n, l->act, l->F, false)}, 1, l->scratch);
+    learn_lap(l, "dx");
     on_rows(&(job){.l = l, .t = t}, gate_back_rows);
+    learn_lap(l, "gates back");
     gemm_run(e,
              (kern_gemm[]){linear_dw(&g->down, dh, l->D, l->act, l->F, n, false),
                            linear_dw(&g->gate, l->dgate, l->F, in, l->D, n, false),
                            linear_dw(&g->up, l->dup, l->F, in, l->D, n, false)},
              3, l->scratch);
+    learn_lap(l, "dw");
     bias_back(l, g->down_bias, dh, l->D, c->D);
     bias_back(l, g->gate_bias, l->dgate, l->F, c->F);
     bias_back(l, g->up_bias, l->dup, l->F, c->F);
     gemm_run(e, (kern_gemm[]){linear_dx(&y->gate, l->dgate, l->F, n, l->dn, l->D, false)}, 1, l->scratch);
     gemm_run(e, (kern_gemm[]){linear_dx(&y->up, l->dup, l->F, n, l->dn, l->D, true)}, 1, l->scratch);
+    learn_lap(l, "dx");
     input_back(l, t->mid, y->ffn_pre, g->ffn_pre);
 }
 
@@ -365,12 +380,14 @@ static void attention_back(learner *l, size_t i_layer, const layer *y, const lay
     size_t n = l->n, heads = c->H + c->G;
     const float *dh = branch_back(l, t->attn_out, y->attn_post, g->attn_post);
     const float *in = y->attn_pre ? t->attn_in : l->x[i_layer];
-    gemm_run(e,
-             (kern_gemm[]){linear_dx(&y->o, dh, l->D, n, l->datt, l->Q, false),
-                           linear_dw(&g->o, dh, l->D, t->att, l->Q, n, false)},
-             2, l->scratch);
+    learn_lap(l, "rows back");
+    gemm_run(e, (kern_gemm[]){linear_dx(&y->o, dh, l->D, n, l->datt, l->Q, false)}, 1, l->scratch);
+    learn_lap(l, "dx");
+    gemm_run(e, (kern_gemm[]){linear_dw(&g->o, dh, l->D, t->att, l->Q, n, false)}, 1, l->scratch);
+    learn_lap(l, "dw");
     bias_back(l, g->o_bias, dh, l->D, c->D);
     learn_attention_back(l, i_layer, t);
+    learn_lap(l, "attention back");
     on_rows(&(job){.l = l, .i_layer = i_layer, .y = y, .t = t}, turn_back_rows);
     if (c->arch->qk != QK_NORM_NONE) {
         bool full = c->arch->qk == QK_NORM_FULL;
@@ -384,13 +401,16 @@ static void attention_back(learner *l, size_t i_layer, const layer *y, const lay
                            linear_dw(&g->k, l->dk, l->KV, in, l->D, n, false),
                            linear_dw(&g->v, l->dv, l->KV, in, l->D, n, false)},
              3, l->scratch);
+    learn_lap(l, "dw");
     bias_back(l, g->q_bias, l->dq, l->Q, c->H * c->K);
     bias_back(l, g->k_bias, l->dk, l->KV, c->G * c->K);
     bias_back(l, g->v_bias, l->dv, l->KV, c->G * c->K);
     gemm_run(e, (kern_gemm[]){linear_dx(&y->q, l->dq, l->Q, n, l->dn, l->D, false)}, 1, l->scratch);
     gemm_run(e, (kern_gemm[]){linear_dx(&y->k, l->dk, l->KV, n, l->dn, l->D, true)}, 1, l->scratch);
     gemm_run(e, (kern_gemm[]){linear_dx(&y->v, l->dv, l->KV, n, l->dn, l->D, true)}, 1, l->scratch);
+    learn_lap(l, "dx");
     input_back(l, l->x[i_layer], y->attn_pre, g->attn_pre);
+    learn_lap(l, "rows back");
 }
 
 void learn_backward(learner *l, size_t i_layer) {

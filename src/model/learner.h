@@ -43,6 +43,9 @@ typedef struct {
 typedef struct {
     size_t tokens_max; /* of a batch */
     bool recompute;    /* keep only each layer's input and compute the rest again: less memory, the same bits */
+    void (*lap)(void *ctx,
+                const char *part); /* called behind each part of a step with its name, to be timed; or NULL */
+    void *lap_ctx;
 } learner_options;
 
 /* A model of a given shape with all weights zero, binary32, ready for learner_open(). c's arrays and strings are

@@ -79,6 +79,11 @@ kern_gemm linear(const matrix *w, const float *x, size_t ldx, size_t n, float *y
 kern_gemm linear_dx(const matrix *w, const float *dy, size_t ldy, size_t n, float *dx, size_t ldx, bool go_on);
 kern_gemm linear_dw(const matrix *g, const float *dy, size_t ldy, const float *x, size_t ldx, size_t n, bool go_on);
 
+static inline void learn_lap(const learner *l, const char *part) {
+    if (l->o.lap)
+        l->o.lap(l->o.lap_ctx, part);
+}
+
 void learn_embed(learner *l);
 void learn_embed_back(learner *l);
 void learn_forward(learner *l, size_t i_layer);
