@@ -50,7 +50,7 @@ typedef struct {
 
 enum { KERN_ATTN_TILE_MAX = 16 };
 enum {
-    KERN_GEMM_SCRATCH = 336 << 10,
+    KERN_GEMM_SCRATCH = 384 << 10,
     KERN_ATTN_BACK_SCRATCH = 2 * KERN_ATTN_CHUNK * KERN_ATTN_CHUNK * 4,
 };
 

@@ -157,7 +157,7 @@ static void gate_rows(void *ctx, size_t from, size_t to) {
 
 static trace *trace_of(learner *l, size_t i_layer) { return &l->traces[l->n_traces == 1 ? 0 : i_layer]; }
 
-void learn_forward(learner *l, size_t i_layer) {
+void learn_forward(learner *l, size_t i_layer, bool again) {
     const engine *e = &l->m->engine;
     const layer *y = &l->m->layers[i_layer];
     const model_config *c = &l->m->config;
@@ -206,13 +206,16 @@ void learn_forward(learner *l, size_t i_layer) {
     learn_lap(l, "products");
     add_bias(l, y->gate_bias, t->gate, c->F, l->F);
     add_bias(l, y->up_bias, t->up, c->F, l->F);
+    if (again && !t->ffn_out) /* the backward pass asks for no more */
+        return;
     on_rows(&j, gate_rows);
     learn_lap(l, "gates");
     branch = t->ffn_out ? t->ffn_out : l->dh;
     gemm_run(e, (kern_gemm[]){linear(&y->down, l->act, l->F, n, branch, l->D)}, 1, l->scratch);
     learn_lap(l, "products");
     add_bias(l, y->down_bias, branch, c->D, l->D);
-    on_rows(&(job){.l = l, .x = t->mid, .dy = branch, .norm = y->ffn_post, .out = l->x[i_layer + 1]}, add_rows);
+    if (!again)
+        on_rows(&(job){.l = l, .x = t->mid, .dy = branch, .norm = y->ffn_post, .out = l->x[i_layer + 1]}, add_rows);
     learn_lap(l, "rows");
 }
 
@@ -311,14 +314,14 @@ static void input_back(learner *l, const float *in, const float *norm, const flo
         learn_norm_weight(l, l->dn, in, l->D, 1, l->r, 1, l->m->config.D, (float *)(uintptr_t)gw);
 }
 
+/* act: the gradient of y before, y after; gate and up become their gradients. */
 static void gate_back_rows(void *ctx, size_t from, size_t to) {
     const job *j = ctx;
     const learner *l = j->l;
     const model_config *c = &l->m->config;
     for (size_t t = from; t < to; t++) {
-        float *act = l->act + t * l->F; /* dy before, y after */
-        kern_of(j)->gated_back(c->arch->act, j->t->gate + t * l->F, j->t->up + t * l->F, act, c->F, l->dgate + t * l->F,
-                               l->dup + t * l->F, act);
+        float *act = l->act + t * l->F, *gate = j->t->gate + t * l->F, *up = j->t->up + t * l->F;
+        kern_of(j)->gated_back(c->arch->act, gate, up, act, c->F, gate, up, act);
     }
 }
 
@@ -334,15 +337,17 @@ static void ffn_back(learner *l, const layer *y, const layer *g, trace *t) {
     learn_lap(l, "gates back");
     gemm_run(e,
              (kern_gemm[]){linear_dw(&g->down, dh, l->D, l->act, l->F, n, false),
-                           linear_dw(&g->gate, l->dgate, l->F, in, l->D, n, false),
-                           linear_dw(&g->up, l->dup, l->F, in, l->D, n, false)},
+                           linear_dw(&g->gate, t->gate, l->F, in, l->D, n, false),
+                           linear_dw(&g->up, t->up, l->F, in, l->D, n, false)},
              3, l->scratch);
     learn_lap(l, "dw");
     bias_back(l, g->down_bias, dh, l->D, c->D);
-    bias_back(l, g->gate_bias, l->dgate, l->F, c->F);
-    bias_back(l, g->up_bias, l->dup, l->F, c->F);
-    gemm_run(e, (kern_gemm[]){linear_dx(&y->gate, l->dgate, l->F, n, l->dn, l->D, false)}, 1, l->scratch);
-    gemm_run(e, (kern_gemm[]){linear_dx(&y->up, l->dup, l->F, n, l->dn, l->D, true)}, 1, l->scratch);
+    bias_back(l, g->gate_bias, t->gate, l->F, c->F);
+    bias_back(l, g->up_bias, t->up, l->F, c->F);
+    gemm_run_chained(e,
+                     (kern_gemm[]){linear_dx(&y->gate, t->gate, l->F, n, l->dn, l->D, false),
+                                   linear_dx(&y->up, t->up, l->F, n, l->dn, l->D, true)},
+                     2, l->scratch);
     learn_lap(l, "dx");
     input_back(l, t->mid, y->ffn_pre, g->ffn_pre);
 }
@@ -405,9 +410,11 @@ static void attention_back(learner *l, size_t i_layer, const layer *y, const lay
     bias_back(l, g->q_bias, l->dq, l->Q, c->H * c->K);
     bias_back(l, g->k_bias, l->dk, l->KV, c->G * c->K);
     bias_back(l, g->v_bias, l->dv, l->KV, c->G * c->K);
-    gemm_run(e, (kern_gemm[]){linear_dx(&y->q, l->dq, l->Q, n, l->dn, l->D, false)}, 1, l->scratch);
-    gemm_run(e, (kern_gemm[]){linear_dx(&y->k, l->dk, l->KV, n, l->dn, l->D, true)}, 1, l->scratch);
-    gemm_run(e, (kern_gemm[]){linear_dx(&y->v, l->dv, l->KV, n, l->dn, l->D, true)}, 1, l->scratch);
+    gemm_run_chained(e,
+                     (kern_gemm[]){linear_dx(&y->q, l->dq, l->Q, n, l->dn, l->D, false),
+                                   linear_dx(&y->k, l->dk, l->KV, n, l->dn, l->D, true),
+                                   linear_dx(&y->v, l->dv, l->KV, n, l->dn, l->D, true)},
+                     3, l->scratch);
     learn_lap(l, "dx");
     input_back(l, l->x[i_layer], y->attn_pre, g->attn_pre);
     learn_lap(l, "rows back");

@@ -102,8 +102,6 @@ static bool plan_all(learner *l, plan *p) {
     l->dk = floats(p, n, l->KV);
     l->dv = floats(p, n, l->KV);
     l->datt = floats(p, n, l->Q);
-    l->dgate = floats(p, n, l->F);
-    l->dup = floats(p, n, l->F);
     l->act = floats(p, n, l->F);
     l->delta = floats(p, n, c->H);
     l->r = floats(p, n, c->H + c->G);
@@ -310,13 +308,13 @@ static err_code run(learner *l, const batch *b, bool back, float *loss, double *
     size_t L = l->m->config.L;
     learn_embed(l);
     for (size_t i = 0; i < L; i++)
-        learn_forward(l, i);
+        learn_forward(l, i, false);
     memset(l->loss, 0, l->n * sizeof *l->loss);
     learn_head(l, back);
     if (back) {
         for (size_t i = L; i-- > 0;) {
             if (l->n_traces == 1 && i + 1 < L)
-                learn_forward(l, i);
+                learn_forward(l, i, true);
             learn_backward(l, i);
         }
         learn_embed_back(l);

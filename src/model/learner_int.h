@@ -53,7 +53,7 @@ struct learner {
     trace *traces;
     float *dx, *dh, *dn; /* [n][D] gradients: of the residual stream, of a branch's output, of its input */
     float *dq, *dk, *dv, *datt;
-    float *dgate, *dup, *act;
+    float *act; /* [n][F] input of down, and its gradient */
     float *delta;                   /* [n][H] */
     float *r;                       /* [n][H+G] 1/rms of rows or of heads */
     float *k_panels, *v_panels;     /* [panel_rows][KV] */
@@ -86,8 +86,9 @@ static inline void learn_lap(const learner *l, const char *part) {
 
 void learn_embed(learner *l);
 void learn_embed_back(learner *l);
-void learn_forward(learner *l, size_t i_layer);
-/* l->dx, the gradient of the layer's output, becomes that of its input. */
+/* again: the layer's output is known already. */
+void learn_forward(learner *l, size_t i_layer, bool again);
+/* The trace is used up; l->dx, the gradient of the layer's output, becomes that of its input. */
 void learn_backward(learner *l, size_t i_layer);
 
 void learn_attention(learner *l, size_t i_layer, trace *t);

@@ -14,5 +14,7 @@ size_t gemm_scratch_bytes(const engine *e);
 
 /* n <= GEMM_TOGETHER_MAX independent ones at once. A gemm with 0 rows is skipped. */
 void gemm_run(const engine *e, const kern_gemm *g, int n, void *scratch);
+/* n that write the same outputs, one after the other: all but the first continue the chains (go_on). */
+void gemm_run_chained(const engine *e, const kern_gemm *g, int n, void *scratch);
 
 #endif

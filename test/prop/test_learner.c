@@ -9,7 +9,7 @@
 #include <math.h>
 
 #include "base/os.h"
-#include "model/learner.h"
+#include "model/learner_int.h"
 #include "prop/gen.h"
 
 enum { N = 150, V_MAX = 4096 };
@@ -159,6 +159,179 @@ static void bits_do_not_depend_on_the_machine(void **state) {
     }
 }
 
+/* Room for few logits and few panels at a time changes nothing, nor does room for more tokens. */
+static void cuts_leave_no_trace(void **state) {
+    (void)state;
+    EACH_FAMILY(f) {
+        if (f % 3)
+            continue;
+        size_t n;
+        bench b = open_bench(families[f], NULL, 2, N, false);
+        fill_batch(model_config_of(b.m)->V);
+        double sum = gradient(&b, &the_batch);
+        float *want = all_gradients(&b, &n);
+        for (size_t rows = 1; rows <= 64; rows *= 8) {
+            b.l->head_rows = rows;
+            b.l->panel_rows = 79 + rows; /* no less than the longest segment */
+            assert_true(gradient(&b, &the_batch) == sum);
+            same_gradients(families[f], &b, want);
+        }
+        close_bench(&b);
+        free(want);
+    }
+}
+
+/* A segment has the losses that it has alone; and where it alone counts, the gradients are those that it has alone.
+ * Only the sign of zeros may differ, for there are more terms: zeros. */
+static void segments_do_not_see_each_other(void **state) {
+    (void)state;
+    EACH_FAMILY(f) {
+        size_t n;
+        bench b = open_bench(families[f], NULL, 2, N, f % 2);
+        fill_batch(model_config_of(b.m)->V);
+        static float all[N], some[N];
+        gradient(&b, &the_batch);
+        memcpy(all, loss, sizeof all);
+        for (size_t s = 0; s < the_batch.n_segments; s++) {
+            size_t from = segments[s].from, to = segments[s].to;
+            batch part = the_batch;
+            memset(some, 0, sizeof some);
+            memcpy(some + from, weight + from, (to - from) * sizeof *some);
+            if (to - from == 1 && some[from] == 0)
+                continue;
+            part.weight = some;
+            double sum = gradient(&b, &part);
+            float *want = all_gradients(&b, &n);
+            const segment whole = {0, to - from};
+            part = (batch){ids + from, target + from, weight + from, to - from, &whole, 1};
+            assert_true(gradient(&b, &part) == sum);
+            assert_memory_equal(loss, all + from, (to - from) * sizeof *loss);
+            float *got = all_gradients(&b, &n);
+            for (size_t i = 0; i < n; i++)
+                if (got[i] != want[i])
+                    fail_msg("%s, segment %zu: gradient %zu is %a alone, %a among others", families[f], s, i,
+                             (double)got[i], (double)want[i]);
+            free(got);
+            free(want);
+        }
+        close_bench(&b);
+    }
+}
+
+/* ---- what is refused ---- */
+
+static void refusals(void **state) {
+    (void)state;
+    bench b = open_bench("llama", NULL, 1, N, false);
+    size_t V = model_config_of(b.m)->V, n;
+    fill_batch(V);
+    double sum = gradient(&b, &the_batch);
+    float *want = all_gradients(&b, &n);
+    err e = {0};
+    double other;
+#define REFUSED(change, undo)                                                     \
+    do {                                                                          \
+        batch x = the_batch;                                                      \
+        change;                                                                   \
+        assert_int_equal(learner_gradient(b.l, &x, NULL, &other, &e), ERR_USAGE); \
+        assert_int_equal(learner_loss(b.l, &x, NULL, &other, &e), ERR_USAGE);     \
+        undo;                                                                     \
+    } while (0)
+    int32_t id = ids[5], to = target[5];
+    REFUSED(ids[5] = (int32_t)V, ids[5] = id);
+    REFUSED(ids[5] = -1, ids[5] = id);
+    REFUSED(target[5] = (int32_t)V, target[5] = to);
+    REFUSED(target[5] = -1, target[5] = to);
+    REFUSED(x.n = N + 1, (void)0);
+    REFUSED(x.n = 0, (void)0);
+    REFUSED(x.n_segments--, (void)0);
+    REFUSED(x.n_segments = 0, (void)0);
+    REFUSED(segments[1].to--, segments[1].to++);
+    REFUSED(segments[4].to++, segments[4].to--);
+    REFUSED(segments[0].to = 0, segments[0].to = 1);
+    assert_int_equal(weight[3], 0); /* nobody looks at the target of a token that does not count */
+    target[3] = -77;
+    assert_true(gradient(&b, &the_batch) == sum);
+    same_gradients("after refusals", &b, want);
+    free(want);
+    /* nothing counts: no loss, no gradient */
+    static const float none[N];
+    batch x = the_batch;
+    x.weight = none;
+    assert_true(gradient(&b, &x) == 0);
+    want = all_gradients(&b, &n);
+    for (size_t i = 0; i < n; i++)
+        assert_true(want[i] == 0);
+    free(want);
+    close_bench(&b);
+
+    model *m = NULL;
+    learner *l = NULL;
+    assert_int_equal(model_open(&m, "test/golden/models/quant/mixed.gguf", &(model_options){0}, &e), ERR_OK);
+    assert_int_equal(learner_open(&l, m, &(learner_options){.tokens_max = 1}, &e), ERR_USAGE);
+    model_close(m);
+    assert_int_equal(
+        model_open(&m, "test/golden/models/llama", &(model_options){.weights = MODEL_WEIGHTS_F32, .plan = true}, &e),
+        ERR_OK);
+    assert_int_equal(learner_open(&l, m, &(learner_options){.tokens_max = 1}, &e), ERR_USAGE);
+    assert_int_equal(learner_plan_bytes(m, &(learner_options){.tokens_max = SIZE_MAX / 2}), SIZE_MAX);
+    assert_int_equal(learner_plan_bytes(m, &(learner_options){.tokens_max = SIZE_MAX / 64}), SIZE_MAX);
+    size_t kept = learner_plan_bytes(m, &(learner_options){.tokens_max = 512});
+    assert_true(kept > learner_plan_bytes(m, &(learner_options){.tokens_max = 512, .recompute = true}));
+    model_close(m);
+    m = NULL;
+    bench again = open_bench("llama", NULL, 2, 512, false); /* what was planned is what is taken */
+    assert_int_equal(again.l->block_bytes, learner_plan_bytes(again.m, &(learner_options){.tokens_max = 512}));
+    model_config c = *model_config_of(again.m);
+    c.V = 0;
+    assert_int_equal(model_create(&m, &c, &(model_options){0}, &e), ERR_USAGE);
+    c.V = 10;
+    c.K = 3;
+    assert_int_equal(model_create(&m, &c, &(model_options){0}, &e), ERR_FORMAT);
+    assert_null(m);
+    close_bench(&again);
+}
+
+/* Names and shapes are those of the folder's tensors; a new model of the same config has the same list. */
+static void weights_are_listed_by_name(void **state) {
+    (void)state;
+    EACH_FAMILY(f) {
+        err e = {0};
+        bench b = open_bench(families[f], NULL, 1, 1, false);
+        model *m = NULL;
+        learner *l = NULL;
+        size_t n, n_new;
+        must(model_create(&m, model_config_of(b.m), &(model_options){0}, &e), &e);
+        must(learner_open(&l, m, &(learner_options){.tokens_max = 1}, &e), &e);
+        const param *p = learner_params(b.l, &n), *q = learner_params(l, &n_new);
+        size_t at = 0;
+        for (size_t i = 0; i < n; i++) {
+            const tensor_ref *t = safetensors_find(&b.m->tensors, p[i].name);
+            if (t) {
+                assert_int_equal(t->dims[0], p[i].rows);
+                assert_int_equal(t->n_dims, p[i].cols ? 2 : 1);
+                assert_true(!p[i].cols || t->dims[1] == p[i].cols);
+            } else if (!b.m->config.arch->fused) {
+                fail_msg("%s: there is no tensor %s", families[f], p[i].name);
+            }
+            size_t floats = p[i].cols ? (p[i].rows + 15) / 16 * 16 * p[i].cols : p[i].rows;
+            assert_int_equal(p[i].n, floats);
+            if (at < n_new && strcmp(p[i].name, q[at].name) == 0) {
+                assert_int_equal(q[at].n, p[i].n);
+                at++;
+            } else if (!strstr(p[i].name, ".bias")) { /* biases that a file may have and a new model has not */
+                fail_msg("%s: a new model has no %s", families[f], p[i].name);
+            }
+        }
+        assert_int_equal(at, n_new);
+        if (!b.m->config.arch->fused)
+            assert_int_equal(n, b.m->tensors.n_tensors);
+        learner_close(l);
+        model_close(m);
+        close_bench(&b);
+    }
+}
+
 /* ---- finite differences ---- */
 
 /* The loss along the gradient of each weight, by a difference of fourth order, must rise as steeply as the gradient
@@ -169,9 +342,13 @@ static void differences(void **state) {
     EACH_FAMILY(f) {
         size_t n_params;
         err e = {0};
-        bench b = open_bench(families[f], NULL, 2, N, false);
+        if (f % 2 && f > 8)
+            continue;
+        bench b = open_bench(families[f], NULL, 1, N, false);
+        static const segment two[] = {{0, 33}, {33, 40}};
+        const batch few = {ids, target, weight, 40, two, 2};
         fill_batch(model_config_of(b.m)->V);
-        gradient(&b, &the_batch);
+        gradient(&b, &few);
         param *p = learner_params(b.l, &n_params);
         for (size_t i = 0; i < n_params; i++) {
             float *saved = gen_alloc(p[i].n * sizeof *saved);
@@ -187,7 +364,7 @@ static void differences(void **state) {
                 double h = step * (k < 2 ? k - 2 : k - 1);
                 for (size_t j = 0; j < p[i].n; j++)
                     p[i].w[j] = (float)((double)saved[j] + h * (double)p[i].g[j]);
-                must(learner_loss(b.l, &the_batch, NULL, &at[k], &e), &e);
+                must(learner_loss(b.l, &few, NULL, &at[k], &e), &e);
             }
             memcpy(p[i].w, saved, p[i].n * sizeof *saved);
             free(saved);
@@ -202,8 +379,12 @@ static void differences(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_those_of_the_model),
-        cmocka_unit_test(differences),
         cmocka_unit_test(bits_do_not_depend_on_the_machine),
+        cmocka_unit_test(cuts_leave_no_trace),
+        cmocka_unit_test(segments_do_not_see_each_other),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(weights_are_listed_by_name),
+        cmocka_unit_test(differences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,6 +149,10 @@ static void one_block(const block *x, int which) {
         for (size_t i = 0, T; i < x->ni; i += T) {
             const float *q = b->q + (x->i0 + i) * b->q_stride, *dout = b->dout + (x->i0 + i) * b->q_stride;
             T = kern_tile(V16_TILE_FLOAT, i, x->ni);
+            seen_keys(x, i, lo, hi);
+            seen_keys(x, i + T - 1, lo + 1, hi + 1);
+            if (j >= hi[1] || j + 16 <= lo[0]) /* no row of the tile sees any of these */
+                continue;
 #define ARGS (q, b->q_stride, k, b->width, x->p + i * BLOCK + j)
             V16_TILES_FLOAT(CASE, scores)
 #undef ARGS

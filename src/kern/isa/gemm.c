@@ -2,20 +2,21 @@
  *
  *   c[i][j] = fma(a[i][k], b[k][j], c[i][j]), k ascending
  *
- * Loop order: blocks of ROWS_BLOCK rows, parts of K, panels of 16 outputs, tiles of rows. A block's part of `a`
- * stays in the second-level cache, a panel's part of b in the first; the chains rest in c between parts, so cutting
- * changes no bit. Where b is not [k][16] already, its part is copied so; where a's neighbours in k are apart, tiles of
- * it are packed [k][T]. Both copies are small against the work that is done with them.
+ * A block of rows of `a`, a part of k long, stays in the second-level cache while panels of 16 outputs pass over it; a
+ * panel's part of b stays in the first while tiles of rows pass over it. The chains rest in c between parts, so cutting
+ * changes no bit. Where a's neighbours in k are apart, tiles of it are copied as [k][T]; where b is not [k][16]
+ * already, panels of it are copied so. Copies of a serve every panel, copies of b every row of a block; turning b
+ * costs most, so turned panels serve all rows.
  */
 #include "kern/isa/isa.h"
 #include "kern/isa/product.h"
 
 enum {
-    PART = 256, /* of K: a multiple of 16 */
-    ROWS_BLOCK = 304,
-    ROWS_MAX = (KERN_GEMM_SCRATCH - PART * 64) / (4 * PART),
+    PART = 256,       /* of K: a multiple of 16 */
+    ROWS_BLOCK = 240, /* of a: 240 KB of it */
+    GROUP = 8,        /* panels of b that are copied at a time: 128 KB */
 };
-_Static_assert(ROWS_BLOCK <= ROWS_MAX, "a block and a panel fit into the scratch");
+_Static_assert((ROWS_BLOCK + 16 + 16 * GROUP) * PART * 4 <= KERN_GEMM_SCRATCH, "blocks fit into the scratch");
 
 V16_FN void tile(const int T, const float *a, size_t a_row, size_t a_k, const float *b, size_t n, float *c,
                  size_t c_row, size_t lanes, bool first) {
@@ -63,7 +64,8 @@ V16_FN void turn4(const float *from, float *to) {
 }
 
 /* b[k][16] of panel p, k in [from, from+n), into `to`; lanes that do not exist are zeros. */
-static void take_panel(const kern_gemm *g, size_t p, size_t from, size_t n, size_t lanes, float *to) {
+static void take_panel(const kern_gemm *g, size_t p, size_t from, size_t n, float *to) {
+    size_t lanes = g->outs - p * 16 < 16 ? g->outs - p * 16 : 16;
     if (!g->turned) {
         const float *b = g->b + p * g->b_panel + from * g->b_k;
         for (size_t k = 0; k < n; k++, b += g->b_k)
@@ -93,41 +95,94 @@ static void pack_rows(const kern_gemm *g, size_t row, size_t T, size_t from, siz
             to[i] = a[i * g->a_row];
 }
 
-void KERN_FN(gemm)(const kern_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end, void *scratch) {
-    float *b_part = scratch, *a_block = b_part + PART * 16;
-    bool pack = g->a_k != 1, ready = !g->turned && g->b_k == 16;
+typedef struct {
+    const kern_gemm *g;
+    float *b_part, *a_block; /* scratch: [GROUP][PART][16]; [ROWS_MAX][PART] */
+    bool pack, ready;        /* rows of a are copied; b needs no copy */
+} work;
+
+/* One panel's tiles: rows [m, m+rows), k in [k, k+n). */
+static void tiles(const work *w, size_t m, size_t rows, size_t k, size_t n, size_t p, const float *b) {
+    const kern_gemm *g = w->g;
+    size_t lanes = g->outs - p * 16 < 16 ? g->outs - p * 16 : 16;
+    bool first = k == 0 && !g->go_on;
+    float *c = g->c + p * g->c_panel + m * g->c_row;
+    for (size_t i = 0, T; i < rows; i += T) {
+        T = kern_tile(V16_TILE_FLOAT, i, rows);
+        const float *a = w->pack ? w->a_block + i * n : g->a + (m + i) * g->a_row + k;
+        tile_for(T)(a, w->pack ? 0 : g->a_row, b, n, c + i * g->c_row, g->c_row, lanes, first);
+    }
+}
+
+/* Rows of the next block of those that are left: blocks are about equal, and whole tiles. */
+static size_t block_rows(size_t left) {
+    if (left <= ROWS_BLOCK)
+        return left;
+    size_t blocks = (left + ROWS_BLOCK - 1) / ROWS_BLOCK, even = (left + blocks - 1) / blocks;
+    return (even + V16_TILE_FLOAT - 1) / V16_TILE_FLOAT * V16_TILE_FLOAT;
+}
+
+/* Rows of [m, row_end) as tiles of a, packed. */
+static void pack_block(const work *w, size_t m, size_t rows, size_t k, size_t n) {
+    for (size_t i = 0, T; i < rows; i += T) {
+        T = kern_tile(V16_TILE_FLOAT, i, rows);
+        pack_rows(w->g, m + i, T, k, n, w->a_block + i * n);
+    }
+}
+
+static size_t part_of(const kern_gemm *g, size_t k) { return g->depth - k < PART ? g->depth - k : PART; }
+
+/* A block of a at a time, every panel of b once for it. */
+static void by_rows(const work *w, size_t row, size_t row_end, size_t panel, size_t panel_end) {
+    const kern_gemm *g = w->g;
     for (size_t m = row, rows; m < row_end; m += rows) {
-        rows = row_end - m;
-        if (rows > ROWS_BLOCK) {
-            size_t blocks = (rows + ROWS_BLOCK - 1) / ROWS_BLOCK, even = (rows + blocks - 1) / blocks;
-            rows = (even + V16_TILE_FLOAT - 1) / V16_TILE_FLOAT * V16_TILE_FLOAT;
-        }
+        rows = block_rows(row_end - m);
         for (size_t k = 0; k < g->depth; k += PART) {
-            size_t n = g->depth - k < PART ? g->depth - k : PART;
-            bool first = k == 0 && !g->go_on;
-            if (pack)
-                for (size_t i = 0, T; i < rows; i += T) {
-                    T = kern_tile(V16_TILE_FLOAT, i, rows);
-                    pack_rows(g, m + i, T, k, n, a_block + i * n);
-                }
+            size_t n = part_of(g, k);
+            if (w->pack)
+                pack_block(w, m, rows, k, n);
             for (size_t p = panel; p < panel_end; p++) {
-                size_t lanes = g->outs - p * 16 < 16 ? g->outs - p * 16 : 16;
-                const float *b = g->b + p * g->b_panel + k * 16;
-                if (!ready) {
-                    take_panel(g, p, k, n, lanes, b_part);
-                    b = b_part;
-                }
-                float *c = g->c + p * g->c_panel + m * g->c_row;
-                for (size_t i = 0, T; i < rows; i += T) {
-                    T = kern_tile(V16_TILE_FLOAT, i, rows);
-                    const float *a = pack ? a_block + i * n : g->a + (m + i) * g->a_row + k;
-                    tile_for(T)(a, pack ? 0 : g->a_row, b, n, c + i * g->c_row, g->c_row, lanes, first);
-                }
+                const float *b = w->b_part;
+                if (w->ready)
+                    b = g->b + p * g->b_panel + k * 16;
+                else
+                    take_panel(g, p, k, n, w->b_part);
+                tiles(w, m, rows, k, n, p, b);
             }
         }
-        if (g->depth == 0 && !g->go_on) /* empty chains */
-            for (size_t i = m; i < m + rows; i++)
-                for (size_t j = 16 * panel; j < 16 * panel_end && j < g->outs; j++)
-                    g->c[i * g->c_row + j / 16 * g->c_panel + j % 16] = 0.0f;
+    }
+}
+
+/* A group of panels at a time, for turning them costs more than reading a again. */
+static void by_panels(const work *w, size_t row, size_t row_end, size_t panel, size_t panel_end) {
+    const kern_gemm *g = w->g;
+    for (size_t k = 0; k < g->depth; k += PART) {
+        size_t n = part_of(g, k);
+        for (size_t from = panel, to; from < panel_end; from = to) {
+            to = panel_end - from < GROUP ? panel_end : from + GROUP;
+            for (size_t p = from; p < to; p++)
+                take_panel(g, p, k, n, w->b_part + (p - from) * PART * 16);
+            for (size_t m = row, rows; m < row_end; m += rows) {
+                rows = block_rows(row_end - m);
+                if (w->pack)
+                    pack_block(w, m, rows, k, n);
+                for (size_t p = from; p < to; p++)
+                    tiles(w, m, rows, k, n, p, w->b_part + (p - from) * PART * 16);
+            }
+        }
+    }
+}
+
+void KERN_FN(gemm)(const kern_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end, void *scratch) {
+    work w = {.g = g, .b_part = scratch, .pack = g->a_k != 1, .ready = !g->turned && g->b_k == 16};
+    w.a_block = w.b_part + GROUP * PART * 16;
+    if (g->depth == 0 && !g->go_on) { /* empty chains */
+        for (size_t i = row; i < row_end; i++)
+            for (size_t j = 16 * panel; j < 16 * panel_end && j < g->outs; j++)
+                g->c[i * g->c_row + j / 16 * g->c_panel + j % 16] = 0.0f;
+    } else if (g->turned) {
+        by_panels(&w, row, row_end, panel, panel_end);
+    } else {
+        by_rows(&w, row, row_end, panel, panel_end);
     }
 }
