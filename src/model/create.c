@@ -83,6 +83,7 @@ static err_code place_all(model *m, err *e) {
 
 static err_code create_in(model *m, const model_config *c, const model_options *o, err *e) {
     m->how = MODEL_WEIGHTS_F32;
+    m->prefix = STR("");
     m->path = strdup("new model");
     if (!m->path)
         return err_set(e, ERR_MEMORY, "no memory");
