@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "train/publish.h"
 
 typedef struct {
     run *r;
@@ -189,6 +190,8 @@ static err_code steps(loop *l, err *e) {
         TRY(one(l, last, e));
     }
     TRY(save(l, e));
+    if (trainer_step_done(l->t) == trainer_recipe(l->t)->optimizer.steps)
+        TRY(publish_run(l->r, l->digest, e));
     return tell(l, (loop_event){.kind = LOOP_END}, e);
 }
 

@@ -6,6 +6,7 @@
  *      process is killed, what follows are the lines that would have followed anyway, and at most the work since the
  * last checkpoint is lost.
  *   4. Two processes never work on one run: the chain's file is locked.
+ *   5. After the recipe's last step the model is published (publish.h).
  *
  * Checkpoints are saved where `every` divides the step, after the last step, and when told to stop. Of those, `keep`
  * remain (ckpt_least()); one whose step has no roots in the chain goes as soon as there is a newer one. Proved by

@@ -1,0 +1,22 @@
+/* publish: the model that a run has made, as RUN/model.gguf: F32, so that its root can be checked, with the tokenizer
+ * and its chat template, and where it comes from:
+ *
+ *   loam.arithmetic u32     version of doc/arithmetic.md
+ *   loam.recipe             the text of recipe.json
+ *   loam.recipe.digest      SHA-256 of it, hexadecimal
+ *   loam.data.digest, loam.tokenizer.digest
+ *   loam.steps u64          steps done
+ *   loam.weights            root of the weights (root.h)
+ *   loam.chain              digest of the chain's last line
+ *
+ * The bytes of the file depend on the run alone. Proved by test/e2e/test_train.py.
+ */
+#ifndef LOAM_TRAIN_PUBLISH_H
+#define LOAM_TRAIN_PUBLISH_H
+
+#include "train/run.h"
+
+/* The state that the trainer is in; digest: of the chain's last line. */
+err_code publish_run(run *r, hash256 digest, err *e);
+
+#endif
