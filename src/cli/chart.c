@@ -91,7 +91,7 @@ static int height(const canvas *c, range y, double v) { return (int)(at(y, v) * 
 
 static void draw(canvas *c, const chart_series *s, range x, range y, double *mean) {
     int before = -1;
-    columns_of(s, x, (size_t)(2 * c->columns), mean);
+    columns_of(s, x, 2 * (size_t)c->columns, mean);
     for (int col = 0; col < 2 * c->columns; col++) {
         if (isnan(mean[col]))
             continue;

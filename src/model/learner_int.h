@@ -53,7 +53,7 @@ struct learner {
     trace *traces;
     float *dx, *dh, *dn; /* [n][D] gradients: of the residual stream, of a branch's output, of its input */
     float *dq, *dk, *dv, *datt;
-    float *act; /* [n][F] input of down, and its gradient */
+    float *act;                     /* [n][F] input of down, and its gradient */
     float *delta;                   /* [n][H] */
     float *r;                       /* [n][H+G] 1/rms of rows or of heads */
     float *k_panels, *v_panels;     /* [panel_rows][KV] */

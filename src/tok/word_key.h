@@ -40,6 +40,7 @@ static inline void word_key_bytes(word_key k, size_t n, char room[WORD_KEY_BYTES
     uint32_t first = (uint32_t)k.lo, last = (uint32_t)(k.lo >> 32);
     if (n >= 8) {
         memcpy(room, &k.lo, 8);
+        /* cppcheck-suppress pointerOutOfBoundsCond; n <= 16 */
         memcpy(room + n - 8, &k.hi, 8);
     } else if (n >= 4) {
         memcpy(room, &first, 4);

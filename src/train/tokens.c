@@ -145,7 +145,7 @@ err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, pool 
     *t = (tokens){.n_docs = d->n};
     size_t room = d->n < ROUND_DOCS ? d->n : ROUND_DOCS;
     lot r = {.k = k, .end = end};
-    err local;
+    err local = {0};
     e = e ? e : &local;
     t->from = calloc(d->n + 1, sizeof *t->from);
     t->n_tokens = calloc(d->n, sizeof *t->n_tokens);
