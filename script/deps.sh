@@ -10,10 +10,12 @@ test="clang libcmocka-dev python3"
 tidy="clang clang-format clang-tidy cppcheck git python3"
 fuzz="clang libclang-rt-14-dev"
 demo="python3 python3-pip"
+arm64="gcc-aarch64-linux-gnu qemu-user" # and each -dev package of build and test, for arm64
 
 [ "${LOAM_DEPS:-}" != no ] || exit 0
 command -v dpkg-query >/dev/null 2>&1 || exit 0 # not Debian: the compiler will say what is missing
 
+native=$(dpkg --print-architecture)
 wanted=$build
 for set_name in "$@"; do
     case $set_name in
@@ -22,16 +24,28 @@ for set_name in "$@"; do
     tidy) wanted="$wanted $tidy" ;;
     fuzz) wanted="$wanted $test $fuzz" ;;
     demo) wanted="$wanted $demo" ;;
+    arm64)
+        wanted="$wanted $test"
+        [ "$native" != arm64 ] || continue
+        wanted="$wanted $arm64"
+        for name in $build $test; do
+            case $name in *-dev) wanted="$wanted $name:arm64" ;; esac
+        done
+        ;;
     *)
-        echo "deps.sh: no such set: $set_name (there are: build test tidy fuzz demo)" >&2
+        echo "deps.sh: no such set: $set_name (there are: build test tidy fuzz demo arm64)" >&2
         exit 2
         ;;
     esac
 done
 
-# A package counts when it, or one that provides it (pkgconf for pkg-config), is installed.
-have=" $(dpkg-query -W -f '${db:Status-Status} ${Package}, ${Provides}\n' 2>/dev/null |
-    sed -n 's/^installed //; t ok; d; :ok; s/([^)]*)//g; s/,/ /g; p' | tr '\n' ' ') "
+# A package counts when it, or one that provides it (pkgconf for pkg-config), is installed; one of another architecture
+# under its full name only.
+have=" $(dpkg-query -W -f '${db:Status-Status} ${Architecture} ${Package}, ${Provides}\n' 2>/dev/null |
+    sed -n "s/^installed \\($native\\|all\\) //; t native
+        s/^installed \\([^ ]*\\) \\([^,]*\\),.*/\\2:\\1/p; d
+        :native
+        s/([^)]*)//g; s/,/ /g; p" | tr '\n' ' ') "
 missing=
 for name in $wanted; do
     case $have in
@@ -43,11 +57,14 @@ missing=${missing# }
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ]; then
-    echo "deps.sh: packages are missing; install them with: sudo apt-get install -y $missing" >&2
+    foreign=
+    case $missing in *:arm64*) foreign="sudo dpkg --add-architecture arm64 && sudo apt-get update && " ;; esac
+    echo "deps.sh: packages are missing; install them with: ${foreign}sudo apt-get install -y $missing" >&2
     exit 1
 fi
 echo "deps.sh: installing $missing" >&2
 export DEBIAN_FRONTEND=noninteractive
+case $missing in *:arm64*) dpkg --add-architecture arm64 ;; esac
 apt-get update -qq >&2
 # shellcheck disable=SC2086 # one word a package
 apt-get install -y -qq --no-install-recommends $missing >&2

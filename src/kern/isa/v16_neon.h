@@ -7,12 +7,12 @@ typedef uint32x4x4_t v16m; /* all ones or all zeros a lane */
 
 /* Rows of activations that a tile may hold in registers, for products of floats, of blocks of 32, of
  * super-blocks: the largest, and the powers of two below it. */
-#define V16_TILES_FLOAT(X, t) X(t, 1) X(t, 2) X(t, 4)
+#define V16_TILES_FLOAT(X, t) X(t, 1) X(t, 2) X(t, 4) X(t, 6)
 #define V16_TILES_BLOCK(X, t) X(t, 1) X(t, 2) X(t, 4)
 #define V16_TILES_SUPER(X, t) X(t, 1) X(t, 2)
 #define V16_UNROLL 1        /* rows of a tile become registers */
 #define V16_FEW_REGISTERS 1 /* 1: chains of a tile rest in memory while a block is worked on */
-enum { V16_TILE_FLOAT = 4, V16_TILE_BLOCK = 4, V16_TILE_SUPER = 2, V16_S8_BIAS = 0 };
+enum { V16_TILE_FLOAT = 6, V16_TILE_BLOCK = 4, V16_TILE_SUPER = 2, V16_S8_BIAS = 0 };
 
 #define V16_EACH for (int i = 0; i < 4; i++)
 
