@@ -52,7 +52,7 @@ uint64_t str_hash(str s) {
 }
 
 /* Room for `extra` more bytes and for the NUL that vsnprintf() insists on. */
-static err_code reserve(strbuf *b, size_t extra, err *e) {
+err_code strbuf_reserve(strbuf *b, size_t extra, err *e) {
     size_t max = b->max && b->max < SIZE_MAX / 4 ? b->max : SIZE_MAX / 4;
     if (extra > max || b->n > max - extra)
         return err_set(e, ERR_LIMIT, "text would grow past %zu bytes", max);
@@ -72,7 +72,7 @@ static err_code reserve(strbuf *b, size_t extra, err *e) {
 err_code strbuf_add(strbuf *b, str s, err *e) {
     if (s.n == 0)
         return ERR_OK;
-    TRY(reserve(b, s.n, e));
+    TRY(strbuf_reserve(b, s.n, e));
     memcpy(b->p + b->n, s.p, s.n);
     b->n += s.n;
     return ERR_OK;
@@ -87,7 +87,7 @@ err_code strbuf_addf(strbuf *b, err *e, const char *fmt, ...) {
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    err_code code = n < 0 ? err_set(e, ERR_FORMAT, "text cannot be formatted") : reserve(b, (size_t)n, e);
+    err_code code = n < 0 ? err_set(e, ERR_FORMAT, "text cannot be formatted") : strbuf_reserve(b, (size_t)n, e);
     if (code == ERR_OK) {
         vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
         b->n += (size_t)n;

@@ -39,6 +39,7 @@ typedef struct {
     size_t n, cap, max;
 } strbuf;
 
+err_code strbuf_reserve(strbuf *b, size_t extra, err *e); /* room for `extra` bytes at b->p + b->n */
 err_code strbuf_add(strbuf *b, str s, err *e);
 err_code strbuf_addf(strbuf *b, err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 err_code strbuf_addc(strbuf *b, char c, err *e);

@@ -1,17 +1,29 @@
-/* loam data: the commands that make data sets and look into them. */
-#include "cli/command.h"
+/* loam data: the commands that make data sets and look into them, and what they share. */
+#include "cli/data.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "text/json.h"
+#include "text/utf8.h"
 
 static const common_values defaults = COMMON_DEFAULTS;
 static const option_group groups[] = {COMMON_GROUP, {0}};
 
-extern const command command_data_build;
-static const command *const subs[] = {&command_data_build, NULL};
+static const command *const subs[] = {
+    &command_data_build, &command_data_list,   &command_data_show,  &command_data_stats,
+    &command_data_drop,  &command_data_export, &command_data_check, NULL,
+};
 
 const command command_data = {
     .name = "data",
     .args = "COMMAND",
     .summary = "data sets: documents with source, licence and SHA-256",
-    .details = "A data set is one SQLite file.",
+    .details = "A data set is one SQLite file of documents. Each has its text, the SHA-256 of it, where it comes from "
+               "and under "
+               "which licence. Training reads data sets, and names one by its digest: the SHA-256 over those of all "
+               "documents.",
     .n_args_min = 0,
     .n_args_max = -1,
     .groups = groups,
@@ -19,3 +31,81 @@ const command command_data = {
     .values_bytes = sizeof defaults,
     .subs = subs,
 };
+
+/* ---- progress ---- */
+
+void data_progress_step(void *ctx, const char *stage, uint64_t done, uint64_t total, int64_t documents) {
+    data_progress *p = ctx;
+    if (p->stage != stage) {
+        progress_end(&p->bar);
+        p->stage = stage;
+    }
+    snprintf(p->what, sizeof p->what, "%s, %" PRId64 " documents", stage, documents);
+    p->bar.what = p->what;
+    p->bar.unit = str_is(str_from(stage), "reading") ? NULL : "documents";
+    progress_step(&p->bar, done, total > done ? total : done);
+}
+
+void data_progress_end(data_progress *p) { progress_end(&p->bar); }
+
+/* ---- tables ---- */
+
+void data_print_cell(str s, size_t width) {
+    size_t at = 0, n = 0;
+    for (; at < s.n && (width == 0 || n < width); n++) {
+        size_t from = at;
+        int32_t cp = utf8_next(s, &at);
+        bool control = cp < 0x20 || (cp >= 0x7f && cp < 0xa0);
+        out_text(control ? STR("?") : str_sub(s, from, at));
+    }
+    if (width)
+        out_printf("%*s  ", (int)(width - n), "");
+}
+
+/* ---- JSON ---- */
+
+void data_js_int(js_out *j, const char *key, int64_t x) {
+    js_key(j, key);
+    js_int(j, x);
+}
+
+void data_js_text(js_out *j, const char *key, str s) {
+    js_key(j, key);
+    js_text(j, s);
+}
+
+void data_js_hash(js_out *j, const char *key, hash256 h) {
+    char hex[65];
+    hash_hex(h, hex);
+    data_js_text(j, key, str_from(hex));
+}
+
+void data_js_fields(js_out *j, const dataset_doc *doc) {
+    data_js_int(j, "id", doc->key.id);
+    data_js_hash(j, "sha256", doc->key.sha256);
+    data_js_int(j, "bytes", (int64_t)doc->key.bytes);
+    data_js_text(j, "name", doc->name);
+    data_js_text(j, "source", doc->source);
+    data_js_text(j, "licence", doc->licence);
+    data_js_text(j, "topic", doc->topic);
+    data_js_text(j, "kind", doc->kind);
+    js_key(j, "meta");
+    json_t *meta = NULL; /* a file that is not ours may hold anything there */
+    if (doc->meta.n && json_read(doc->meta, doc->meta.n, &meta, NULL) == ERR_OK)
+        js_raw(j, doc->meta);
+    else
+        js_raw(j, STR("{}"));
+    json_decref(meta);
+    if (doc->duplicate_of)
+        data_js_int(j, "duplicate_of", doc->duplicate_of);
+    if (doc->near_of) {
+        data_js_int(j, "near_of", doc->near_of);
+        js_key(j, "similarity");
+        js_real(j, doc->similarity, 17);
+    }
+}
+
+const char *data_licence(str licence, size_t *n) {
+    *n = licence.n ? licence.n : strlen("unknown");
+    return licence.n ? licence.p : "unknown";
+}

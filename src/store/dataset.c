@@ -133,6 +133,48 @@ void dataset_close(dataset *d) {
 
 const char *dataset_path(const dataset *d) { return d->path; }
 
+/* ---- info ---- */
+
+/* The value as a NUL-terminated text of at most n - 1 bytes; empty when there is none. */
+static err_code info_of(dataset *d, const char *key, char *out, size_t n, err *e) {
+    sqlite3_stmt *s;
+    bool row;
+    *out = 0;
+    TRY(sql_prepare(d->db, STR("SELECT value FROM info WHERE key = ?"), &s, e));
+    sql_bind_text(s, 1, str_from(key));
+    err_code code = sql_step(s, &row, e);
+    str value = {0};
+    if (code == ERR_OK && row)
+        code = sql_text(s, 0, &value, e);
+    if (code == ERR_OK)
+        snprintf(out, n, "%.*s", STR_ARG(value));
+    sqlite3_finalize(s);
+    return code;
+}
+
+err_code dataset_info_int(dataset *d, const char *key, int64_t otherwise, int64_t *out, err *e) {
+    char text[32], *end = text;
+    *out = otherwise;
+    TRY(info_of(d, key, text, sizeof text, e));
+    errno = 0;
+    long long x = strtoll(text, &end, 10);
+    if (*text && (*end || errno))
+        return err_set(e, ERR_FORMAT, "%s: info \"%s\" is no whole number", d->path, key);
+    *out = *text ? x : otherwise;
+    return ERR_OK;
+}
+
+err_code dataset_info_real(dataset *d, const char *key, double otherwise, double *out, err *e) {
+    char text[32], *end = text;
+    *out = otherwise;
+    TRY(info_of(d, key, text, sizeof text, e));
+    double x = strtod(text, &end);
+    if (*text && *end)
+        return err_set(e, ERR_FORMAT, "%s: info \"%s\" is no number", d->path, key);
+    *out = *text ? x : otherwise;
+    return ERR_OK;
+}
+
 /* ---- lists ---- */
 
 static int compare_keys(const void *a, const void *b) {
@@ -213,6 +255,8 @@ err_code dataset_list(dataset *d, const char *where, dataset_key **keys, size_t 
     return ERR_OK;
 }
 
+err_code dataset_check_where(const char *where, err *e) { return where_check(str_from(where), e); }
+
 void dataset_set_stop(dataset *d, const volatile int *stop) { d->stop = stop; }
 
 err_code dataset_keys_digest(const dataset_key *keys, size_t n, hash256 *out, err *e) {
@@ -284,4 +328,45 @@ static err_code get(dataset *d, int64_t id, dataset_doc *doc, err *e) {
 err_code dataset_get(dataset *d, int64_t id, dataset_doc *doc, err *e) {
     err_code code = get(d, id, doc, e);
     return code == ERR_OK ? code : err_in(e, code, "%s: document %" PRId64, d->path, id);
+}
+
+/* ---- other tables ---- */
+
+static err_code hash_column(sqlite3_stmt *s, int column, hash256 *out, err *e) {
+    const void *p;
+    TRY(sql_blob(s, column, &p, sizeof out->byte, e));
+    memcpy(out->byte, p, sizeof out->byte);
+    return ERR_OK;
+}
+
+err_code dataset_file_columns(sqlite3_stmt *s, dataset_file *f, err *e) {
+    int64_t *const counts[] = {&f->bytes,     &f->documents, &f->empty,     &f->brief, &f->binary, &f->encoding,
+                               &f->malformed, &f->repaired,  &f->duplicate, &f->near,  &f->removed};
+    TRY(sql_int(s, 0, &f->id, e));
+    TRY(sql_text(s, 1, &f->name, e));
+    TRY(sql_text(s, 2, &f->source, e));
+    TRY(sql_text(s, 3, &f->format, e));
+    TRY(hash_column(s, 4, &f->sha256, e));
+    for (int i = 0; i < (int)(sizeof counts / sizeof *counts); i++)
+        TRY(sql_int(s, 5 + i, counts[i], e));
+    return ERR_OK;
+}
+
+err_code dataset_removal_columns(sqlite3_stmt *s, dataset_removal *r, err *e) {
+    TRY(sql_int(s, 0, &r->id, e));
+    TRY(sql_text(s, 1, &r->condition, e));
+    TRY(sql_text(s, 2, &r->note, e));
+    TRY(sql_int(s, 3, &r->documents, e));
+    TRY(sql_int(s, 4, &r->bytes, e));
+    TRY(hash_column(s, 5, &r->digest_before, e));
+    return hash_column(s, 6, &r->digest_after, e);
+}
+
+err_code dataset_removed_columns(sqlite3_stmt *s, dataset_removed *r, err *e) {
+    int64_t bytes;
+    TRY(sql_int(s, 0, &r->key.id, e));
+    TRY(hash_column(s, 1, &r->key.sha256, e));
+    TRY(sql_int(s, 2, &bytes, e));
+    r->key.bytes = bytes > 0 ? (size_t)bytes : 0;
+    return sql_int(s, 3, &r->removal, e);
 }

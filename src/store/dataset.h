@@ -56,6 +56,9 @@ void dataset_set_stop(dataset *d, const volatile int *stop);
  * written. */
 err_code dataset_list(dataset *d, const char *where, dataset_key **keys, size_t *n, err *e);
 
+/* Whether `where` is one expression and nothing else, as far as its text tells: ERR_USAGE. */
+err_code dataset_check_where(const char *where, err *e);
+
 /* One document. Its strings are valid until the next call on d. No such id: ERR_USAGE. The text's SHA-256 is checked
  * against the stored one: ERR_FORMAT when it differs. */
 err_code dataset_get(dataset *d, int64_t id, dataset_doc *doc, err *e);

@@ -17,7 +17,7 @@ enum { SCHEMA_APPLICATION_ID = 0x4c6f616d /* "Loam" */, SCHEMA_VERSION = 1 };
     X(texts, "id INTEGER PRIMARY KEY, text TEXT NOT NULL")                                                          \
     X(files, "id INTEGER PRIMARY KEY, name TEXT NOT NULL, source TEXT NOT NULL, format TEXT NOT NULL, "             \
              "sha256 BLOB NOT NULL, bytes INTEGER NOT NULL, documents INTEGER NOT NULL, empty INTEGER NOT NULL, "   \
-             "short INTEGER NOT NULL, binary INTEGER NOT NULL, encoding INTEGER NOT NULL, "                         \
+             "brief INTEGER NOT NULL, binary INTEGER NOT NULL, encoding INTEGER NOT NULL, "                         \
              "malformed INTEGER NOT NULL, repaired INTEGER NOT NULL, duplicate INTEGER NOT NULL, "                  \
              "near INTEGER NOT NULL, removed INTEGER NOT NULL")                                                     \
     X(removals, "id INTEGER PRIMARY KEY, condition TEXT NOT NULL, note TEXT NOT NULL, documents INTEGER NOT NULL, " \

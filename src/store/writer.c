@@ -23,9 +23,20 @@
 #include "store/dataset_int.h"
 #include "store/schema.h"
 
-enum { N_STATEMENTS = 7, PATH_BYTES_MAX = 4096, LOCK_TRIES = 100 };
+enum { N_STATEMENTS = 10, PATH_BYTES_MAX = 4096, LOCK_TRIES = 100 };
 
-typedef enum { PUT_DOC, PUT_TEXT, PUT_NEAR, PUT_FILE, PUT_REMOVAL, PUT_REMOVED, PUT_INFO } statement;
+typedef enum {
+    PUT_DOC,
+    PUT_TEXT,
+    PUT_NEAR,
+    PUT_FILE,
+    PUT_REMOVAL,
+    PUT_REMOVED,
+    PUT_INFO,
+    GET_TEXT,
+    DELETE_DOC,
+    DELETE_TEXT
+} statement;
 static const char *const statements[N_STATEMENTS] = {
     [PUT_DOC] = "INSERT INTO documents VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [PUT_TEXT] = "INSERT INTO texts VALUES (?,?)",
@@ -34,10 +45,13 @@ static const char *const statements[N_STATEMENTS] = {
     [PUT_REMOVAL] = "INSERT INTO removals VALUES (?,?,?,?,?,?,?)",
     [PUT_REMOVED] = "INSERT INTO removed VALUES (?,?,?,?)",
     [PUT_INFO] = "INSERT INTO info VALUES (?,?)",
+    [GET_TEXT] = "SELECT text FROM texts WHERE id = ?",
+    [DELETE_DOC] = "DELETE FROM documents WHERE id = ?",
+    [DELETE_TEXT] = "DELETE FROM texts WHERE id = ?",
 };
 
 struct dataset_writer {
-    char *path, *temp;
+    char *path, *temp, *temp2;
     int fd; /* of temp, with the lock */
     sqlite3 *db;
     sqlite3_stmt *s[N_STATEMENTS];
@@ -74,6 +88,8 @@ static err_code lock_temp(dataset_writer *w, bool *again, err *e) {
         w->fd = -1;
         return ERR_OK;
     }
+    if (unlink(w->temp2) != 0 && errno != ENOENT)
+        return refused("cleared of what a killed writer left", e);
     return ftruncate(w->fd, 0) == 0 ? ERR_OK : refused("written", e);
 }
 
@@ -97,6 +113,10 @@ static err_code create_tables(dataset_writer *w, err *e) {
     TRY(sql_run(w->db, pragmas, e));
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         TRY(sql_run(w->db, tables[i], e));
+    return ERR_OK;
+}
+
+static err_code prepare(dataset_writer *w, err *e) {
     for (int i = 0; i < N_STATEMENTS; i++)
         TRY(sql_prepare(w->db, str_from(statements[i]), &w->s[i], e));
     return ERR_OK;
@@ -122,12 +142,14 @@ err_code dataset_writer_open(dataset_writer **out, const char *path, err *e) {
         w->fd = -1;
         w->path = strdup(path);
         w->temp = calloc(1, n);
+        w->temp2 = calloc(1, n);
     }
-    if (!w || !w->path || !w->temp) {
+    if (!w || !w->path || !w->temp || !w->temp2) {
         dataset_writer_abort(w);
         return err_set(e, ERR_MEMORY, "%s: no memory to write it", path);
     }
     snprintf(w->temp, n, "%s.tmp", path);
+    snprintf(w->temp2, n, "%s.tmp2", path);
     err_code code = open_temp(w, e);
     if (code != ERR_OK && w->fd >= 0) { /* not ours: the name must stay */
         close(w->fd);
@@ -137,6 +159,8 @@ err_code dataset_writer_open(dataset_writer **out, const char *path, err *e) {
         code = sql_open_write(&w->db, w->temp, e);
     if (code == ERR_OK)
         code = create_tables(w, e);
+    if (code == ERR_OK)
+        code = prepare(w, e);
     if (code != ERR_OK) {
         at_path(w, code, e);
         dataset_writer_abort(w);
@@ -188,6 +212,35 @@ err_code dataset_writer_near(dataset_writer *w, int64_t id, int64_t near_of, dou
     sql_bind_int(s, 2, near_of);
     sqlite3_bind_double(s, 3, similarity);
     return at_path(w, sql_step_done(s, e), e);
+}
+
+static err_code get_text(dataset_writer *w, int64_t id, strbuf *out, err *e) {
+    sqlite3_stmt *s = w->s[GET_TEXT];
+    bool row;
+    str text;
+    sql_bind_int(s, 1, id);
+    err_code code = sql_step(s, &row, e);
+    if (code == ERR_OK && !row)
+        code = err_set(e, ERR_FORMAT, "document %" PRId64 " has vanished", id);
+    if (code == ERR_OK)
+        code = sql_text(s, 0, &text, e);
+    if (code == ERR_OK)
+        code = strbuf_add(out, text, e);
+    sqlite3_reset(s);
+    return code;
+}
+
+err_code dataset_writer_text(dataset_writer *w, int64_t id, strbuf *out, err *e) {
+    return at_path(w, get_text(w, id, out, e), e);
+}
+
+err_code dataset_writer_delete(dataset_writer *w, int64_t id, err *e) {
+    sql_bind_int(w->s[DELETE_DOC], 1, id);
+    sql_bind_int(w->s[DELETE_TEXT], 1, id);
+    err_code code = sql_step_done(w->s[DELETE_DOC], e);
+    if (code == ERR_OK)
+        code = sql_step_done(w->s[DELETE_TEXT], e);
+    return at_path(w, code, e);
 }
 
 err_code dataset_writer_file(dataset_writer *w, const dataset_file *f, err *e) {
@@ -246,6 +299,7 @@ static void free_writer(dataset_writer *w) {
         close(w->fd);
     free(w->path);
     free(w->temp);
+    free(w->temp2);
     free(w);
 }
 
@@ -256,6 +310,46 @@ static err_code close_db(dataset_writer *w, err *e) {
     w->db = NULL;
     return ERR_OK;
 }
+
+static err_code vacuum_into(dataset_writer *w, err *e) {
+    sqlite3_stmt *s;
+    strbuf name = {0};
+    err_code code = strbuf_addf(&name, e, "%s%s", *w->temp2 == '/' ? "" : "./", w->temp2); /* no URI, whatever it is */
+    sqlite3_limit(w->db, SQLITE_LIMIT_ATTACHED, 1); /* which is how SQLite does it */
+    if (code == ERR_OK)
+        code = sql_prepare(w->db, STR("VACUUM INTO ?"), &s, e);
+    if (code == ERR_OK) {
+        sql_bind_text(s, 1, strbuf_str(&name));
+        code = sql_step_done(s, e);
+        sqlite3_finalize(s);
+    }
+    strbuf_fini(&name);
+    return code;
+}
+
+/* The compacted file takes the name and the lock: it is locked before it has the name, so nobody gets in between. */
+static err_code compact(dataset_writer *w, err *e) {
+    TRY(sql_run(w->db, "COMMIT", e));
+    finalize(w);
+    TRY(vacuum_into(w, e));
+    TRY(sql_close(w->db, e));
+    w->db = NULL;
+    int fd = open(w->temp2, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return refused("opened", e);
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || rename(w->temp2, w->temp) != 0) {
+        err_code code = refused("replaced", e);
+        close(fd);
+        return code;
+    }
+    close(w->fd);
+    w->fd = fd;
+    TRY(sql_open_write(&w->db, w->temp, e));
+    TRY(sql_run(w->db, "BEGIN", e));
+    return prepare(w, e);
+}
+
+err_code dataset_writer_compact(dataset_writer *w, err *e) { return at_path(w, compact(w, e), e); }
 
 static err_code give_name(dataset_writer *w, err *e) {
     struct stat old;
@@ -286,7 +380,9 @@ void dataset_writer_abort(dataset_writer *w) {
         return;
     finalize(w);
     sqlite3_close(w->db);
-    if (w->fd >= 0)
+    if (w->fd >= 0) {
         unlink(w->temp);
+        unlink(w->temp2);
+    }
     free_writer(w);
 }
