@@ -61,7 +61,7 @@ static void product_case(dtype t, size_t rows, size_t k, size_t n, bool wild, ui
             }
         }
         free(acts);
-        if (n > 1 && n < 5) { /* a row of a batch equals that row alone */
+        if (n > 1 && (n < 5 || rows * k * n < 200000)) { /* a row of a batch equals that row alone */
             for (size_t i = 0; i < n; i++) {
                 acts = gen_acts(isa[s], kind, x + i * ldx, ldx, 1, k);
                 isa[s]->product(t, packed, rows, k, 0, panels, acts, 1, y, ldy);
@@ -87,6 +87,20 @@ static void products_equal_the_oracle(void **state) {
         for (size_t i = 0; i < sizeof some_n / sizeof *some_n; i++)
             product_case((dtype)t, 20, block == 1 ? 19 : block * 3, some_n[i], false, 200 + i);
     }
+}
+
+/* 1 to 40 rows of activations, 1 to 52 of weights, a few blocks: every tile with every tail. */
+static void random_shapes(void **state) {
+    (void)state;
+    for (int t = 0; t < DTYPE_COUNT; t++)
+        for (size_t n = 1; n <= 40; n++) {
+            size_t block = dtype_table[t].block_elems;
+            uint64_t seed = 1000 * (uint64_t)t + n;
+            size_t rows = 1 + rng_below(seed, RNG_TEST, 0, 52);
+            size_t k =
+                block == 1 ? 1 + rng_below(seed, RNG_TEST, 1, 70) : block * (1 + rng_below(seed, RNG_TEST, 1, 4));
+            product_case((dtype)t, rows, k, n, seed % 5 == 0, seed);
+        }
 }
 
 static void long_products_are_cut_without_a_trace(void **state) {
@@ -439,6 +453,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(worked_example),
         cmocka_unit_test(products_equal_the_oracle),
+        cmocka_unit_test(random_shapes),
         cmocka_unit_test(long_products_are_cut_without_a_trace),
         cmocka_unit_test(extreme_values),
         cmocka_unit_test(panels_round_trip),

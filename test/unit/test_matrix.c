@@ -88,7 +88,7 @@ static void products_on_threads(void **state) {
         bool biased;
     } shape[] = {{DTYPE_Q4_0, 33, true}, {DTYPE_Q6_K, 1, false}, {DTYPE_F16, 100, true}, {DTYPE_Q4_K, 16, false}};
     enum { PRODUCTS = sizeof shape / sizeof *shape };
-    static const int threads[] = {1, 2, 3, 8, 40};
+    static const int threads[] = {1, 2, 3, 4, 5, 6, 7, 8, 40};
     matrix m[PRODUCTS];
     product p[PRODUCTS];
     float *x = gen_alloc(N * K * 4), bias[100], *want[PRODUCTS];
