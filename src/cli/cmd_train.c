@@ -63,7 +63,9 @@ static const values defaults = {
 static const char *const schedules[] = {"cosine", "linear", "constant", "wsd", NULL};
 
 static const option data_options[] = {
-    {"data", 0, OPT_TEXT, "D", "data set to learn from (loam data build)", AT(data), 0, 0, NULL},
+    {"data", 0, OPT_TEXT, "D",
+     "data set to learn from (loam data build), or homeworld:docs=N,seed=S,mix=tiny: the built-in corpus, not stored",
+     AT(data), 0, 0, NULL},
     {"where", 0, OPT_TEXT, "SQL", "only its documents that satisfy this condition", AT(where), 0, 0, NULL},
     {"tokenizer", 0, OPT_TEXT, "T", "tokenizer.json, or a folder with one (loam tokenizer train)", AT(tokenizer), 0, 0,
      NULL},

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "world/doc.h"
+
 static bool held_out(hash256 sha256, uint64_t seed, double share) {
     uint8_t text[13 + 8 + 32] = "loam held out";
     for (int i = 0; i < 8; i++)
@@ -51,12 +53,106 @@ static err_code split(docs *d, const dataset_key *key, const docs_options *o, er
     return ERR_OK;
 }
 
+/* ---- the built-in corpus ---- */
+
+struct docs_made {
+    world world;
+    uint64_t n;
+    pen pen; /* the text at hand */
+};
+
+static const char MADE[] = "homeworld:";
+enum { MADE_DOCS_MAX = 100000000 };
+
+bool docs_is_made(const char *source) { return strncmp(source, MADE, sizeof MADE - 1) == 0; }
+
+static bool whole(const char *text, size_t n, uint64_t max, uint64_t *out) {
+    *out = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] < '0' || text[i] > '9' || *out > max)
+            return false;
+        *out = *out * 10 + (uint64_t)(text[i] - '0');
+    }
+    return n > 0 && *out <= max;
+}
+
+/* One "key=value"; false when it is none. */
+static bool take_part(docs_made *m, str part) {
+    str docs_key = STR("docs="), seed_key = STR("seed="), mix_key = STR("mix=");
+    if (str_starts(part, docs_key))
+        return whole(part.p + docs_key.n, part.n - docs_key.n, MADE_DOCS_MAX, &m->n);
+    if (str_starts(part, seed_key))
+        return whole(part.p + seed_key.n, part.n - seed_key.n, (uint64_t)1 << 53, &m->world.seed);
+    for (int i = 0; i < MIXES && str_starts(part, mix_key); i++)
+        if (str_is(str_sub(part, mix_key.n, part.n), world_mix_names[i])) {
+            m->world.mix = (world_mix)i;
+            return true;
+        }
+    return false;
+}
+
+static err_code make_open(docs_made **out, const docs_options *o, err *e) {
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        return err_set(e, ERR_MEMORY, "no memory for the built-in corpus");
+    docs_made *m = *out;
+    m->n = 24000;
+    m->world = (world){.seed = 1, .mix = MIX_FULL, .split = SPLIT_TRAIN};
+    if (o->where && *o->where)
+        return err_set(e, ERR_USAGE, "%s: is made and not stored, so no condition can pick from it (--where)",
+                       o->source);
+    str spec = str_from(o->source + sizeof MADE - 1);
+    for (size_t at = 0; at < spec.n;) {
+        ptrdiff_t comma = str_find(spec, STR(","), at);
+        size_t end = comma < 0 ? spec.n : (size_t)comma;
+        if (!take_part(m, str_sub(spec, at, end)))
+            return err_set(e, ERR_USAGE, "%s: \"%.*s\" is none of docs=N, seed=S, mix=full|tiny", o->source,
+                           STR_ARG(str_sub(spec, at, end)));
+        at = end + 1;
+    }
+    return ERR_OK;
+}
+
+static int by_sha256(const void *a, const void *b) {
+    const dataset_key *x = a, *y = b;
+    int c = memcmp(x->sha256.byte, y->sha256.byte, sizeof x->sha256.byte);
+    return c ? c : (x->id > y->id) - (x->id < y->id);
+}
+
+static str make_text(docs_made *m, int64_t id) {
+    doc_info info;
+    doc_make(&m->world, (uint64_t)id - 1, &m->pen, &info);
+    return pen_str(&m->pen);
+}
+
+static err_code make_list(docs_made *m, dataset_key **key, size_t *n, err *e) {
+    *n = (size_t)m->n;
+    *key = calloc(*n + 1, sizeof **key);
+    if (!*key)
+        return err_set(e, ERR_MEMORY, "no memory for a list of %zu documents", *n);
+    for (size_t i = 0; i < *n; i++) {
+        str text = make_text(m, (int64_t)i + 1);
+        (*key)[i] = (dataset_key){(int64_t)i + 1, hash_of(text.p, text.n), text.n};
+    }
+    qsort(*key, *n, sizeof **key, by_sha256);
+    return ERR_OK;
+}
+
+/* ---- opening ---- */
+
+static err_code list(docs *d, const docs_options *o, dataset_key **key, err *e) {
+    if (docs_is_made(o->source)) {
+        TRY(make_open(&d->made, o, e));
+        return make_list(d->made, key, &d->n, e);
+    }
+    TRY(dataset_open(&d->set, o->source, e));
+    return dataset_list(d->set, o->where && *o->where ? o->where : NULL, key, &d->n, e);
+}
+
 err_code docs_open(docs *d, const docs_options *o, err *e) {
     *d = (docs){0};
     dataset_key *key = NULL;
-    err_code code = dataset_open(&d->set, o->source, e);
-    if (code == ERR_OK)
-        code = dataset_list(d->set, o->where && *o->where ? o->where : NULL, &key, &d->n, e);
+    err_code code = list(d, o, &key, e);
     if (code == ERR_OK && d->n == 0)
         code = err_set(e, ERR_USAGE, "%s: there are no documents%s", o->source,
                        o->where && *o->where ? " that satisfy the condition" : "");
@@ -72,6 +168,7 @@ err_code docs_open(docs *d, const docs_options *o, err *e) {
 
 void docs_close(docs *d) {
     dataset_close(d->set);
+    free(d->made);
     free(d->key);
     free(d->sha256);
     *d = (docs){0};
@@ -79,6 +176,10 @@ void docs_close(docs *d) {
 
 err_code docs_text(docs *d, size_t i, str *text, err *e) {
     dataset_doc doc;
+    if (d->made) {
+        *text = make_text(d->made, d->key[i].id);
+        return ERR_OK;
+    }
     TRY(dataset_get(d->set, d->key[i].id, &doc, e));
     *text = doc.text;
     return ERR_OK;

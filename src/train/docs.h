@@ -1,7 +1,9 @@
 /* docs: the documents of a run: those it learns from, and those held out.
  *
  * Where they come from is not part of the recipe; the recipe has their digest. A source is a data set
- * (store/dataset.h), all of it or the part that an SQL condition picks.
+ * (store/dataset.h), all of it or the part that an SQL condition picks; or the built-in corpus, made and not stored:
+ * "homeworld:docs=12000,seed=1,mix=tiny", each part with a default (24000, 1, full). The digest, and so every bit, is
+ * that of a data set built from the output of `loam corpus homeworld` with the same options; ids are those too.
  *
  *   digest     SHA-256 over the SHA-256 of all documents, sorted, as in dataset_digest()
  *   held out   where u < val_share, u = (h >> 11) * 2^-53, h the first 8 bytes, little-endian, of
@@ -17,14 +19,17 @@
 #include "store/dataset.h"
 
 typedef struct {
-    const char *source; /* path of a data set */
+    const char *source; /* path of a data set, or homeworld:... */
     const char *where;  /* SQL condition, NULL or "": all */
     double val_share;   /* 0 to 1 */
     uint64_t seed;
 } docs_options;
 
+typedef struct docs_made docs_made;
+
 typedef struct {
-    dataset *set;
+    dataset *set;    /* NULL: made */
+    docs_made *made; /* NULL: from a data set */
     size_t n, n_train;
     uint64_t bytes;   /* of text, all documents */
     dataset_key *key; /* [n] */
@@ -35,6 +40,8 @@ typedef struct {
 /* No documents at all, or none left to learn from: ERR_USAGE. */
 err_code docs_open(docs *d, const docs_options *o, err *e);
 void docs_close(docs *d);
+
+bool docs_is_made(const char *source); /* begins with homeworld: */
 
 /* The text of document i; valid until the next call. */
 err_code docs_text(docs *d, size_t i, str *text, err *e);

@@ -81,7 +81,7 @@ static err_code copy_tokenizer(const char *given, const char *folder, err *e) {
 }
 
 static err_code write_inputs(const char *file, const char *data, const char *where, err *e) {
-    char *whole = realpath(data, NULL); /* the run may be continued from another folder */
+    char *whole = docs_is_made(data) ? NULL : realpath(data, NULL); /* the run may be continued from another folder */
     strbuf text = {0};
     err_code code = strbuf_add(&text, STR("{\n  \"data\": "), e);
     if (code == ERR_OK)
@@ -258,7 +258,7 @@ static err_code load_docs(run *r, const run_load_options *o, err *e) {
                       .val_share = r->recipe.data.val_share,
                       .seed = r->recipe.init.seed};
     err_code code = docs_open(&r->docs, &d, e);
-    if (code == ERR_IO && !o->data && !os_exists(d.source))
+    if (code == ERR_IO && !o->data && !docs_is_made(d.source) && !os_exists(d.source))
         return err_set(e, ERR_IO, "%s: the run's data set is not there any more (say where it is with --data)",
                        d.source);
     TRY(code);

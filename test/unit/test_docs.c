@@ -15,6 +15,7 @@
 #include "base/os.h"
 #include "store/writer.h"
 #include "train/tokens.h"
+#include "world/doc.h"
 
 enum { N = 200, V = 257, END = 256 };
 
@@ -141,6 +142,40 @@ static void nothing_to_learn_from(void **state) {
     assert_int_equal(docs_open(&d, &(docs_options){data, "nonsense(", 0, 1}, &e), ERR_USAGE);
 }
 
+/* As a data set of what `loam corpus homeworld` prints would be. */
+static void the_built_in_corpus(void **state) {
+    (void)state;
+    enum { DOCS = 150 };
+    docs d;
+    err e = {0};
+    if (docs_open(&d, &(docs_options){"homeworld:docs=150,seed=7,mix=tiny", NULL, 0, 1}, &e) != ERR_OK)
+        fail_msg("%s", e.text);
+    assert_int_equal(d.n, DOCS);
+    bool seen[DOCS + 1] = {false};
+    for (size_t i = 0; i < d.n; i++) {
+        pen p;
+        doc_info info;
+        str text;
+        int64_t id = d.key[i].id;
+        assert_true(id >= 1 && id <= DOCS && !seen[id]);
+        seen[id] = true;
+        doc_make(&(world){.seed = 7, .mix = MIX_TINY, .split = SPLIT_TRAIN}, (uint64_t)id - 1, &p, &info);
+        assert_int_equal(docs_text(&d, i, &text, NULL), ERR_OK);
+        assert_true(str_eq(text, pen_str(&p)));
+        hash256 h = hash_of(text.p, text.n);
+        assert_memory_equal(&h, &d.sha256[i], sizeof h);
+        if (i)
+            assert_true(memcmp(&d.sha256[i - 1], &d.sha256[i], 32) <= 0);
+    }
+    docs_close(&d);
+    static const char *const bad[] = {
+        "homeworld:docs",     "homeworld:docs=",  "homeworld:docs=-1",        "homeworld:docs=1x",
+        "homeworld:mix=none", "homeworld:docs=0", "homeworld:docs=5,,seed=1", "homeworld:docs=99999999999999999999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(docs_open(&d, &(docs_options){bad[i], NULL, 0, 1}, &e), ERR_USAGE);
+    assert_int_equal(docs_open(&d, &(docs_options){"homeworld:", "id = 1", 0, 1}, &e), ERR_USAGE);
+}
+
 static size_t reported;
 static void report(void *ctx, size_t done, size_t total) {
     (void)ctx;
@@ -196,6 +231,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(held_out_by_the_documented_rule),
         cmocka_unit_test(the_digest_is_that_of_the_data_set),
+        cmocka_unit_test(the_built_in_corpus),
         cmocka_unit_test(nothing_to_learn_from),
         cmocka_unit_test(tokens_are_the_tokenizers),
         cmocka_unit_test(a_tokenizer_is_named_by_all_its_files),
