@@ -99,7 +99,7 @@ static err_code find_made(load_place *out, const char *m, err *e) {
 
 err_code load_find(const char *m, load_place *out, err *e) {
     if (!join(out, m, "", ""))
-        return err_set(e, ERR_LIMIT, "%.60s...: the path is too long", m);
+        return err_set(e, ERR_LIMIT, "%.400s...: the path is too long", m);
     if (!os_exists(m) && !find_shipped(m, out))
         return err_set(e, ERR_IO,
                        "%s: there is no such file or folder (a model is a .gguf file or a Hugging Face folder; "
