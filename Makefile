@@ -219,7 +219,7 @@ tsan-run: $(UNIT_BIN) $(PROP_BIN)
 # One case of seven: an emulated instruction takes a hundred times as long as one.
 EMULATED := $(filter %/test_digests %/test_kern %/test_func,$(PROP_BIN))
 .PHONY: avx512-emulated
-avx512-emulated: deps-test $(EMULATED) ## the AVX-512 and AVX-VNNI kernels on an emulated CPU, for machines without
+avx512-emulated: deps-emulate $(EMULATED) ## the AVX-512 and AVX-VNNI kernels on an emulated CPU, for machines without
 	@LOAM_TEST_ISA=avx512,avxvnni LOAM_TEST_SHARE=7 LOAM_FUNC_STEP=65521 $(RUN_TESTS) --timeout 1800 \
 	    --under "$$(script/emulate.sh)" $(EMULATED)
 
@@ -259,7 +259,7 @@ format: deps-tidy ## clang-format over src, test and bench
 
 # ---- the rest --------------------------------------------------------------
 
-.PHONY: demo model peer bench install deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-arm64 clean help
+.PHONY: demo model peer bench install deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
 demo: deps-demo all model ## fetch a real model and let it answer
 	@LOAM_BIN=$(BUILD)/loam script/demo.sh
 
@@ -283,8 +283,8 @@ install: all ## to DESTDIR and PREFIX=/usr/local
 	set -e; for h in $(wildcard include/*.h); do install -Dm644 "$$h" "$(DESTDIR)$(PREFIX)/$$h"; done
 
 deps: ## install the Debian packages for everything (as root), or print the apt line
-	@script/deps.sh build test tidy fuzz demo
-deps-build deps-test deps-tidy deps-fuzz deps-demo deps-arm64: deps-%:
+	@script/deps.sh build test tidy fuzz demo emulate
+deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64: deps-%:
 	@script/deps.sh $*
 
 clean: ## remove what was built; .cache stays

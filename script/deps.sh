@@ -10,6 +10,7 @@ test="clang libcmocka-dev python3"
 tidy="clang clang-format clang-tidy cppcheck git python3"
 fuzz="clang libclang-rt-14-dev"
 demo="python3 python3-pip"
+emulate="python3 python3-venv"
 arm64="gcc-aarch64-linux-gnu qemu-user" # and each -dev package of build and test, for arm64
 
 [ "${LOAM_DEPS:-}" != no ] || exit 0
@@ -24,6 +25,7 @@ for set_name in "$@"; do
     tidy) wanted="$wanted $tidy" ;;
     fuzz) wanted="$wanted $test $fuzz" ;;
     demo) wanted="$wanted $demo" ;;
+    emulate) wanted="$wanted $test $emulate" ;;
     arm64)
         wanted="$wanted $test"
         [ "$native" != arm64 ] || continue
@@ -33,7 +35,7 @@ for set_name in "$@"; do
         done
         ;;
     *)
-        echo "deps.sh: no such set: $set_name (there are: build test tidy fuzz demo arm64)" >&2
+        echo "deps.sh: no such set: $set_name (there are: build test tidy fuzz demo emulate arm64)" >&2
         exit 2
         ;;
     esac
