@@ -9,6 +9,7 @@ these two). A rule is a function that yields findings; test/e2e/tidy_rules.py sh
 """
 import argparse
 import bisect
+import glob
 import os
 import re
 import subprocess
@@ -55,7 +56,7 @@ def code_only(text):
 
 class File:
     def __init__(self, root, path):
-        self.path = path
+        self.root, self.path = root, path
         with open(os.path.join(root, path), "rb") as f:
             raw = f.read()
         self.binary = b"\0" in raw[:8192]
@@ -119,7 +120,16 @@ def marks(f):
     yield from f.find(MACHINE_PATH, "path of one machine: {}", f.text)
 
 
-RULES = [layering, calls, flags, length, marks]
+def proofs(f):
+    """A test that is named in src must be there: a proof nobody wrote is worse than none."""
+    if not f.is_c or not f.path.startswith("src/"):
+        return
+    for m in re.finditer(r"\b(?:test|fuzz)_\w+\.(?:c|py)\b", f.text):
+        if not glob.glob(os.path.join(f.root, "test", "*", m[0])):
+            yield f.at(m.start(), f"names {m[0]}, which is not in test/")
+
+
+RULES = [layering, calls, flags, length, marks, proofs]
 
 
 def tracked(root):

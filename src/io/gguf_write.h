@@ -14,7 +14,7 @@
  * products that overflow (ERR_USAGE), and at commit data of another size than the tensors declared (ERR_USAGE).
  *
  * The first error sticks: every later call returns it, so that keys may be written in a row and only the last be
- * looked at. Proved by test_gguf_write.c (round trips through gguf.h), the reference reader (test_writers.py) and
+ * looked at. Proved by test_gguf_write.c (round trips through gguf.h, the bytes of the reference writer) and
  * test_io_fault.c.
  */
 #ifndef LOAM_IO_GGUF_WRITE_H

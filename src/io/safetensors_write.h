@@ -15,7 +15,7 @@
  * SAFETENSORS_HEADER_MAX, and at commit data of another size than declared (all ERR_USAGE).
  *
  * The first error sticks: every later call returns it. Proved by test_safetensors_write.c (round trips through
- * safetensors.h), the reference reader (test_writers.py) and test_io_fault.c.
+ * safetensors.h, the bytes of the reference writer) and test_io_fault.c.
  */
 #ifndef LOAM_IO_SAFETENSORS_WRITE_H
 #define LOAM_IO_SAFETENSORS_WRITE_H

@@ -21,7 +21,7 @@
  *   duplicate  BUILD_DROP_EXACT: the same text is there already
  *   near       BUILD_DROP_NEAR: a similar text is there already (store/near.h)
  *
- * Proved by test_build.c, test_store_fault.c, test/e2e/test_data.py and test/e2e/test_data_kill.py.
+ * No test of its own yet; test_readme.py builds a set from JSON Lines.
  */
 #ifndef LOAM_STORE_BUILD_H
 #define LOAM_STORE_BUILD_H

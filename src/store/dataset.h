@@ -7,7 +7,7 @@
  *
  * The file is hostile until read: its header and schema must be exactly ours, the type of every column and every
  * length is checked, and nothing stored in it is ever run. doc/data.md explains the tables. One thread at a time
- * uses a dataset; several may have the same file open. Proved by test_dataset.c and test/e2e/test_data.py.
+ * uses a dataset; several may have the same file open. Proved by test_dataset.c.
  */
 #ifndef LOAM_STORE_DATASET_H
 #define LOAM_STORE_DATASET_H

@@ -14,7 +14,7 @@
  * (plus 1/256 of the others). One-permutation hashing (Li, Owen, Zhang, NIPS 2012): every shingle is thrown
  * SHINGLE_ROUNDS times into one of the bins with a value, each bin keeps the least and hashes it to a byte; bins
  * that stay empty copy another one, chosen by hash (Shrivastava, "Optimal Densification", ICML 2017).
- * Proved by test_shingle.c (sets by plain search, recall and precision) and fuzz_shingle.c.
+ * Proved by test_shingle.c (sets by plain search, recall and precision).
  */
 #ifndef LOAM_TEXT_SHINGLE_H
 #define LOAM_TEXT_SHINGLE_H

@@ -4,7 +4,7 @@
  * tokenizer has put it there. Threads change nothing.
  *
  * A tokenizer is named by the digest of its files: SHA-256 of the lines "NAME SHA256\n" of those of TOKENS_FILES that
- * are there, in that order. Proved by test_tokens.c.
+ * are there, in that order. Proved by test_train.py.
  */
 #ifndef LOAM_TRAIN_TOKENS_H
 #define LOAM_TRAIN_TOKENS_H

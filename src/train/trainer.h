@@ -5,7 +5,7 @@
  * depends on the recipe, the documents and the number of the step alone. Losses of microbatches are added in ascending
  * order in binary64.
  *
- * One thread at a time. Proved by test_trainer.c and test/e2e/test_train.py.
+ * One thread at a time. Proved by test/e2e/test_train.py.
  */
 #ifndef LOAM_TRAIN_TRAINER_H
 #define LOAM_TRAIN_TRAINER_H

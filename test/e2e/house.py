@@ -31,6 +31,7 @@ BAD = [
     ("Makefile", "CFLAGS = -O2 \\\n  -ffast-math\nX = -Ofast -funsafe-math-optimizations\n",
      [(2, "-ffast-math"), (3, "-Ofast"), (3, "-funsafe-math-optimizations")]),
     ("src/io/long.c", "int x;\n" * 901, [(901, "901 lines")]),
+    ("src/io/p.h", "/* Proved by test_good.c and\n * fuzz_never.c. */\n", [(2, "names fuzz_never.c")]),
     ("doc/k.md", f"see\n{HOME_PATH}\n", [(2, "path of one machine")]),
     ("script/l.sh", f"# {MARK}: later\n", [(1, "unfinished")]),
 ]
