@@ -117,26 +117,21 @@ V16_FN void bits6(const uint8_t *ql, const uint8_t *qh, chunk *c) {
 
 /* Where the parts of sixteen super-blocks stand behind their halves: packed scales, high bits, low bits. */
 V16_FN void super(dtype t, const uint8_t *halves, const uint8_t *rest, chunk *c) {
-    const chunk_format f = chunk_format_of(t);
+    super_scales(t, chunk_format_of(t), halves, rest, c);
     switch (t) {
     case DTYPE_Q2_K:
-        super_scales(t, f, halves, rest, c);
         bits2(t, rest + 16 * 16, NULL, c);
         break;
     case DTYPE_Q3_K:
-        super_scales(t, f, halves, rest, c);
         bits2(t, rest + 16 * 44, rest + 16 * 12, c);
         break;
     case DTYPE_Q4_K:
-        super_scales(t, f, halves, rest, c);
         bits4(t, rest + 16 * 12, NULL, c);
         break;
     case DTYPE_Q5_K:
-        super_scales(t, f, halves, rest, c);
         bits4(t, rest + 16 * 44, rest + 16 * 12, c);
         break;
     default: /* Q6_K */
-        super_scales(t, f, halves, rest, c);
         bits6(rest + 16 * 16, rest + 16 * 144, c);
     }
 }
