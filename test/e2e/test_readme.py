@@ -90,7 +90,7 @@ def _():
         targets = set(re.findall(r"^([a-z-]+):.*## ", f.read(), re.M))
     named = {w for line in re.findall(r"\bmake ([a-z ]+)", README) for w in line.split()[:1]}
     assert {"demo", "test", "model", "bench", "tidy", "install", "help"} <= named & targets, named - targets
-    assert len(README.splitlines()) <= 320
+    assert len(README.splitlines()) <= 340
 
 
 main()
