@@ -90,16 +90,34 @@ void order_close(order *o) {
 uint64_t order_epoch_tokens(const order *o) { return o->tokens; }
 
 typedef struct {
-    order *o;
-    uint64_t epoch;
-} hashing;
+    uint64_t seed, epoch;
+    const hash256 *sha256;
+    size_t n;
+    keyed *keyed; /* [n] */
+} sorting;
 
 static void hash_docs(void *ctx, int part, int n_parts) {
-    const hashing *h = ctx;
+    const sorting *s = ctx;
     size_t from, to;
-    pool_share(h->o->n, 64, part, n_parts, &from, &to);
+    pool_share(s->n, 64, part, n_parts, &from, &to);
     for (size_t i = from; i < to; i++)
-        h->o->keyed[i] = (keyed){prf(h->o->seed, h->epoch, h->o->sha256[i]), (uint32_t)i};
+        s->keyed[i] = (keyed){prf(s->seed, s->epoch, s->sha256[i]), (uint32_t)i};
+}
+
+static void sort_docs(sorting *s, pool *p) {
+    pool_run(p, hash_docs, s);
+    qsort(s->keyed, s->n, sizeof *s->keyed, by_key);
+}
+
+err_code order_ranks(uint64_t seed, uint64_t epoch, const hash256 *sha256, size_t n, pool *p, uint32_t *doc, err *e) {
+    keyed *keys = calloc(n + 1, sizeof *keys);
+    if (!keys)
+        return err_set(e, ERR_MEMORY, "no memory for the order of %zu documents", n);
+    sort_docs(&(sorting){seed, epoch, sha256, n, keys}, p);
+    for (size_t r = 0; r < n; r++)
+        doc[r] = keys[r].doc;
+    free(keys);
+    return ERR_OK;
 }
 
 static const sorted *epoch_of(order *o, uint64_t number) {
@@ -113,8 +131,7 @@ static const sorted *epoch_of(order *o, uint64_t number) {
         if (o->kept[i].used < x->used)
             x = &o->kept[i];
     }
-    pool_run(o->pool, hash_docs, &(hashing){o, number});
-    qsort(o->keyed, o->n, sizeof *o->keyed, by_key);
+    sort_docs(&(sorting){o->seed, number, o->sha256, o->n, o->keyed}, o->pool);
     for (size_t r = 0; r < o->n; r++) {
         x->doc[r] = o->keyed[r].doc;
         x->from[r + 1] = x->from[r] + o->n_tokens[x->doc[r]];

@@ -50,4 +50,7 @@ void order_next(order *o, order_place *p);
 /* The stream position at which document `doc` begins in `epoch`. */
 uint64_t order_position(order *o, uint32_t doc, uint64_t epoch);
 
+/* The documents of one epoch by rank, doc[n]: for who needs no tokens. */
+err_code order_ranks(uint64_t seed, uint64_t epoch, const hash256 *sha256, size_t n, pool *p, uint32_t *doc, err *e);
+
 #endif
