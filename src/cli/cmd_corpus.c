@@ -32,7 +32,7 @@ static const option own_options[] = {
     {"seed", 's', OPT_INT, "S", "which world: its facts and its documents", AT(seed), 0, 9007199254740992.0, NULL},
     {"split", 0, OPT_CHOICE, "NAME", "train, or test: stories and plans that never stand in train", AT(split), 0, 0,
      split_names},
-    {"mix", 0, OPT_CHOICE, "NAME", "full, or tiny: short and plain, for a model of a million weights", AT(mix), 0, 0,
+    {"mix", 0, OPT_CHOICE, "NAME", "full; tiny: short and plain, mostly facts; small: as plain, mostly questions", AT(mix), 0, 0,
      world_mix_names},
     {"facts", 0, OPT_FLAG, NULL, "list the facts instead, each with the documents that state it", AT(facts), 0, 0,
      NULL},
@@ -276,8 +276,8 @@ static err_code run(const void *p, const arguments *args, err *e) {
     if (v->facts + v->stats + (v->quiz != NULL) > 1)
         return err_set(e, ERR_USAGE, "--facts, --quiz and --stats exclude each other");
     world w = {.seed = (uint64_t)v->seed,
-               .mix = strcmp(v->mix, "tiny") == 0 ? MIX_TINY : MIX_FULL,
                .split = strcmp(v->split, "test") == 0 ? SPLIT_TEST : SPLIT_TRAIN};
+    world_mix_parse(str_from(v->mix), &w.mix); /* options.c has refused all other names */
     if (v->facts)
         return print_facts(v, &w, e);
     if (v->quiz)

@@ -27,7 +27,7 @@ static const option own_options[] = {
     {"seed", 's', OPT_INT, "S", "which world: the seed of the corpus that the model learned", AT(seed), 0,
      9007199254740992.0, NULL},
     {"kind", 'k', OPT_TEXT, "LIST", "which of facts, reading, plans", AT(kind), 0, 0, NULL},
-    {"mix", 0, OPT_CHOICE, "NAME", "full, or tiny: the stories and orders of that mix of the corpus", AT(mix), 0, 0,
+    {"mix", 0, OPT_CHOICE, "NAME", "the stories and orders of that mix of the corpus", AT(mix), 0, 0,
      world_mix_names},
     {0},
 };
@@ -288,7 +288,8 @@ static void print_table(const asker *a) {
 static err_code run_homeworld(const values *v, const loaded *l, err *e) {
     measurer m = {.a = {.v = v, .l = l, .items = {.e = e}, .bar = {.what = "asking", .unit = "questions"}}};
     asker *a = &m.a;
-    a->w = (world){(uint64_t)v->seed, strcmp(v->mix, "tiny") == 0 ? MIX_TINY : MIX_FULL, SPLIT_TEST};
+    a->w = (world){.seed = (uint64_t)v->seed, .split = SPLIT_TEST};
+    world_mix_parse(str_from(v->mix), &a->w.mix); /* options.c has refused all other names */
     TRY(choose_kinds(v->kind, a->kind, e));
     TRY(for_each(a, measure, e));
     size_t ctx_tokens, trained = model_config_of(l->m)->ctx_train;

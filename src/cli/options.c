@@ -282,16 +282,20 @@ err_code fold_text(const char *text, int indent, int columns, strbuf *out, err *
     return strbuf_addc(out, '\n', e);
 }
 
+/* A default below the least value that may be given, or below zero, stands for "chosen later": the help says how. */
+static bool untold(const option *o, double x) { return x < o->min || x < 0 || strstr(o->help, "default"); }
+
 /* " (default X)" when the field holds something worth telling. */
 static err_code add_default(const option *o, const void *field, strbuf *out, err *e) {
     switch (o->kind) {
     case OPT_INT: {
         int64_t x = *(const int64_t *)field;
-        return (double)x < o->min || strstr(o->help, "default") ? ERR_OK
-                                                                : strbuf_addf(out, e, " (default %" PRId64 ")", x);
+        return untold(o, (double)x) ? ERR_OK : strbuf_addf(out, e, " (default %" PRId64 ")", x);
     }
-    case OPT_REAL:
-        return strbuf_addf(out, e, " (default %g)", *(const double *)field);
+    case OPT_REAL: {
+        double x = *(const double *)field;
+        return untold(o, x) ? ERR_OK : strbuf_addf(out, e, " (default %g)", x);
+    }
     case OPT_CHOICE: {
         for (size_t i = 0; o->choices[i]; i++)
             TRY(strbuf_addf(out, e, "%s%s", i ? ", " : ": ", o->choices[i]));

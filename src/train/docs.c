@@ -83,12 +83,7 @@ static bool take_part(docs_made *m, str part) {
         return whole(part.p + docs_key.n, part.n - docs_key.n, MADE_DOCS_MAX, &m->n);
     if (str_starts(part, seed_key))
         return whole(part.p + seed_key.n, part.n - seed_key.n, (uint64_t)1 << 53, &m->world.seed);
-    for (int i = 0; i < MIXES && str_starts(part, mix_key); i++)
-        if (str_is(str_sub(part, mix_key.n, part.n), world_mix_names[i])) {
-            m->world.mix = (world_mix)i;
-            return true;
-        }
-    return false;
+    return str_starts(part, mix_key) && world_mix_parse(str_sub(part, mix_key.n, part.n), &m->world.mix);
 }
 
 static err_code make_open(docs_made **out, const docs_options *o, err *e) {
@@ -106,7 +101,7 @@ static err_code make_open(docs_made **out, const docs_options *o, err *e) {
         ptrdiff_t comma = str_find(spec, STR(","), at);
         size_t end = comma < 0 ? spec.n : (size_t)comma;
         if (!take_part(m, str_sub(spec, at, end)))
-            return err_set(e, ERR_USAGE, "%s: \"%.*s\" is none of docs=N, seed=S, mix=full|tiny", o->source,
+            return err_set(e, ERR_USAGE, "%s: \"%.*s\" is none of docs=N, seed=S, mix=full|tiny|small", o->source,
                            STR_ARG(str_sub(spec, at, end)));
         at = end + 1;
     }

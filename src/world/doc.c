@@ -9,19 +9,30 @@
 #include "world/tell.h"
 
 const char *const doc_kind_names[DOC_KINDS] = {"fact", "qa", "plan", "story"};
-const char *const world_mix_names[MIXES + 1] = {"full", "tiny", NULL};
+const char *const world_mix_names[MIXES + 1] = {"full", "tiny", "small", NULL};
 
 /* Of a block: documents by kind. */
 typedef struct {
     unsigned block, to[DOC_KINDS]; /* positions up to which a kind goes */
     uint8_t level_percent[LEVEL_MAX + 1];
     uint8_t question_only; /* percent of fact documents */
+    uint8_t questions[2];  /* after a story of level 1: at least, at most */
 } shares;
 
 static const shares mixes[MIXES] = {
-    [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480}, {0, 45, 30, 25}, 40},
-    [MIX_TINY] = {120, {FACTS, FACTS + 12, FACTS + 18, 120}, {0, 100, 0, 0}, 75},
+    [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480}, {0, 45, 30, 25}, 40, {1, 3}},
+    [MIX_TINY] = {120, {FACTS, FACTS + 12, FACTS + 18, 120}, {0, 100, 0, 0}, 75, {1, 3}},
+    [MIX_SMALL] = {480, {FACTS, FACTS + 234, FACTS + 360, 480}, {0, 100, 0, 0}, 75, {4, DOC_QUESTIONS_MAX}},
 };
+
+bool world_mix_parse(str name, world_mix *mix) {
+    for (int i = 0; i < MIXES; i++)
+        if (str_is(name, world_mix_names[i])) {
+            *mix = (world_mix)i;
+            return true;
+        }
+    return false;
+}
 
 /* Position of a number in its block's order: an affine map, the block's own. */
 static unsigned position(const world *w, uint64_t number) {
@@ -115,9 +126,10 @@ static void write_title(draw *d, pen *p, const sim_log *log) {
     pen_add(p, "\n");
 }
 
-static void write_questions(draw *d, pen *p, const sim_log *log, unsigned level) {
+static void write_questions(const world *w, draw *d, pen *p, const sim_log *log, unsigned level) {
     question asked[DOC_QUESTIONS_MAX];
-    unsigned n = 0, want = draw_from(d, 1, level == 1 ? 3 : DOC_QUESTIONS_MAX - 1);
+    unsigned n = 0, want = level == 1 ? draw_from(d, mixes[w->mix].questions[0], mixes[w->mix].questions[1])
+                                     : draw_from(d, 1, DOC_QUESTIONS_MAX - 1);
     for (unsigned tries = 0; n < want && tries < 3 * want; tries++) {
         question q;
         bool again = !ask_draw(d, log, level, &q);
@@ -142,7 +154,7 @@ static void write_story(const world *w, draw *d, pen *p, doc_info *info) {
     tell_story(p, d, &log, info->level, info->kind == DOC_STORY && draw_chance(d, 50));
     pen_add(p, "\n");
     if (info->kind == DOC_QA)
-        write_questions(d, p, &log, info->level);
+        write_questions(w, d, p, &log, info->level);
 }
 
 static void write_plan(const world *w, draw *d, pen *p, doc_info *info) {

@@ -3,7 +3,7 @@
  * Everything is a function of (seed, mix, split, number): documents can be made in any order, by any number of
  * threads. Which kind a number is, and which fact it states, is known without making it.
  *
- * Numbers come in blocks (120 for `tiny`, 480 for `full`); in a block, in an order drawn for it, each fact is the main
+ * Numbers come in blocks (480 for `full`, 120 for `tiny`, 480 for `small`); in a block, in an order drawn for it, each fact is the main
  * fact of one document, and the other kinds have fixed shares. Of the fact documents an eighth states one more fact.
  */
 #ifndef LOAM_WORLD_DOC_H
@@ -13,13 +13,16 @@
 #include "world/fact.h"
 #include "world/plan.h"
 
-/* tiny: short plain stories, short questions, many facts: what a model of a million weights learns in a minute.
- * full: all levels. */
-typedef enum { MIX_FULL, MIX_TINY, MIXES } world_mix;
+/* full: all levels.
+ * tiny: short plain stories, short questions, many facts: what a model of a million weights learns in a minute.
+ * small: as plain, but mostly questions and orders: what such a model learns in an hour. */
+typedef enum { MIX_FULL, MIX_TINY, MIX_SMALL, MIXES } world_mix;
 
 typedef enum { DOC_FACT, DOC_QA, DOC_PLAN, DOC_STORY, DOC_KINDS } doc_kind;
 extern const char *const doc_kind_names[DOC_KINDS];
 extern const char *const world_mix_names[MIXES + 1]; /* ends with NULL */
+/* The mix of that name; false: none has it. */
+bool world_mix_parse(str name, world_mix *mix);
 
 enum { DOC_FACTS_MAX = 2, DOC_QUESTIONS_MAX = 5, DOC_ID_BYTES = 32 };
 
