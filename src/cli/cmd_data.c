@@ -12,8 +12,9 @@ static const common_values defaults = COMMON_DEFAULTS;
 static const option_group groups[] = {COMMON_GROUP, {0}};
 
 static const command *const subs[] = {
-    &command_data_build, &command_data_list,   &command_data_show,  &command_data_stats,
-    &command_data_drop,  &command_data_export, &command_data_check, NULL,
+    &command_data_build, &command_data_list, &command_data_show,
+    &command_data_stats, &command_data_drop, &command_data_export,
+    &command_data_check, &command_data_card, NULL,
 };
 
 const command command_data = {

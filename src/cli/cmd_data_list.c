@@ -5,7 +5,7 @@
 
 #include "cli/data.h"
 #include "cli/filter.h"
-#include "text/json.h"
+#include "store/jsonl.h"
 
 enum { FLUSH_EVERY = 256 };
 
@@ -213,24 +213,14 @@ const command command_data_show = {
 
 /* ---- export ---- */
 
-/* A line that `loam data build` reads back to the same document. */
 static err_code print_jsonl(const values *v, const dataset_doc *doc, err *e) {
+    strbuf line = {0};
     (void)v;
-    js_out j = {.e = e};
-    js_begin(&j, '{');
-    const struct {
-        const char *key;
-        str value;
-    } fields[] = {{"id", doc->name},         {"text", doc->text},   {"source", doc->source},
-                  {"licence", doc->licence}, {"topic", doc->topic}, {"kind", doc->kind}};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
-        data_js_text(&j, fields[i].key, fields[i].value);
-    json_t *meta = NULL;
-    if (doc->meta.n > 2 && json_read(doc->meta, doc->meta.n, &meta, NULL) == ERR_OK && json_is_object(meta))
-        js_raw(&j, str_sub(doc->meta, 1, doc->meta.n - 1)); /* members go in among ours: they have other names */
-    json_decref(meta);
-    js_end(&j, '}');
-    return js_print(&j);
+    err_code code = jsonl_line(doc, &line, e);
+    if (code == ERR_OK)
+        out_text(strbuf_str(&line));
+    strbuf_fini(&line);
+    return code;
 }
 
 static err_code run_export(const void *p, const arguments *args, err *e) {

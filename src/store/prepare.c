@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/jsonl.h"
 #include "text/json.h"
 #include "text/utf8.h"
 
@@ -148,21 +149,12 @@ static err_code take_id(item *it, err *e) {
     return ERR_OK;
 }
 
-static const char *const own_keys[] = {"id", "text", "source", "licence", "license", "topic", "kind"};
-
-static bool is_own(const char *key) {
-    for (size_t i = 0; i < sizeof own_keys / sizeof *own_keys; i++)
-        if (strcmp(key, own_keys[i]) == 0)
-            return true;
-    return false;
-}
-
 /* The keys that are not ours, as compact JSON with sorted keys. */
 static err_code take_meta(item *it, err *e) {
     const char *key;
     json_t *value, *rest = NULL;
     json_object_foreach(it->json, key, value) {
-        if (is_own(key))
+        if (jsonl_is_own(key))
             continue;
         if (!rest)
             rest = json_object();
