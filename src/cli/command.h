@@ -44,7 +44,7 @@ extern const command *const commands[];
 extern const command command_run, command_chat, command_tokenize, command_detokenize, command_logits,
     command_perplexity, command_show, command_bench, command_convert, command_quantize, command_corpus, command_data,
     command_tokenizer, command_eval, command_help;
-extern const command command_train, command_verify, command_runs, command_plot;
+extern const command command_train, command_verify, command_runs, command_plot, command_sign, command_check;
 
 const command *command_find(str name);                            /* NULL when there is none */
 const command *command_find_sub(const command *c, str word);      /* "build" of "data"; NULL when there is none */
