@@ -12,11 +12,10 @@
 enum { COMMANDS_MAX = 64, COLUMNS_MIN = 60, COLUMNS_MAX = 110, COLUMNS_DEFAULT = 90 };
 
 const command *const commands[] = {
-    &command_run,        &command_chat, &command_tokenize,  &command_detokenize, &command_logits,
-    &command_perplexity, &command_show, &command_bench,     &command_convert,    &command_quantize,
-    &command_corpus,     &command_data, &command_tokenizer, &command_eval,       &command_train,
-    &command_verify,     &command_runs, &command_plot,      &command_sign,       &command_check,
-    &command_help,       NULL,
+#define X(name) &command_##name,
+    COMMANDS(X)
+#undef X
+        NULL,
 };
 
 static const char *const isa_names[] = {"auto", "avx512", "avxvnni", "avx2", "neon", "scalar", NULL};

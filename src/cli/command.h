@@ -39,12 +39,34 @@ extern const option common_options[];
 #define COMMON_DEFAULTS \
     { .isa = "auto" }
 
-/* The commands, in the order of `loam help`; ends with NULL. */
-extern const command *const commands[];
-extern const command command_run, command_chat, command_tokenize, command_detokenize, command_logits,
-    command_perplexity, command_show, command_bench, command_convert, command_quantize, command_corpus, command_data,
-    command_tokenizer, command_eval, command_help;
-extern const command command_train, command_verify, command_runs, command_plot, command_sign, command_check;
+/* The commands, in the order of `loam help`; command_NAME is the row of `loam NAME`. */
+#define COMMANDS(X) \
+    X(run)          \
+    X(chat)         \
+    X(tokenize)     \
+    X(detokenize)   \
+    X(logits)       \
+    X(perplexity)   \
+    X(show)         \
+    X(bench)        \
+    X(convert)      \
+    X(quantize)     \
+    X(corpus)       \
+    X(data)         \
+    X(tokenizer)    \
+    X(train)        \
+    X(verify)       \
+    X(runs)         \
+    X(plot)         \
+    X(eval)         \
+    X(sign)         \
+    X(check)        \
+    X(help)
+
+#define X(name) extern const command command_##name;
+COMMANDS(X)
+#undef X
+extern const command *const commands[]; /* ends with NULL */
 
 const command *command_find(str name);                            /* NULL when there is none */
 const command *command_find_sub(const command *c, str word);      /* "build" of "data"; NULL when there is none */
