@@ -259,7 +259,7 @@ format: deps-tidy ## clang-format over src, test and bench
 
 # ---- the rest --------------------------------------------------------------
 
-.PHONY: demo model peer bench install deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
+.PHONY: demo model peer bench bench-train install deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
 demo: deps-demo all model ## fetch a real model and let it answer
 	@LOAM_BIN=$(BUILD)/loam script/demo.sh
 
@@ -276,6 +276,9 @@ $(BENCH_BIN): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call obj,bench/common.c
 
 bench: all $(BENCH_BIN) ## speed, memory and ratios to peers; BENCH=--quick for the short form
 	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/run.py $(BENCH)
+
+bench-train: all $(BENCH_BIN) ## a training step against llm.c and PyTorch; BENCH=--growth: against width and context
+	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/train.py $(BENCH)
 
 install: all ## to DESTDIR and PREFIX=/usr/local
 	install -Dm755 $(BUILD)/loam $(DESTDIR)$(PREFIX)/bin/loam

@@ -1,9 +1,15 @@
-/* step: how long one training step's losses and gradients take, part by part, and which share of the machine's limit of
- * multiply-adds that is.
+/* step: how long one training step takes (losses, gradients, AdamW), part by part, which share of the machine's limit
+ * of multiply-adds that is, and what keeping the digests costs.
  *
  * Counted as work: 6 operations for each weight of a matrix and token (2 forward, 4 backward; the head as well), and
- * for attention, for each pair of positions that see each other, 4 forward and 10 backward a dimension of a head. Times
- * are medians over repetitions. With one thread the thread's own time counts, which others disturb less.
+ * for attention, for each pair of positions that see each other, 4 forward and 10 backward a dimension of a head; none
+ * for the optimizer. The limit is measured behind every step, so that both are of the same moment. Times are medians
+ * over repetitions. With one thread the thread's own time counts, which others disturb less. The digests are those of
+ * `loam train`: a sealed line a step, and every --roots-every steps the roots of weights and moments; they are timed
+ * beside the step and their share told.
+ *
+ * --paced: a step for every line of standard input, its seconds and share of the limit on standard output, for programs
+ * that alternate with others (bench/train.py); the result at the end.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,13 +18,15 @@
 
 #include "base/rng.h"
 #include "common.h"
-#include "machine.h"
 #include "model/learner.h"
 #include "tensor/matrix.h"
+#include "train/chain.h"
+#include "train/ckpt.h"
+#include "train/optim.h"
 
 typedef struct {
-    bool json, recompute, untied;
-    int64_t threads, reps, layers, width, heads, kv_heads, ff, vocab, batch, ctx;
+    bool json, recompute, untied, paced;
+    int64_t threads, reps, roots_every, layers, width, heads, kv_heads, ff, vocab, batch, ctx;
     const char *isa;
 } values;
 
@@ -83,14 +91,92 @@ static model_config shape(const values *v) {
     return c;
 }
 
+/* All that a step works on. */
+typedef struct {
+    learner *l;
+    optim *o;
+    batch b;
+    ckpt_state state;
+    stopwatch *watch;
+    uint64_t step;
+    const engine *engine;
+    double loss, digest, roots; /* of the last step; seconds of a line's digest and of the roots */
+    double limit;               /* operations a second that multiply-adds alone reach, right behind it */
+} course;
+
+static void run_limit(void *ctx, int part, int n_parts) {
+    const course *c = ctx;
+    float sink[3] = {0.5f, 0.25f, 0};
+    (void)part;
+    (void)n_parts;
+    c->engine->kern->fma_run(200000, sink);
+}
+
+static double limit(course *c) {
+    float sink[3] = {0.5f, 0.25f, 0};
+    double best = 0, operations = c->engine->kern->fma_run(1, sink) * 200000 * pool_threads(c->engine->pool);
+    for (int i = 0; i < 5; i++) {
+        double start = now(c->watch);
+        pool_run(c->engine->pool, run_limit, c);
+        double rate = operations / (now(c->watch) - start);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+/* Seconds of a step. */
+static double one_step(course *c) {
+    double sum = 0, n = (double)c->b.n, start = now(c->watch);
+    c->watch->last = start;
+    MUST(learner_gradient(c->l, &c->b, NULL, &sum, e));
+    take_lap(c->watch, "rest");
+    double norm = optim_norm(c->o, n);
+    take_lap(c->watch, "norm");
+    optim_step(c->o, ++c->step, 1e-4, n, norm);
+    take_lap(c->watch, "optimizer");
+    double end = c->watch->last;
+    chain_line line = {.step = c->step, .loss = sum / n, .norm = norm, .targets = c->b.n};
+    hash256 before = {0};
+    strbuf text = {0};
+    MUST(chain_text(&line, &before, &text, e));
+    strbuf_fini(&text);
+    c->loss = sum / n;
+    c->digest = now(c->watch) - end;
+    MUST(ckpt_roots(&c->state, &line.weights, &line.moments, e));
+    c->roots = now(c->watch) - end - c->digest;
+    c->limit = limit(c);
+    return end - start;
+}
+
+static bool may_go_on(const values *v, int64_t done) {
+    char line[16];
+    if (!v->paced)
+        return done < v->reps;
+    if (done == 0)
+        printf("ready\n");
+    fflush(stdout);
+    return done < REPS_MAX && fgets(line, sizeof line, stdin);
+}
+
 int main(int argc, char **argv) {
-    values v = {.reps = 5, .layers = 6, .width = 384, .heads = 6, .ff = 1024, .vocab = 8192, .batch = 4, .ctx = 256};
+    values v = {.reps = 5,
+                .roots_every = 50,
+                .layers = 6,
+                .width = 384,
+                .heads = 6,
+                .ff = 1024,
+                .vocab = 8192,
+                .batch = 4,
+                .ctx = 256};
 #define AT(field) offsetof(values, field)
     const option rows[] = {
         {"json", 'j', OPT_FLAG, NULL, "print JSON", AT(json), 0, 0, NULL},
         {"isa", 0, OPT_TEXT, "NAME", "instruction set", AT(isa), 0, 0, NULL},
         {"threads", 't', OPT_INT, "N", "threads (0: one for every CPU)", AT(threads), 0, 16, NULL},
         {"reps", 'r', OPT_INT, "N", "repetitions, of which the median counts", AT(reps), 1, REPS_MAX, NULL},
+        {"paced", 0, OPT_FLAG, NULL, "a step for every line of standard input", AT(paced), 0, 0, NULL},
+        {"roots-every", 0, OPT_INT, "N", "steps between roots, for the share of digests", AT(roots_every), 1, 1e9,
+         NULL},
         {"layers", 0, OPT_INT, "N", "layers", AT(layers), 1, CONFIG_LAYERS_MAX, NULL},
         {"width", 0, OPT_INT, "N", "width", AT(width), 16, 65536, NULL},
         {"heads", 0, OPT_INT, "N", "attention heads", AT(heads), 1, 512, NULL},
@@ -108,7 +194,6 @@ int main(int argc, char **argv) {
     bench_options(&program, argc, argv, &v, NULL);
 
     engine g = {0};
-    machine_limits limits;
     MUST(pool_open(&g.pool, (int)v.threads, e));
     g.kern = kern_select(v.isa);
     if (!g.kern) {
@@ -116,7 +201,6 @@ int main(int argc, char **argv) {
         err_set(&bad, ERR_USAGE, "--isa %s: this build or CPU lacks it", v.isa);
         bench_fail(&bad);
     }
-    MUST(machine_measure(g.kern->isa, g.pool, &limits, e));
     static stopwatch watch;
     watch.alone = pool_threads(g.pool) == 1;
     model_config c = shape(&v);
@@ -146,42 +230,73 @@ int main(int argc, char **argv) {
         weight[i] = 1;
     for (size_t i = 0; i < (size_t)v.batch; i++)
         s[i] = (segment){i * (size_t)v.ctx, (i + 1) * (size_t)v.ctx};
-    const batch b = {ids, ids + 1, weight, n, s, (size_t)v.batch};
-
-    double total[REPS_MAX], sum = 0;
-    for (int64_t r = -1; r < v.reps; r++) {
-        double start = now(&watch);
-        watch.last = start;
-        MUST(learner_gradient(l, &b, NULL, &sum, e));
-        take_lap(&watch, "rest");
-        for (int i = 0; i < watch.n; i++) {
-            watch.laps[i].took[r < 0 ? 0 : r] = watch.laps[i].now;
-            watch.laps[i].now = 0;
-        }
-        total[r < 0 ? 0 : r] = watch.last - start;
+    optim *o = NULL;
+    const optim_options adamw = {.beta1 = 0.9, .beta2 = 0.95, .eps = 1e-8, .decay = 0.1, .clip = 1};
+    MUST(optim_open(&o, &adamw, &g, p, n_params, e));
+    float **moments = calloc(3 * n_params, sizeof *moments), **weights_at = moments + 2 * n_params;
+    if (!moments)
+        abort();
+    for (size_t i = 0; i < n_params; i++) {
+        weights_at[i] = p[i].w;
+        moments[i] = optim_m(o, i);
+        moments[n_params + i] = optim_v(o, i);
     }
+    course run = {.l = l,
+                  .o = o,
+                  .b = {ids, ids + 1, weight, n, s, (size_t)v.batch},
+                  .state = {p, weights_at, moments, moments + n_params, n_params, g.pool},
+                  .watch = &watch,
+                  .engine = &g};
     double pairs = (double)v.batch * (double)v.ctx * ((double)v.ctx + 1) / 2;
     double flop = 6 * weights * (double)n + 14 * pairs * (double)(c.H * c.K * c.L);
-    double whole = bench_median(total, (size_t)v.reps), rate = flop / whole * 1e-9;
+    double total[REPS_MAX], digest[REPS_MAX], roots[REPS_MAX], limits[REPS_MAX], shares[REPS_MAX];
+    one_step(&run); /* warms up */
+    for (int i = 0; i < watch.n; i++)
+        watch.laps[i].now = 0;
+    size_t reps = 0;
+    for (; may_go_on(&v, (int64_t)reps); reps++) {
+        total[reps] = one_step(&run);
+        digest[reps] = run.digest;
+        roots[reps] = run.roots;
+        limits[reps] = run.limit;
+        shares[reps] = flop / total[reps] / run.limit;
+        for (int i = 0; i < watch.n; i++) {
+            watch.laps[i].took[reps] = watch.laps[i].now;
+            watch.laps[i].now = 0;
+        }
+        if (v.paced)
+            printf("%.6f %.4f\n", total[reps], shares[reps]);
+    }
+    if (reps == 0)
+        return 0;
+    double whole = bench_median(total, reps), rate = flop / whole * 1e-9, root_time = bench_median(roots, reps);
+    double share = bench_median(shares, reps), most = bench_median(limits, reps) * 1e-9;
+    double digests = bench_median(digest, reps) + root_time / (double)v.roots_every;
+    size_t bytes = learner_plan_bytes(m, &options) + model_weight_bytes(m) + optim_plan_bytes(p, n_params);
     if (v.json) {
-        printf("{\"isa\":\"%s\",\"threads\":%d,\"params\":%.0f,\"tokens\":%zu,\"seconds\":%.4f,\"tokens_s\":%.1f,"
-               "\"gflops\":%.1f,\"share\":%.3f,\"bytes\":%zu,\"loss\":%.6f,\"parts\":{",
-               g.kern->isa, pool_threads(g.pool), params, n, whole, (double)n / whole, rate, rate / limits.fma,
-               learner_plan_bytes(m, &options) + model_weight_bytes(m), sum / (double)n);
+        printf("{\"isa\":\"%s\",\"threads\":%d,\"params\":%.0f,\"tokens\":%zu,\"seconds\":%.4f,\"flop\":%.0f,\"tokens_"
+               "s\":%.1f,"
+               "\"gflops\":%.1f,\"share\":%.3f,\"limit\":%.1f,\"bytes\":%zu,\"loss\":%.6f,\"roots_s\":%.5f,"
+               "\"digest_share\":%.5f,\"parts\":{",
+               g.kern->isa, pool_threads(g.pool), params, n, whole, flop, (double)n / whole, rate, share, most, bytes,
+               run.loss, root_time, digests / whole);
         for (int i = 0; i < watch.n; i++)
-            printf("%s\"%s\":%.4f", i ? "," : "", watch.laps[i].name, bench_median(watch.laps[i].took, (size_t)v.reps));
+            printf("%s\"%s\":%.4f", i ? "," : "", watch.laps[i].name, bench_median(watch.laps[i].took, reps));
         printf("}}\n");
     } else {
         printf("%s, %d threads, %.2f million parameters, %zu tokens: %.1f ms, %.0f tokens/s, %.1f of %.1f GFLOP/s: "
                "%.1f %%; %.0f MB; loss %.4f\n",
-               g.kern->isa, pool_threads(g.pool), params * 1e-6, n, whole * 1e3, (double)n / whole, rate, limits.fma,
-               100 * rate / limits.fma, 1e-6 * (double)(learner_plan_bytes(m, &options) + model_weight_bytes(m)),
-               sum / (double)n);
+               g.kern->isa, pool_threads(g.pool), params * 1e-6, n, whole * 1e3, (double)n / whole, rate, most,
+               100 * share, 1e-6 * (double)bytes, run.loss);
         for (int i = 0; i < watch.n; i++) {
-            double t = bench_median(watch.laps[i].took, (size_t)v.reps);
+            double t = bench_median(watch.laps[i].took, reps);
             printf("  %-16s %8.2f ms %5.1f %%\n", watch.laps[i].name, t * 1e3, 100 * t / whole);
         }
+        printf("digests: %.1f ms for the roots, every %lld steps, and a line a step: %.2f %% of the time\n",
+               root_time * 1e3, (long long)v.roots_every, 100 * digests / whole);
     }
+    optim_close(o);
+    free(moments);
     learner_close(l);
     model_close(m);
     pool_close(g.pool);
