@@ -20,6 +20,7 @@ enum { RUNS_MAX = 10000 };
 typedef struct {
     char *path;
     uint64_t params, step, steps;
+    uint64_t removed;           /* documents, by loam rebuild */
     double loss, bits, seconds; /* bits, seconds: 0 when unknown */
     char problem[200];          /* empty: none */
 } row;
@@ -34,6 +35,8 @@ static void look(row *r) {
     if (code == ERR_OK) {
         r->params = size_params(&x.recipe);
         r->steps = x.recipe.optimizer.steps;
+        for (size_t i = 0; i < x.removals.n; i++)
+            r->removed += x.removals.line[i].n;
         code = run_file(&x, "chain.jsonl", &file, &e);
     }
     if (code == ERR_OK && os_exists(file.text))
@@ -92,7 +95,7 @@ static err_code find(const char *folder, row **rows, size_t *n, err *e) {
 }
 
 static void print_row(const row *r) {
-    char steps[50], loss[20] = "", bits[20] = "", took[40] = "";
+    char steps[50], loss[20] = "", bits[20] = "", took[40] = "", removed[60] = "";
     snprintf(steps, sizeof steps, "%" PRIu64 "/%" PRIu64, r->step, r->steps);
     if (r->step)
         snprintf(loss, sizeof loss, "%.4f", r->loss);
@@ -100,8 +103,10 @@ static void print_row(const row *r) {
         snprintf(bits, sizeof bits, "%.4f", r->bits);
     if (r->seconds > 0)
         snprintf(took, sizeof took, "%s", amount_time(r->seconds).text);
-    out_printf("%-24s %10s %13s %8s %9s %12s%s%s\n", r->path, amount_count((double)r->params).text, steps, loss, bits,
-               took, *r->problem ? "  " : "", r->problem);
+    if (r->removed)
+        snprintf(removed, sizeof removed, "  %" PRIu64 " document%s taken out", r->removed, r->removed == 1 ? "" : "s");
+    out_printf("%-24s %10s %13s %8s %9s %12s%s%s%s\n", r->path, amount_count((double)r->params).text, steps, loss, bits,
+               took, removed, *r->problem ? "  " : "", r->problem);
 }
 
 static err_code print_json(const row *rows, size_t n, err *e) {
@@ -123,6 +128,8 @@ static err_code print_json(const row *rows, size_t n, err *e) {
         js_real(&j, rows[i].bits, 8);
         js_key(&j, "seconds");
         js_real(&j, rows[i].seconds, 6);
+        js_key(&j, "removed");
+        js_int(&j, (int64_t)rows[i].removed);
         js_key(&j, "problem");
         js_text(&j, str_from(rows[i].problem));
         js_end(&j, '}');

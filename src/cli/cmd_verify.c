@@ -35,7 +35,8 @@ static const option_group groups[] = {{"Verification", own_options, 0}, COMMON_G
 
 static void show_step(void *ctx, uint64_t done, uint64_t total) { progress_step(ctx, done, total); }
 
-static err_code print(const values *v, const verify_report *r, str challenge, double seconds, err *e) {
+static err_code print(const values *v, const verify_report *r, size_t n_removals, str challenge, double seconds,
+                      err *e) {
     char weights[65], digest[65];
     hash_hex(r->weights, weights);
     hash_hex(r->digest, digest);
@@ -58,6 +59,8 @@ static err_code print(const values *v, const verify_report *r, str challenge, do
         js_int(&j, (int64_t)r->checkpoints);
         js_key(&j, "model");
         js_flag(&j, r->model);
+        js_key(&j, "removals");
+        js_int(&j, (int64_t)n_removals);
         if (v->spot) {
             js_key(&j, "challenge");
             js_text(&j, challenge);
@@ -74,8 +77,8 @@ static err_code print(const values *v, const verify_report *r, str challenge, do
     if (v->spot)
         out_printf("segments    %zu of %zu, by the challenge \"%.*s\"\n", r->segments, r->of_segments,
                    STR_ARG(challenge));
-    out_printf("checked     recipe, data, tokenizer, seals of the chain, %zu checkpoints%s\n", r->checkpoints,
-               r->model ? ", model.gguf" : "");
+    out_printf("checked     recipe, data, tokenizer, seals of the chain, %zu checkpoints%s%s\n", r->checkpoints,
+               r->model ? ", model.gguf" : "", n_removals ? ", removals.jsonl" : "");
     out_printf("weights     %s\nchain       %s\n", weights, digest);
     return ERR_OK;
 }
@@ -110,7 +113,7 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
         code = verify_run(&t.run, &o, &report, e);
     progress_end(&bar);
     if (code == ERR_OK)
-        code = print(v, &report, challenge, os_now() - begun, e);
+        code = print(v, &report, t.run.removals.n, challenge, os_now() - begun, e);
     training_close(&t);
     return code;
 }

@@ -56,6 +56,7 @@ extern const option common_options[];
     X(tokenizer)    \
     X(train)        \
     X(verify)       \
+    X(rebuild)      \
     X(runs)         \
     X(plot)         \
     X(eval)         \

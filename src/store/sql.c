@@ -105,8 +105,7 @@ static bool harden(sqlite3 *db) {
     return true;
 }
 
-static err_code open_hard(sqlite3 **db, const char *path, const char *query, int flags, const char *pragmas, err *e) {
-    err_code code = open_uri(db, path, query, flags, e);
+static err_code settle(sqlite3 **db, err_code code, const char *pragmas, err *e) {
     if (code == ERR_OK && !harden(*db))
         code = err_set(e, ERR_UNSUPPORTED, "this SQLite (%s) cannot be made safe; 3.37 or later is needed",
                        sqlite3_libversion());
@@ -117,6 +116,16 @@ static err_code open_hard(sqlite3 **db, const char *path, const char *query, int
         *db = NULL;
     }
     return code;
+}
+
+static err_code open_hard(sqlite3 **db, const char *path, const char *query, int flags, const char *pragmas, err *e) {
+    return settle(db, open_uri(db, path, query, flags, e), pragmas, e);
+}
+
+err_code sql_open_memory(sqlite3 **db, err *e) {
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX;
+    err_code code = sqlite3_open_v2(":memory:", db, flags, NULL) == SQLITE_OK ? ERR_OK : sql_fail(*db, e);
+    return settle(db, code, "PRAGMA temp_store=MEMORY;", e);
 }
 
 err_code sql_open_read(sqlite3 **db, const char *path, err *e) {

@@ -24,7 +24,8 @@ err_code sql_open_write(sqlite3 **db, const char *path, err *e);
 /* A file that grows while others may read it, and survives whatever happens to its writer (SQLite's own journal).
  * write: created if need be. As hostile as any other. */
 err_code sql_open_log(sqlite3 **db, const char *path, bool write, err *e);
-err_code sql_close(sqlite3 *db, err *e); /* NULL allowed; statements are finalized by who prepared them */
+err_code sql_open_memory(sqlite3 **db, err *e); /* a new one, in memory */
+err_code sql_close(sqlite3 *db, err *e);        /* NULL allowed; statements are finalized by who prepared them */
 
 err_code sql_fail(sqlite3 *db, err *e); /* the error that db is in */
 err_code sql_run(sqlite3 *db, const char *statements, err *e);

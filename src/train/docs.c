@@ -1,6 +1,7 @@
 /* docs: see docs.h. */
 #include "train/docs.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,15 +17,6 @@ static bool held_out(hash256 sha256, uint64_t seed, double share) {
     for (int i = 7; i >= 0; i--)
         u = u << 8 | h.byte[i];
     return (double)(u >> 11) * 0x1p-53 < share;
-}
-
-static err_code digest_of(docs *d, const dataset_key *key, err *e) {
-    hash_state *h;
-    TRY(hash_open(&h, e));
-    for (size_t i = 0; i < d->n; i++)
-        hash_add(h, key[i].sha256.byte, sizeof key[i].sha256.byte);
-    d->digest = hash_close(h);
-    return ERR_OK;
 }
 
 /* From sorted keys: those to learn from first. */
@@ -59,6 +51,7 @@ struct docs_made {
     world world;
     uint64_t n;
     pen pen; /* the text at hand */
+    char name[DOC_ID_BYTES], meta[2 * FACT_ID_BYTES + 32];
 };
 
 static const char MADE[] = "homeworld:";
@@ -144,15 +137,39 @@ static err_code list(docs *d, const docs_options *o, dataset_key **key, err *e) 
     return dataset_list(d->set, o->where && *o->where ? o->where : NULL, key, &d->n, e);
 }
 
+/* Both ascending. */
+static err_code leave_out(docs *d, const docs_options *o, dataset_key *key, err *e) {
+    hash256 all;
+    TRY(dataset_keys_digest(key, d->n, &all, e));
+    if (o->want && memcmp(&all, o->want, sizeof all) == 0)
+        return ERR_OK;
+    size_t n = 0, w = 0;
+    for (size_t i = 0; i < d->n; i++) {
+        int c = 1;
+        while (w < o->n_without && (c = memcmp(&o->without[w], &key[i].sha256, sizeof all)) < 0)
+            w++;
+        if (w < o->n_without && c == 0)
+            w++;
+        else
+            key[n++] = key[i];
+    }
+    d->n = n;
+    return ERR_OK;
+}
+
 err_code docs_open(docs *d, const docs_options *o, err *e) {
     *d = (docs){0};
     dataset_key *key = NULL;
     err_code code = list(d, o, &key, e);
+    if (code == ERR_OK && o->n_without)
+        code = leave_out(d, o, key, e);
     if (code == ERR_OK && d->n == 0)
         code = err_set(e, ERR_USAGE, "%s: there are no documents%s", o->source,
-                       o->where && *o->where ? " that satisfy the condition" : "");
+                       o->n_without            ? " left"
+                       : o->where && *o->where ? " that satisfy the condition"
+                                               : "");
     if (code == ERR_OK)
-        code = digest_of(d, key, e);
+        code = dataset_keys_digest(key, d->n, &d->digest, e);
     if (code == ERR_OK)
         code = split(d, key, o, e);
     free(key);
@@ -177,6 +194,36 @@ err_code docs_text(docs *d, size_t i, str *text, err *e) {
     }
     TRY(dataset_get(d->set, d->key[i].id, &doc, e));
     *text = doc.text;
+    return ERR_OK;
+}
+
+/* As data build takes it from a line of the corpus: doc_line(). */
+static void make_doc(docs_made *m, const dataset_key *key, dataset_doc *doc) {
+    doc_info info;
+    size_t n = 0;
+    doc_make(&m->world, (uint64_t)key->id - 1, &m->pen, &info);
+    doc_id(&m->world, (uint64_t)key->id - 1, m->name);
+    n += (size_t)snprintf(m->meta, sizeof m->meta, "{\"facts\":[");
+    for (unsigned i = 0; i < info.n_facts; i++) {
+        char fact[FACT_ID_BYTES];
+        fact_id(info.fact[i], fact);
+        n += (size_t)snprintf(m->meta + n, sizeof m->meta - n, "%s\"%s\"", i ? "," : "", fact);
+    }
+    snprintf(m->meta + n, sizeof m->meta - n, "]}");
+    *doc = (dataset_doc){.key = *key,
+                         .name = str_from(m->name),
+                         .text = pen_str(&m->pen),
+                         .source = STR("homeworld"),
+                         .licence = STR("CC0-1.0"),
+                         .topic = str_from(info.topic),
+                         .kind = str_from(doc_kind_names[info.kind]),
+                         .meta = str_from(m->meta)};
+}
+
+err_code docs_get(docs *d, size_t i, dataset_doc *doc, err *e) {
+    if (!d->made)
+        return dataset_get(d->set, d->key[i].id, doc, e);
+    make_doc(d->made, &d->key[i], doc);
     return ERR_OK;
 }
 

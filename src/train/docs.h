@@ -23,6 +23,11 @@ typedef struct {
     const char *where;  /* SQL condition, NULL or "": all */
     double val_share;   /* 0 to 1 */
     uint64_t seed;
+    /* Documents left out, by digest, ascending, as often as they stand there (removal.h); those that are not there are
+     * missing already. Nothing is left out where the digest of all is `want` (NULL: not known). */
+    const hash256 *without;
+    size_t n_without;
+    const hash256 *want;
 } docs_options;
 
 typedef struct docs_made docs_made;
@@ -45,6 +50,9 @@ bool docs_is_made(const char *source); /* begins with homeworld: */
 
 /* The text of document i; valid until the next call. */
 err_code docs_text(docs *d, size_t i, str *text, err *e);
+
+/* What the data set or the built-in corpus says of document i, its text included; valid until the next call. */
+err_code docs_get(docs *d, size_t i, dataset_doc *doc, err *e);
 
 /* The number of the document with this digest and, if not 0, this id; d->n when there is none. */
 size_t docs_find(const docs *d, hash256 sha256, int64_t id);

@@ -160,8 +160,11 @@ static err_code read_inputs(run *r, err *e) {
 err_code run_open(run *r, const char *path, err *e) {
     *r = (run){0};
     TRY(keep(&r->path, str_from(path), e));
+    run_path p;
     TRY(read_recipe(r, e));
-    return read_inputs(r, e);
+    TRY(read_inputs(r, e));
+    TRY(run_file(r, "removals.jsonl", &p, e));
+    return removals_read(&r->removals, p.text, e);
 }
 
 void run_close(run *r) {
@@ -169,6 +172,7 @@ void run_close(run *r) {
     tokens_fini(&r->tokens);
     tokenizer_close(r->tokenizer);
     docs_close(&r->docs);
+    removals_fini(&r->removals);
     free(r->path);
     free(r->data);
     free(r->where);
@@ -214,7 +218,9 @@ err_code run_describe(const char *data, const char *where, const char *given, re
     if (code == ERR_OK)
         r->model.vocab = (uint64_t)tokenizer_n_vocab(t);
     if (code == ERR_OK)
-        code = docs_open(&d, &(docs_options){data, where, r->data.val_share, r->init.seed}, e);
+        code = docs_open(
+            &d, &(docs_options){.source = data, .where = where, .val_share = r->data.val_share, .seed = r->init.seed},
+            e);
     if (code == ERR_OK) {
         r->data.digest = d.digest;
         r->data.documents = d.n;
@@ -250,24 +256,36 @@ static err_code load_tokenizer(run *r, err *e) {
     return ERR_OK;
 }
 
-static err_code load_docs(run *r, const run_load_options *o, err *e) {
-    docs_options d = {.source = o->data ? o->data : r->data,
-                      .where = o->where  ? o->where
-                               : o->data ? NULL
-                                         : r->where,
-                      .val_share = r->recipe.data.val_share,
-                      .seed = r->recipe.init.seed};
-    err_code code = docs_open(&r->docs, &d, e);
-    if (code == ERR_IO && !o->data && !docs_is_made(d.source) && !os_exists(d.source))
+static err_code open_docs(run *r, const docs_options *d, bool usual, err *e) {
+    err_code code = docs_open(&r->docs, d, e);
+    if (code == ERR_IO && usual && !docs_is_made(d->source) && !os_exists(d->source))
         return err_set(e, ERR_IO, "%s: the run's data set is not there any more (say where it is with --data)",
-                       d.source);
+                       d->source);
     TRY(code);
-    return same_digest(r->docs.digest, r->recipe.data.digest, "data", d.source, e);
+    TRY(same_digest(r->docs.digest, r->recipe.data.digest, "data", d->source, e));
+    code = removals_check(&r->removals, &r->recipe, r->docs.key, r->docs.n, e);
+    return code == ERR_OK ? code : err_in(e, code, "%s", r->path);
+}
+
+err_code run_load_docs(run *r, const char *data, const char *where, err *e) {
+    docs_options d = {.source = data ? data : r->data,
+                      .where = where  ? where
+                               : data ? NULL
+                                      : r->where,
+                      .val_share = r->recipe.data.val_share,
+                      .seed = r->recipe.init.seed,
+                      .want = &r->recipe.data.digest};
+    hash256 *without = NULL;
+    TRY(removals_gather(&r->removals, &without, &d.n_without, e));
+    d.without = without;
+    err_code code = open_docs(r, &d, !data, e);
+    free(without);
+    return code;
 }
 
 err_code run_load(run *r, const run_load_options *o, err *e) {
     TRY(load_tokenizer(r, e));
-    TRY(load_docs(r, o, e));
+    TRY(run_load_docs(r, o->data, o->where, e));
     r->pool = o->trainer.pool;
     TRY(tokens_build(&r->tokens, &r->docs, r->tokenizer, (int32_t)r->recipe.tokenizer.end, r->pool, o->progress,
                      o->progress_ctx, e));

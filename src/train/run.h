@@ -2,6 +2,7 @@
  *
  *   RUN/recipe.json    what determines the bits (recipe.h); written last: a folder without it is no run yet
  *   RUN/inputs.json    {"data": PATH, "where": CONDITION}: where the documents were found; not part of the recipe
+ *   RUN/removals.jsonl what was taken out of the data by loam rebuild (removal.h); those documents are left out
  *   RUN/tokenizer/     a copy of the tokenizer's files
  *   RUN/chain.jsonl    chain.h
  *   RUN/ckpt/          ckpt.h
@@ -13,6 +14,7 @@
 #ifndef LOAM_TRAIN_RUN_H
 #define LOAM_TRAIN_RUN_H
 
+#include "train/removal.h"
 #include "train/trainer.h"
 
 enum { RUN_PATH_BYTES = 4096 };
@@ -25,6 +27,7 @@ typedef struct {
     char *path;         /* of the folder */
     char *data, *where; /* of inputs.json */
     recipe recipe;
+    removals removals;
     docs docs;
     tokenizer *tokenizer;
     tokens tokens;
@@ -52,6 +55,9 @@ typedef struct {
     void (*progress)(void *ctx, size_t done, size_t total); /* of tokenizing, in bytes; may be NULL */
     void *progress_ctx;
 } run_load_options;
+
+/* Of run_load() the documents alone: opened and compared. */
+err_code run_load_docs(run *r, const char *data, const char *where, err *e);
 
 /* Opens documents and tokenizer, compares their digests with the recipe's (ERR_MISMATCH, saying which differs),
  * tokenizes, and opens the trainer. */

@@ -81,7 +81,7 @@ static int teardown(void **state) {
 static docs open(const char *where, double share, uint64_t seed) {
     docs d;
     err e = {0};
-    if (docs_open(&d, &(docs_options){data, where, share, seed}, &e) != ERR_OK)
+    if (docs_open(&d, &(docs_options){.source = data, .where = where, .val_share = share, .seed = seed}, &e) != ERR_OK)
         fail_msg("%s", e.text);
     return d;
 }
@@ -136,10 +136,14 @@ static void nothing_to_learn_from(void **state) {
     (void)state;
     docs d;
     err e = {0};
-    assert_int_equal(docs_open(&d, &(docs_options){data, "0", 0, 1}, &e), ERR_USAGE);
-    assert_int_equal(docs_open(&d, &(docs_options){data, NULL, 1, 1}, &e), ERR_USAGE);
-    assert_int_equal(docs_open(&d, &(docs_options){"/nowhere", NULL, 0, 1}, &e), ERR_IO);
-    assert_int_equal(docs_open(&d, &(docs_options){data, "nonsense(", 0, 1}, &e), ERR_USAGE);
+    assert_int_equal(docs_open(&d, &(docs_options){.source = data, .where = "0", .val_share = 0, .seed = 1}, &e),
+                     ERR_USAGE);
+    assert_int_equal(docs_open(&d, &(docs_options){.source = data, .where = NULL, .val_share = 1, .seed = 1}, &e),
+                     ERR_USAGE);
+    assert_int_equal(docs_open(&d, &(docs_options){.source = "/nowhere", .where = NULL, .val_share = 0, .seed = 1}, &e),
+                     ERR_IO);
+    assert_int_equal(
+        docs_open(&d, &(docs_options){.source = data, .where = "nonsense(", .val_share = 0, .seed = 1}, &e), ERR_USAGE);
 }
 
 /* As a data set of what `loam corpus homeworld` prints would be. */
@@ -148,7 +152,10 @@ static void the_built_in_corpus(void **state) {
     enum { DOCS = 150 };
     docs d;
     err e = {0};
-    if (docs_open(&d, &(docs_options){"homeworld:docs=150,seed=7,mix=tiny", NULL, 0, 1}, &e) != ERR_OK)
+    if (docs_open(
+            &d,
+            &(docs_options){.source = "homeworld:docs=150,seed=7,mix=tiny", .where = NULL, .val_share = 0, .seed = 1},
+            &e) != ERR_OK)
         fail_msg("%s", e.text);
     assert_int_equal(d.n, DOCS);
     bool seen[DOCS + 1] = {false};
@@ -172,8 +179,11 @@ static void the_built_in_corpus(void **state) {
         "homeworld:docs",     "homeworld:docs=",  "homeworld:docs=-1",        "homeworld:docs=1x",
         "homeworld:mix=none", "homeworld:docs=0", "homeworld:docs=5,,seed=1", "homeworld:docs=99999999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(docs_open(&d, &(docs_options){bad[i], NULL, 0, 1}, &e), ERR_USAGE);
-    assert_int_equal(docs_open(&d, &(docs_options){"homeworld:", "id = 1", 0, 1}, &e), ERR_USAGE);
+        assert_int_equal(docs_open(&d, &(docs_options){.source = bad[i], .where = NULL, .val_share = 0, .seed = 1}, &e),
+                         ERR_USAGE);
+    assert_int_equal(
+        docs_open(&d, &(docs_options){.source = "homeworld:", .where = "id = 1", .val_share = 0, .seed = 1}, &e),
+        ERR_USAGE);
 }
 
 static size_t reported;
