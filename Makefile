@@ -259,9 +259,12 @@ format: deps-tidy ## clang-format over src, test and bench
 
 # ---- the rest --------------------------------------------------------------
 
-.PHONY: demo model peer bench bench-train install deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
-demo: deps-demo all model ## fetch a real model and let it answer
-	@LOAM_BIN=$(BUILD)/loam script/demo.sh
+.PHONY: demo demo-gemma model peer bench bench-train install deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
+demo: all ## the life of a small model: corpus, training, verification, questions; no network needed
+	@$(BUILD)/loam demo
+
+demo-gemma: deps-demo all model ## fetch a real model and let it answer
+	@LOAM_BIN=$(BUILD)/loam script/demo-gemma.sh
 
 model: deps-demo ## fetch Gemma 3 270M (253 MB) into .cache/models
 	@$(PYTHON) script/fetch-model.py

@@ -41,6 +41,7 @@ extern const option common_options[];
 
 /* The commands, in the order of `loam help`; command_NAME is the row of `loam NAME`. */
 #define COMMANDS(X) \
+    X(demo)         \
     X(run)          \
     X(chat)         \
     X(tokenize)     \

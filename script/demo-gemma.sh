@@ -1,5 +1,5 @@
 #!/bin/sh
-# script/demo.sh: a real open-weight model on this machine in about a minute: what it is, what it says, that its numbers
+# script/demo-gemma.sh: a real open-weight model on this machine in about a minute: what it is, what it says, that its numbers
 # are the same however they are computed, and how fast. Needs LOAM_BIN (default build/loam). Plain text, no terminal
 # needed; the first time it downloads 253 MB.
 set -eu
@@ -61,7 +61,7 @@ for isa in scalar avx2 avxvnni avx512 neon; do
 done
 different=$(sort -u "$work/digests" | wc -l)
 if [ "$different" -ne 1 ]; then
-    echo "demo.sh: $different different digests where one was expected" >&2
+    echo "demo-gemma.sh: $different different digests where one was expected" >&2
     exit 1
 fi
 echo "one value in $(wc -l <"$work/digests") computations"

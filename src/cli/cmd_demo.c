@@ -1,0 +1,320 @@
+/* loam demo: the whole life of a model in about a minute, by the very commands that a user would type. Each act is a
+ * child process of this program, so that what is shown is what was done. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/os.h"
+#include "cli/command.h"
+#include "cli/out.h"
+#include "train/chain.h"
+#include "world/quiz.h"
+
+/* The root of the weights that the acts below make, on every machine. When they change on purpose, put here what the
+ * demo prints; test_demo.py holds it against the program. */
+static const char expected_weights[] = "b8c457b05f5ce197410d839c2f849c238abcabefd3fe7d28afd51dc93c96a035";
+
+enum { ARGS_MAX = 40, WORLD_SEED = 1, ANSWER_BYTES_MAX = 4096 };
+
+typedef struct {
+    common_values common;
+} values;
+
+static const values defaults = {.common = COMMON_DEFAULTS};
+static const option_group groups[] = {COMMON_GROUP, {0}};
+
+/* ---- the acts ---- */
+
+typedef struct {
+    const char *title; /* NULL: goes on under the title before */
+    const char *argv[ARGS_MAX];
+    const char *to; /* file for its standard output; NULL: shown */
+} act;
+
+static const act acts[] = {
+    {"A corpus: 14,000 short texts about an invented world. The program makes them; nobody has rights in them",
+     {"corpus", "homeworld", "--mix", "tiny", "--docs", "14000"},
+     "world.jsonl"},
+    {NULL, {"data", "build", "world.db", "world.jsonl"}, NULL},
+    {NULL, {"data", "show", "world.db", "57"}, NULL},
+    {"A tokenizer, learned from the corpus", {"tokenizer", "train", "world.db", "tokenizer", "--vocab", "768"}, NULL},
+    {"Training, from random weights: half a million parameters, one reading of the corpus",
+     {"train",        "model", "--data",        "world.db", "--tokenizer", "tokenizer", "--layers", "2",
+      "--width",      "128",   "--ctx",         "128",      "--batch",     "8",         "--steps",  "600",
+      "--lr",         "0.008", "--init-embed",  "0.2",      "--init-gain", "1",         "--decay",  "0.01",
+      "--eval-every", "0",     "--roots-every", "30"},
+     NULL},
+    {"Verifying: the program does a part of it again, and compares every bit",
+     {"verify", "model", "--spot", "2"},
+     NULL},
+};
+
+/* Facts that are asked for, in words that the corpus never uses for them. */
+static const uint64_t asked[] = {1, 40, 90};
+
+/* ---- running them ---- */
+
+static bool is_plain(const char *word) {
+    return *word &&
+           strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=,:") == strlen(word);
+}
+
+/* "$ loam ..." as one would type it in a shell. */
+static void show_command(const act *a) {
+    out_printf("%s$ loam", out_colours() ? "\033[1m" : "");
+    for (size_t i = 0; a->argv[i]; i++)
+        out_printf(is_plain(a->argv[i]) ? " %s" : " '%s'", a->argv[i]);
+    out_printf("%s%s%s\n", a->to ? " > " : "", a->to ? a->to : "", out_colours() ? "\033[0m" : "");
+    out_flush();
+}
+
+static err_code open_target(const char *path, posix_spawn_file_actions_t *files, int pipe_end, err *e) {
+    int failed = 0;
+    if (path)
+        failed = posix_spawn_file_actions_addopen(files, STDOUT_FILENO, path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    else if (pipe_end >= 0)
+        failed = posix_spawn_file_actions_adddup2(files, pipe_end, STDOUT_FILENO);
+    return failed ? err_set(e, ERR_MEMORY, "no memory for a child process") : ERR_OK;
+}
+
+/* pipe_end: where its standard output goes when the act names no file; -1: to ours. */
+static err_code start(const act *a, const common_values *v, int pipe_end, pid_t *child, err *e) {
+    char threads[24];
+    char *argv[ARGS_MAX + 6] = {"loam"};
+    size_t n = 1;
+    for (size_t i = 0; a->argv[i]; i++)
+        argv[n++] = (char *)(uintptr_t)a->argv[i];
+    if (v->threads > 0) {
+        snprintf(threads, sizeof threads, "%d", (int)v->threads);
+        argv[n++] = "--threads";
+        argv[n++] = threads;
+    }
+    if (strcmp(v->isa, "auto") != 0) {
+        argv[n++] = "--isa";
+        argv[n++] = (char *)(uintptr_t)v->isa;
+    }
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    err_code code = open_target(a->to, &files, pipe_end, e);
+    if (code == ERR_OK) {
+        int failed = posix_spawn(child, "/proc/self/exe", &files, NULL, argv, environ);
+        if (failed)
+            code = err_set(e, ERR_IO, "loam %s: cannot be started: %s", a->argv[0], strerror(failed));
+    }
+    posix_spawn_file_actions_destroy(&files);
+    return code;
+}
+
+static err_code wait_for(pid_t child, const act *a, err *e) {
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return err_set(e, ERR_IO, "loam %s: %s", a->argv[0], strerror(errno));
+    if (interrupt_flag)
+        return err_set(e, ERR_CANCELLED, "stopped");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return ERR_OK;
+    return err_set(e, WIFEXITED(status) && WEXITSTATUS(status) == 3 ? ERR_MISMATCH : ERR_IO,
+                   "loam %s: failed (its message stands above)", a->argv[0]);
+}
+
+/* For --json what the acts print goes to standard error. */
+static err_code run_act(const act *a, const common_values *v, err *e) {
+    pid_t child;
+    if (!v->json)
+        show_command(a);
+    TRY(start(a, v, v->json ? STDERR_FILENO : -1, &child, e));
+    TRY(wait_for(child, a, e));
+    return ERR_OK;
+}
+
+static void read_all(int fd, char *out, size_t bytes) {
+    size_t n = 0;
+    for (ssize_t got; n + 1 < bytes && (got = read(fd, out + n, bytes - 1 - n)) > 0;)
+        n += (size_t)got;
+    out[n] = 0;
+}
+
+/* What an act prints, cut at ANSWER_BYTES_MAX. */
+static err_code listen_to(const act *a, const common_values *v, char out[ANSWER_BYTES_MAX], err *e) {
+    int ends[2];
+    pid_t child;
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return err_set(e, ERR_IO, "a pipe: %s", strerror(errno));
+    err_code code = start(a, v, ends[1], &child, e);
+    close(ends[1]);
+    if (code == ERR_OK) {
+        read_all(ends[0], out, ANSWER_BYTES_MAX);
+        code = wait_for(child, a, e);
+    }
+    close(ends[0]);
+    return code;
+}
+
+/* ---- questions ---- */
+
+typedef struct {
+    const values *v;
+    js_out json; /* of --json: the answers */
+    unsigned wrong;
+} quizzing;
+
+static err_code ask(quizzing *q, uint64_t fact, err *e) {
+    static quiz_item item;
+    char prompt[256], said[ANSWER_BYTES_MAX];
+    quiz_make(&(world){.seed = WORLD_SEED, .mix = MIX_TINY}, QUIZ_FACTS, fact, &item);
+    snprintf(prompt, sizeof prompt, "%.*s", STR_ARG(pen_str(&item.prompt)));
+    const act a = {
+        NULL, {"run", "model", "--temp", "0", "-n", "8", "--stop", quiz_stop(QUIZ_FACTS), "-p", prompt}, NULL};
+    TRY(listen_to(&a, &q->v->common, said, e));
+    said[strcspn(said, "\n")] = 0;
+    bool right = quiz_right(&item, str_from(said), NULL);
+    q->wrong += !right;
+    if (!q->v->common.json) {
+        out_printf("%s", prompt);
+        out_foreign(str_from(said));
+        out_printf("  (%s)\n", right ? "right" : "wrong");
+        out_flush();
+        return ERR_OK;
+    }
+    js_begin(&q->json, '{');
+    js_key(&q->json, "question");
+    js_text(&q->json, str_from(prompt));
+    js_key(&q->json, "answer");
+    js_text(&q->json, str_from(said));
+    js_key(&q->json, "right");
+    js_flag(&q->json, right);
+    js_end(&q->json, '}');
+    return ERR_OK;
+}
+
+static err_code ask_all(quizzing *q, err *e) {
+    err_code code = ERR_OK;
+    js_begin(&q->json, '[');
+    for (size_t i = 0; i < sizeof asked / sizeof *asked && code == ERR_OK; i++)
+        code = ask(q, asked[i], e);
+    js_end(&q->json, ']');
+    return code;
+}
+
+/* ---- the folder ---- */
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at) {
+    (void)st;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
+/* Goes to the folder that the demo works in: the one named, which must be new, or one of its own. */
+static err_code enter(const char *named, char own[static 4096], err *e) {
+    const char *tmp = getenv("TMPDIR"), *folder = named;
+    if (!named) {
+        snprintf(own, 4096, "%s/loam-demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+        folder = mkdtemp(own);
+        if (!folder)
+            return err_set(e, ERR_IO, "%s: %s", own, strerror(errno));
+    } else if (mkdir(named, 0777) != 0)
+        return err_set(e, errno == EEXIST ? ERR_USAGE : ERR_IO, "%s: %s (name a folder that is not there yet)", named,
+                       strerror(errno));
+    return chdir(folder) == 0 ? ERR_OK : err_set(e, ERR_IO, "%s: %s", folder, strerror(errno));
+}
+
+/* ---- the command ---- */
+
+static void title(const char *text) {
+    out_printf("\n%s== %s%s\n\n", out_colours() ? "\033[1;36m" : "", text, out_colours() ? "\033[0m" : "");
+}
+
+static err_code last_weights(char hex[65], err *e) {
+    chain c = {0};
+    err_code code = chain_read(&c, "model/chain.jsonl", e);
+    if (code == ERR_OK)
+        hash_hex(c.line[c.n - 1].weights, hex);
+    chain_fini(&c);
+    return code;
+}
+
+static err_code conclude(quizzing *q, double seconds, err *e) {
+    char weights[65];
+    TRY(last_weights(weights, e));
+    bool equal = strcmp(weights, expected_weights) == 0;
+    if (q->v->common.json) {
+        js_out j = {.e = e};
+        js_begin(&j, '{');
+        js_key(&j, "answers");
+        js_raw(&j, strbuf_str(&q->json.text));
+        js_key(&j, "weights");
+        js_text(&j, str_from(weights));
+        js_key(&j, "expected");
+        js_text(&j, str_from(expected_weights));
+        js_key(&j, "seconds");
+        js_real(&j, seconds, 4);
+        js_end(&j, '}');
+        TRY(js_print(&j));
+    } else {
+        title("The same model on every machine: the digest of its weights");
+        out_printf("made here   %s\nexpected    %s\n%s, after %s\n", weights, expected_weights,
+                   equal ? "equal, bit for bit" : "DIFFERENT", amount_time(seconds).text);
+        out_flush();
+    }
+    if (!equal)
+        return err_set(e, ERR_MISMATCH, "the weights are not those that this demo makes on other machines");
+    return q->wrong ? err_set(e, ERR_MISMATCH, "%u answers are wrong, which no machine should give", q->wrong) : ERR_OK;
+}
+
+static err_code play(quizzing *q, err *e) {
+    const common_values *v = &q->v->common;
+    double begun = os_now();
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        if (acts[i].title && !v->json)
+            title(acts[i].title);
+        TRY(run_act(&acts[i], v, e));
+    }
+    if (!v->json)
+        title("Asking what it has learned, in words that the corpus does not use for these facts");
+    TRY(ask_all(q, e));
+    return conclude(q, os_now() - begun, e);
+}
+
+static err_code run_command(const void *p, const arguments *args, err *e) {
+    quizzing q = {.v = p, .json = {.e = e}};
+    char own[4096] = "";
+    TRY(enter(args->n ? args->arg[0] : NULL, own, e));
+    interrupt_catch();
+    err_code code = play(&q, e);
+    strbuf_fini(&q.json.text);
+    if (*own)
+        nftw(own, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    else if (!q.v->common.json)
+        out_printf("\n%s holds all of it: try loam verify %s/model, loam chat, loam plot\n", args->arg[0],
+                   args->arg[0]);
+    return code;
+}
+
+const command command_demo = {
+    .name = "demo",
+    .args = "[FOLDER]",
+    .summary = "the whole life of a model in about a minute",
+    .details =
+        "Makes a corpus, a tokenizer, and a small language model from random weights; does a part of the training "
+        "again to verify it; asks the model three questions; and compares the digest of its weights with the one "
+        "that every machine gets. Each step is a command that you could type, and is shown. Needs no network.\n\n"
+        "With FOLDER all of it is kept there; else nothing stays. Exit status 3: the weights or an answer are "
+        "not as they must be. With --json: {\"answers\", \"weights\", \"expected\", \"seconds\"}.\n\n"
+        "  loam demo\n"
+        "  loam demo my-demo",
+    .n_args_min = 0,
+    .n_args_max = 1,
+    .groups = groups,
+    .defaults = &defaults,
+    .values_bytes = sizeof defaults,
+    .run = run_command,
+};
