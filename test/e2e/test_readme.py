@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""README.md tells the truth: its console blocks run and print what stands there, its links and folders exist. Prints TAP.
+"""README.md and doc/tour.md tell the truth: their console blocks run and print what stands there, links and folders exist.
+Prints TAP.
 
 In a block that begins with ```console a line `$ command` is run by sh in the root of the repository, with the program
 under test as `loam`; the lines up to the next command are what it must print on both streams. `...` stands for
@@ -14,14 +15,20 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _tap import LOAM, ROOT, Fail, add, case, main, tmp  # noqa: E402
 
-with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as f:
-    README = f.read()
 
 
-def commands():
+def page(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+        return f.read()
+
+
+README, TOUR = page("README.md"), page("doc/tour.md")
+
+
+def commands(text):
     """[(command, lines it prints)] in the order of the page."""
     out = []
-    for block in re.findall(r"^```console\n(.*?)^```$", README, re.M | re.S):
+    for block in re.findall(r"^```console\n(.*?)^```$", text, re.M | re.S):
         assert block.startswith("$ "), block
         for line in block.splitlines():
             if line.startswith("$ "):
@@ -48,7 +55,7 @@ def check(command, wanted):
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
     got = run.stdout.decode("utf-8", "replace").splitlines()
     if len(got) != len(wanted) or not all(map(matches, wanted, got)):
-        raise Fail("README.md says:\n%s\nbut it prints (status %d):\n%s" % ("\n".join(wanted), run.returncode, "\n".join(got)))
+        raise Fail("the page says:\n%s\nbut it prints (status %d):\n%s" % ("\n".join(wanted), run.returncode, "\n".join(got)))
 
 
 @functools.cache
@@ -61,10 +68,10 @@ def model():
 
 @case("the model of the examples is the one that is fetched")
 def _():
-    assert re.search(r"^\$ export M=\S+/" + re.escape(os.path.basename(model())) + r"\b", README, re.M)
+    assert re.search(r"^\$ export M=\S+/" + re.escape(os.path.basename(model())) + r"\b", TOUR, re.M)
 
 
-COMMANDS = commands()
+COMMANDS = commands(README) + commands(TOUR)
 for command, wanted in COMMANDS:
     if command.startswith("export M="):
         continue  # the same file, which LOAM_CACHE may have moved
@@ -82,15 +89,16 @@ def _():
 
 @case("links, folders and targets that it names exist")
 def _():
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert os.path.exists(os.path.join(ROOT, link)), link
+    for path in ["README.md", *(os.path.join("doc", name) for name in os.listdir(os.path.join(ROOT, "doc")))]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page(path)):
+            assert os.path.exists(os.path.join(ROOT, os.path.dirname(path), link)), (path, link)
     for folder in sorted(os.listdir(os.path.join(ROOT, "src"))):
         assert f"`src/{folder}`" in README, folder
     with open(os.path.join(ROOT, "Makefile")) as f:
         targets = set(re.findall(r"^([a-z-]+):.*## ", f.read(), re.M))
-    named = {w for line in re.findall(r"\bmake ([a-z ]+)", README) for w in line.split()[:1]}
+    named = {w for line in re.findall(r"\bmake ([a-z ]+)", README + TOUR) for w in line.split()[:1]}
     assert {"demo", "test", "model", "bench", "tidy", "install", "help"} <= named & targets, named - targets
-    assert len(README.splitlines()) <= 340
+    assert len(README.splitlines()) <= 200
 
 
 main()
