@@ -6,6 +6,7 @@
 #include "base/os.h"
 #include "cli/data.h"
 #include "cli/out.h"
+#include "cli/tracer.h"
 #include "store/build.h"
 
 enum { NOTES_SHOWN = 10, SPLIT_BYTES_DEFAULT = 4096 };
@@ -15,7 +16,7 @@ typedef struct {
     const char *source, *licence, *topic, *kind, *format, *split, *invalid, *duplicates, *root;
     int64_t split_bytes, min_bytes;
     double near;
-    bool append, force, skip_bad;
+    bool append, force, skip_bad, index;
     option_list include, exclude;
 } values;
 
@@ -50,6 +51,7 @@ static const option input_options[] = {
      NULL},
     {"skip-bad", 0, OPT_FLAG, NULL, "go on after malformed lines and files that cannot be read", AT(skip_bad), 0, 0,
      NULL},
+    {"index", 0, OPT_FLAG, NULL, "make the index for loam trace, too", AT(index), 0, 0, NULL},
     {"root", 0, OPT_TEXT, "DIR", "where apt: looks for packages instead of /", AT(root), 0, 0, NULL},
     {0},
 };
@@ -202,7 +204,7 @@ static build_options options_of(const values *v, notes *n, data_progress *bar) {
     return o;
 }
 
-static err_code run(const void *p, const arguments *args, err *e) {
+static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
     TRY(check(v, args, e));
     notes n = {.all = v->common.verbose};
@@ -215,6 +217,9 @@ static err_code run(const void *p, const arguments *args, err *e) {
     err_code code = dataset_build(args->arg[0], args->arg + 1, (size_t)args->n - 1, &o, &r, e);
     double seconds = os_now() - began;
     data_progress_end(&bar);
+    suffix_totals traced;
+    if (code == ERR_OK && v->index)
+        code = tracer_index(args->arg[0], 0, o.workers, &traced, e);
     pool_close(o.workers);
     if (n.n > NOTES_SHOWN && !n.all)
         out_note("%" PRId64 " more notes like these (--verbose shows all; table files of the data set counts them)",
@@ -255,5 +260,5 @@ const command command_data_build = {
     .groups = groups,
     .defaults = &defaults,
     .values_bytes = sizeof defaults,
-    .run = run,
+    .run = run_command,
 };

@@ -4,7 +4,7 @@
  * gets a shard of its own). Each thread sorts one shard at a time by libdivsufsort (Mori), so memory is about 5 times
  * shard_bytes a thread. The file's bytes depend on the documents and shard_bytes alone, not on threads. It is written
  * through base/outfile.h: whatever happens, the old index or the whole new one stands at `path`, and a kill leaves
- * nothing behind. Proved by test_suffix.c, test_indexer_fault.c and test_trace.py.
+ * nothing behind. Proved by test_spans.c and test_trace.py.
  */
 #ifndef LOAM_TRACE_INDEXER_H
 #define LOAM_TRACE_INDEXER_H
@@ -25,11 +25,11 @@ typedef struct {
 } indexer_source;
 
 typedef struct {
-    pool *workers;         /* NULL: this thread alone */
-    size_t shard_bytes;    /* 0: INDEXER_SHARD_BYTES; at most SUFFIX_SHARD_BYTES_MAX */
-    hash256 source;        /* names what it is made of; whoever opens the index compares it */
-    hash256 digest;        /* of the documents */
-    uint64_t bytes_total;  /* of all documents, for progress */
+    pool *workers;            /* NULL: this thread alone */
+    size_t shard_bytes;       /* 0: INDEXER_SHARD_BYTES; at most SUFFIX_SHARD_BYTES_MAX */
+    hash256 source;           /* names what it is made of; whoever opens the index compares it */
+    hash256 digest;           /* of the documents */
+    uint64_t bytes_total;     /* of all documents, for progress */
     const volatile int *stop; /* not 0: give up with ERR_CANCELLED; NULL: never */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* NULL */
     void *progress_ctx;

@@ -236,8 +236,8 @@ static err_code describe(finding *f, err *e) {
     for (size_t k = 0; k < out->n; k++) {
         span *s = &out->span[k];
         s->doc = at;
-        at += s->count < f->o->docs_max ? (size_t)s->count : f->o->docs_max;
         TRY(take_docs(f, s, k, e));
+        at += s->n_docs;
     }
     return ERR_OK;
 }

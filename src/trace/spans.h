@@ -38,7 +38,7 @@ typedef struct {
 typedef struct {
     span *span; /* [n] by rank */
     size_t n;
-    suffix_hit *hits; /* what span[].doc point into */
+    suffix_hit *hits; /* what span[].doc point into: those of the first span, of the second, ... without gaps */
 } spans;
 
 /* A text of more than SPANS_TEXT_BYTES_MAX bytes: ERR_LIMIT. spans_fini() after success. */

@@ -11,15 +11,14 @@
  *   text   u8[n]            the documents' bytes, a NUL behind each; no document holds a NUL
  *   order  u32[n]           where the suffixes of `text` begin, sorted by their bytes (the suffix array; a shorter
  *                           suffix comes before those it begins)
- *   key    u64[n_keys]      the first 8 bytes, as a big-endian number, of every SUFFIX_STRIDE-th suffix of `order`, from
- *                           the first on; 0 behind the text's end
- *   start  u32[n_docs + 1]  where each document begins in `text`; then n
- *   id     i64[n_docs]      of the documents, ascending
+ *   key    u64[n_keys]      the first 8 bytes, as a big-endian number, of every SUFFIX_STRIDE-th suffix of `order`,
+ * from the first on; 0 behind the text's end start  u32[n_docs + 1]  where each document begins in `text`; then n id
+ * i64[n_docs]      of the documents, ascending
  *
  * So a byte of text takes 1 + 4 + 8 / SUFFIX_STRIDE bytes and a document 13 more: 5.04 for documents of 500 bytes.
  *
- * Example: the one document "aba" with id 7 has text 61 62 61 00, order 3 2 0 1 (the suffixes "", "a", "aba", "ba", each
- * with its NUL), key 0, start 0 4, id 7.
+ * Example: the one document "aba" with id 7 has text 61 62 61 00, order 3 2 0 1 (the suffixes "", "a", "aba", "ba",
+ * each with its NUL), key 0, start 0 4, id 7.
  */
 #ifndef LOAM_TRACE_SUFFIX_FORMAT_H
 #define LOAM_TRACE_SUFFIX_FORMAT_H
@@ -66,7 +65,8 @@ _Static_assert(sizeof(suffix_head) == 64 && sizeof(suffix_shard) == 64 && sizeof
 
 static inline uint64_t suffix_pad(uint64_t n, uint64_t to) { return (n + to - 1) / to * to; }
 
-/* Where the arrays of a shard begin, counted from the shard's beginning, and where they end. n, n_docs within limits. */
+/* Where the arrays of a shard begin, counted from the shard's beginning, and where they end. n, n_docs within limits.
+ */
 typedef struct {
     uint64_t order, key, n_keys, start, id, end;
 } suffix_places;

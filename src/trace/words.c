@@ -8,7 +8,7 @@ typedef enum { SPACE, LETTER, IDEOGRAPH, APOSTROPHE, SIGN } class_of_char;
 
 static class_of_char class_of(int32_t cp) {
     if (cp < 0)
-        return SIGN;
+        return SPACE;
     if (cp == '\'' || cp == 0x2019)
         return APOSTROPHE;
     if (unichar_is_space(cp))

@@ -1,4 +1,5 @@
-/* spans, suffix, indexer: thousands of random texts against searching byte by byte, over shards of every size; words. */
+/* spans, suffix, indexer: thousands of random texts against searching byte by byte, over shards of every size; words.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -327,9 +328,13 @@ static void words(void **state) {
         {"'quoted' rock'n'roll dogs'", "'|quoted|'|rock'n'roll|dogs|'"},
         {"it\xe2\x80\x99s", "it\xe2\x80\x99s"},
         {"snake_case x1 3.5", "snake_case|x1|3|.|5"},
-        {"na\xc3\xafve caf\xc3\xa9\xe2\x80\x94" "bar", "na\xc3\xafve|caf\xc3\xa9|\xe2\x80\x94|bar"},
+        {"na\xc3\xafve caf\xc3\xa9\xe2\x80\x94"
+         "bar",
+         "na\xc3\xafve|caf\xc3\xa9|\xe2\x80\x94|bar"},
         {"\xe4\xb8\x96\xe7\x95\x8c\xe3\x80\x82", "\xe4\xb8\x96|\xe7\x95\x8c|\xe3\x80\x82"},
-        {"a\xff\xfe" "b", "a|\xff|\xfe|b"},
+        {"a\xff\xfe"
+         "b",
+         "a|b"},
         {"x\xc2\xa0y", "x|y"}, /* a blank that does not break */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,0 +1,231 @@
+/* tracer: opening; see tracer.h. */
+#include "cli/tracer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "trace/indexer.h"
+#include "trace/origin.h"
+
+static const char BESIDE[] = ".trace", IN_RUN[] = "data.trace";
+
+static err_code join(run_path *out, const char *path, const char *end, err *e) {
+    int n = snprintf(out->text, sizeof out->text, "%s%s", path, end);
+    return n > 0 && (size_t)n < sizeof out->text ? ERR_OK
+                                                 : err_set(e, ERR_LIMIT, "%.60s...: the path is too long", path);
+}
+
+/* ---- making an index ---- */
+
+/* Documents by id, from a data set or from a run whose documents are made. */
+typedef struct {
+    dataset *set;
+    docs *docs;
+    const dataset_key *key;
+    const uint32_t *number;
+    size_t n, at;
+} walker;
+
+static err_code next_doc(void *ctx, bool *got, int64_t *id, str *text, err *e) {
+    walker *w = ctx;
+    dataset_doc doc;
+    *got = w->at < w->n;
+    if (!*got)
+        return ERR_OK;
+    size_t i = w->at++;
+    if (w->docs) {
+        *id = (int64_t)i + 1;
+        return docs_text(w->docs, w->number[i], text, e);
+    }
+    *id = w->key[i].id;
+    TRY(dataset_get(w->set, *id, &doc, e));
+    *text = doc.text;
+    return ERR_OK;
+}
+
+static void show_progress(void *ctx, uint64_t done, uint64_t total) { progress_step(ctx, done, total); }
+
+static err_code make(const char *path, walker *w, indexer_options *o, err *e) {
+    progress bar = {.what = "indexing"};
+    o->stop = &interrupt_flag;
+    o->progress = show_progress;
+    o->progress_ctx = &bar;
+    interrupt_catch();
+    err_code code = indexer_make(path, &(indexer_source){next_doc, w}, o, e);
+    progress_end(&bar);
+    return code;
+}
+
+static int by_id(const void *a, const void *b) {
+    const dataset_key *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+static err_code make_of_set(const char *path, dataset *set, indexer_options *o, err *e) {
+    dataset_key *key = NULL;
+    walker w = {.set = set};
+    err_code code = origin_of_file(dataset_path(set), &o->source, e);
+    if (code == ERR_OK)
+        code = dataset_list(set, NULL, &key, &w.n, e);
+    if (code == ERR_OK)
+        code = dataset_keys_digest(key, w.n, &o->digest, e);
+    if (code == ERR_OK) {
+        for (size_t i = 0; i < w.n; i++)
+            o->bytes_total += key[i].bytes;
+        if (w.n)
+            qsort(key, w.n, sizeof *key, by_id);
+        w.key = key;
+        code = make(path, &w, o, e);
+    }
+    free(key);
+    return code;
+}
+
+err_code tracer_index(const char *path, size_t shard_bytes, pool *workers, suffix_totals *out, err *e) {
+    dataset *set;
+    run_path to;
+    suffix *x;
+    indexer_options o = {.workers = workers, .shard_bytes = shard_bytes};
+    TRY(join(&to, path, BESIDE, e));
+    TRY(dataset_open(&set, path, e));
+    err_code code = make_of_set(to.text, set, &o, e);
+    dataset_close(set);
+    TRY(code);
+    TRY(suffix_open(&x, to.text, e));
+    *out = suffix_totals_of(x);
+    suffix_close(x);
+    return ERR_OK;
+}
+
+/* ---- opening one ---- */
+
+/* *fits: it is of this origin. */
+static err_code open_at(suffix **out, const char *path, hash256 origin, bool *fits, err *e) {
+    TRY(suffix_open(out, path, e));
+    hash256 is = suffix_totals_of(*out).source;
+    *fits = memcmp(is.byte, origin.byte, sizeof is.byte) == 0;
+    return ERR_OK;
+}
+
+err_code tracer_open_index(suffix **out, const char *path, err *e) {
+    run_path at;
+    hash256 origin;
+    bool fits;
+    *out = NULL;
+    TRY(join(&at, path, BESIDE, e));
+    TRY(origin_of_file(path, &origin, e));
+    if (!os_exists(at.text))
+        return err_set(e, ERR_IO, "%s: has no index yet (make one: loam trace index %s)", path, path);
+    TRY(open_at(out, at.text, origin, &fits, e));
+    if (fits)
+        return ERR_OK;
+    suffix_close(*out);
+    *out = NULL;
+    return err_set(e, ERR_FORMAT,
+                   "%s: is the index of another state of the data set (make it anew: loam trace index %s)", at.text,
+                   path);
+}
+
+/* ---- runs ---- */
+
+static err_code open_docs(tracer *t, const char *set, err *e) {
+    run *r = &t->run;
+    bool other = set && !docs_is_made(r->data) && !os_exists(r->data); /* moved: perhaps it is the one at hand */
+    docs_options o = {.source = other ? set : r->data,
+                      .where = r->where,
+                      .val_share = r->recipe.data.val_share,
+                      .seed = r->recipe.init.seed};
+    TRY(docs_open(&r->docs, &o, e));
+    if (memcmp(r->docs.digest.byte, r->recipe.data.digest.byte, sizeof r->docs.digest.byte) != 0)
+        return err_set(e, ERR_MISMATCH, "%s: is not the data that %s learned from: its digest is another one", o.source,
+                       r->path);
+    return ERR_OK;
+}
+
+static err_code open_run(tracer *t, const char *path, const char *set, err *e) {
+    run_path file;
+    TRY(run_open(&t->run, path, e));
+    TRY(run_file(&t->run, "chain.jsonl", &file, e));
+    if (os_exists(file.text))
+        TRY(chain_read(&t->chain, file.text, e));
+    return open_docs(t, set, e);
+}
+
+static err_code number_made(tracer *t, err *e) {
+    const docs *d = &t->run.docs;
+    t->number = calloc(d->n, sizeof *t->number);
+    if (!t->number)
+        return err_set(e, ERR_MEMORY, "no memory for a list of %zu documents", d->n);
+    for (size_t i = 0; i < d->n; i++)
+        t->number[d->key[i].id - 1] = (uint32_t)i;
+    return ERR_OK;
+}
+
+/* RUN/data.trace, made when it is not there or of other data. */
+static err_code open_in_run(tracer *t, err *e) {
+    run_path at;
+    bool fits = false, made = docs_is_made(t->run.data);
+    indexer_options o = {.workers = t->workers, .digest = t->run.docs.digest, .bytes_total = t->run.docs.bytes};
+    TRY(run_file(&t->run, IN_RUN, &at, e));
+    if (made)
+        o.source = origin_of_text(str_from(t->run.data));
+    else
+        TRY(origin_of_file(t->run.data, &o.source, e));
+    if (os_exists(at.text))
+        TRY(open_at(&t->index, at.text, o.source, &fits, e));
+    if (fits)
+        return ERR_OK;
+    suffix_close(t->index);
+    t->index = NULL;
+    walker w = {.docs = &t->run.docs, .number = t->number, .n = t->run.docs.n};
+    if (made)
+        TRY(make(at.text, &w, &o, e));
+    else {
+        o.bytes_total = 0;
+        TRY(make_of_set(at.text, t->set, &o, e));
+    }
+    return suffix_open(&t->index, at.text, e);
+}
+
+static err_code open_what(tracer *t, err *e) {
+    if (!run_is(t->what)) {
+        if (os_is_dir(t->what))
+            return err_set(e, ERR_USAGE, "%s: is neither a data set nor a run", t->what);
+        TRY(dataset_open(&t->set, t->what, e));
+        return tracer_open_index(&t->index, t->what, e);
+    }
+    TRY(open_run(t, t->what, NULL, e));
+    if (docs_is_made(t->run.data)) {
+        TRY(number_made(t, e));
+        return open_in_run(t, e);
+    }
+    run_path beside;
+    TRY(join(&beside, t->run.data, BESIDE, e));
+    TRY(dataset_open(&t->set, t->run.data, e));
+    return os_exists(beside.text) ? tracer_open_index(&t->index, t->run.data, e) : open_in_run(t, e);
+}
+
+err_code tracer_open(tracer *t, const char *what, const char *of_run, pool *workers, err *e) {
+    *t = (tracer){.workers = workers, .what = strdup(what)};
+    if (!t->what)
+        return err_set(e, ERR_MEMORY, "no memory for a path");
+    TRY(open_what(t, e));
+    if (!of_run)
+        return ERR_OK;
+    if (t->run.path)
+        return err_set(e, ERR_USAGE, "--run: %s is a run already", what);
+    return open_run(t, of_run, what, e);
+}
+
+void tracer_close(tracer *t) {
+    suffix_close(t->index);
+    dataset_close(t->set);
+    free(t->number);
+    chain_fini(&t->chain);
+    run_close(&t->run);
+    free(t->what);
+    *t = (tracer){0};
+}
