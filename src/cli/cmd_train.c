@@ -14,7 +14,7 @@
 
 typedef struct {
     common_values common;
-    const char *data, *where, *tokenizer, *arch, *size, *schedule, *prompt;
+    const char *data, *where, *tokenizer, *special, *arch, *size, *schedule, *prompt;
     double val_share, theta, lr, min_lr, beta1, beta2, eps, decay, clip, init_embed, init_gain;
     int64_t layers, width, heads, kv_heads, head_width, ff, ctx, window, steps, batch, micro, warmup, cooldown, seed;
     int64_t roots_every, until, ckpt_every, keep, eval_every, eval_bytes, sample_every, sample_tokens;
@@ -60,6 +60,7 @@ static const values defaults = {
 #define AT(field) offsetof(values, field)
 #define BIG 9007199254740992.0
 
+static const char *const specials[] = {"text", "parse", NULL};
 static const char *const schedules[] = {"cosine", "linear", "constant", "wsd", NULL};
 
 static const option data_options[] = {
@@ -69,6 +70,10 @@ static const option data_options[] = {
     {"where", 0, OPT_TEXT, "SQL", "only its documents that satisfy this condition", AT(where), 0, 0, NULL},
     {"tokenizer", 0, OPT_TEXT, "T", "tokenizer.json, or a folder with one (loam tokenizer train)", AT(tokenizer), 0, 0,
      NULL},
+    {"special", 0, OPT_CHOICE, "HOW",
+     "text that spells a control token (<|im_start|>): it stays text, or means the token (parse: for trusted documents "
+     "written in a chat template); default text",
+     AT(special), 0, 0, specials},
     {"val-share", 0, OPT_REAL, "P", "share of the documents held out to measure with; default 0.01", AT(val_share), -1,
      0.5, NULL},
     {0},
@@ -196,6 +201,8 @@ static err_code apply(const values *v, recipe *r, err *e) {
             *reals[i].to = reals[i].said;
     if (v->untied)
         r->model.tied = false;
+    if (v->special)
+        r->tokenizer.parse_special = strcmp(v->special, "parse") == 0;
     if (v->arch)
         TRY(set_name(r->model.arch, "--arch", v->arch, e));
     if (v->schedule)
@@ -402,8 +409,8 @@ static err_code on_sample(show *s, const loop_event *v, err *e) {
     generate_options o = {
         .n_max = (size_t)s->v->sample_tokens, .on_text = add_text, .ctx = &text, .cancel = &interrupt_flag};
     generate_result result;
-    err_code code =
-        tokenizer_encode(s->t.run.tokenizer, str_from(s->v->prompt ? s->v->prompt : ""), TOK_SPECIAL_ADD, &ids, e);
+    unsigned flags = TOK_SPECIAL_ADD | (r->tokenizer.parse_special ? TOK_SPECIAL_PARSE : 0);
+    err_code code = tokenizer_encode(s->t.run.tokenizer, str_from(s->v->prompt ? s->v->prompt : ""), flags, &ids, e);
     if (code == ERR_OK && ids.n == 0) /* a document begins behind the end of another */
         code = tok_ids_add(&ids, (int32_t)r->tokenizer.end, e);
     if (code == ERR_OK)

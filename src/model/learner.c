@@ -16,6 +16,10 @@ enum { LOGITS_BYTES = 64 << 20, HEAD_ROWS_MIN = 128, PANEL_SPARE = 1024, SLACK =
 static size_t min_of(size_t a, size_t b) { return a < b ? a : b; }
 static size_t lanes(size_t n) { return (n + 15) & ~(size_t)15; }
 
+/* Floats from one row to the next. Rows a multiple of 1 KB apart would fall into few sets of the caches, and a tile of
+ * them would push itself out: such rows get a line more. */
+static size_t stride(size_t n) { return lanes(n) % 256 ? lanes(n) : lanes(n) + 16; }
+
 /* ---- memory ---- */
 
 /* Sizes are summed up, and pointers set when there is a block already. */
@@ -76,11 +80,11 @@ static bool plan_all(learner *l, plan *p) {
     const model_config *c = &l->m->config;
     size_t n = l->o.tokens_max, half = c->rope_width / 2, threads = (size_t)pool_threads(l->m->engine.pool);
     l->n_traces = l->o.recompute ? 1 : c->L;
-    l->D = lanes(c->D);
-    l->Q = lanes(c->H * c->K);
-    l->KV = lanes(c->G * c->K);
-    l->F = lanes(c->F);
-    l->V = lanes(c->V);
+    l->D = stride(c->D);
+    l->Q = stride(c->H * c->K);
+    l->KV = stride(c->G * c->K);
+    l->F = stride(c->F);
+    l->V = stride(c->V);
     l->head_rows = LOGITS_BYTES / sizeof(float) / l->V;
     l->head_rows = min_of(n, l->head_rows > HEAD_ROWS_MIN ? l->head_rows : HEAD_ROWS_MIN);
     l->panel_rows = lanes(n) + PANEL_SPARE;

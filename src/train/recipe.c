@@ -12,7 +12,8 @@
 
 static const char FORMAT[] = "loam recipe 1";
 
-typedef enum { KEY_COUNT, KEY_REAL, KEY_FLAG, KEY_NAME, KEY_HASH } key_kind;
+/* KEY_SPARE: a flag that is written only where true, and false where missing. */
+typedef enum { KEY_COUNT, KEY_REAL, KEY_FLAG, KEY_SPARE, KEY_NAME, KEY_HASH } key_kind;
 
 typedef struct {
     const char *section, *name; /* section NULL: at top level */
@@ -31,6 +32,8 @@ typedef struct {
     { #section, #name, KEY_HASH, offsetof(recipe, section.name), 0, 0 }
 #define FLAG(section, name) \
     { #section, #name, KEY_FLAG, offsetof(recipe, section.name), 0, 0 }
+#define SPARE(section, name) \
+    { #section, #name, KEY_SPARE, offsetof(recipe, section.name), 0, 0 }
 #define BIG 9007199254740992.0 /* 2^53: whole numbers up to here survive any JSON reader */
 
 static const key keys[] = {
@@ -53,6 +56,7 @@ static const key keys[] = {
     REAL(data, val_share, 0, 0.5),
     HASH(tokenizer, digest),
     COUNT(tokenizer, end, 0, CONFIG_VOCAB_MAX - 1),
+    SPARE(tokenizer, parse_special), /* never the first of its section */
     COUNT(batch, sequences, 1, 1 << 20),
     COUNT(batch, micro, 1, 1 << 20),
     COUNT(init, seed, 0, BIG),
@@ -100,6 +104,7 @@ static err_code value_text(const recipe *r, const key *k, strbuf *out, err *e) {
     case KEY_REAL:
         return recipe_real(*(const double *)field(r, k), out, e);
     case KEY_FLAG:
+    case KEY_SPARE:
         return strbuf_add(out, *(const bool *)field(r, k) ? STR("true") : STR("false"), e);
     case KEY_NAME:
         return json_quote(str_from(field(r, k)), out, e);
@@ -119,13 +124,17 @@ err_code recipe_text(const recipe *r, strbuf *out, err *e) {
     TRY(strbuf_addf(out, e, "{\n  \"format\": \"%s\"", FORMAT));
     for (const key *k = keys; k < keys + KEYS; k++) {
         bool first = k == keys || !same_section(k - 1, k), last = k + 1 == keys + KEYS || !same_section(k, k + 1);
-        if (!k->section)
+        bool silent = k->kind == KEY_SPARE && !*(const bool *)field(r, k);
+        if (silent)
+            ;
+        else if (!k->section)
             TRY(strbuf_addf(out, e, ",\n  \"%s\": ", k->name));
         else if (first)
             TRY(strbuf_addf(out, e, ",\n  \"%s\": {\n    \"%s\": ", k->section, k->name));
         else
             TRY(strbuf_addf(out, e, ",\n    \"%s\": ", k->name));
-        TRY(value_text(r, k, out, e));
+        if (!silent)
+            TRY(value_text(r, k, out, e));
         if (k->section && last)
             TRY(strbuf_add(out, STR("\n  }"), e));
     }
@@ -190,6 +199,7 @@ static err_code take_value(recipe *r, const key *k, const json_t *v, err *e) {
         *(double *)at = json_number_value(v);
         return ERR_OK;
     case KEY_FLAG:
+    case KEY_SPARE:
         if (!json_is_boolean(v))
             return fail(e, ERR_FORMAT, k, "must be true or false");
         *(bool *)at = json_is_true(v);
@@ -241,9 +251,10 @@ static err_code take(recipe *r, json_t *root, err *e) {
     TRY(no_strangers(root, e));
     for (const key *k = keys; k < keys + KEYS; k++) {
         const json_t *v = json_object_get(k->section ? json_object_get(root, k->section) : root, k->name);
-        if (!v)
+        if (!v && k->kind != KEY_SPARE)
             return fail(e, ERR_FORMAT, k, "is missing");
-        TRY(take_value(r, k, v, e));
+        if (v)
+            TRY(take_value(r, k, v, e));
     }
     return recipe_check(r, e);
 }

@@ -15,7 +15,9 @@
  *   }
  *
  * A reader takes any order of keys and any white space, but refuses a key that is missing or that it does not know: it
- * could not say what would be computed. Proved by test_recipe.c and fuzz_recipe.c.
+ * could not say what would be computed. Only tokenizer.parse_special may be missing, which says false, and is not
+ * written then: recipes from before there was such a thing keep their digests. Proved by test_recipe.c and
+ * fuzz_recipe.c.
  */
 #ifndef LOAM_TRAIN_RECIPE_H
 #define LOAM_TRAIN_RECIPE_H
@@ -41,8 +43,9 @@ typedef struct {
         double val_share; /* of the documents that are held out: docs.h */
     } data;
     struct {
-        hash256 digest; /* of the tokenizer's files: tokens.h */
-        uint64_t end;   /* the id that ends a document */
+        hash256 digest;     /* of the tokenizer's files: tokens.h */
+        uint64_t end;       /* the id that ends a document */
+        bool parse_special; /* texts that spell a control token mean it; written only where true */
     } tokenizer;
     struct {
         uint64_t sequences; /* of ctx tokens, a step */

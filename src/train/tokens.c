@@ -1,4 +1,5 @@
-/* tokens: see tokens.h. Texts are read one after another and tokenized in rounds of ROUND_BYTES, a document a task. */
+/* tokens: see tokens.h. Texts are read one after another and tokenized in rounds of ROUND_BYTES, a document a task,
+ * with a tok_work for each thread. */
 #include "train/tokens.h"
 
 #include <stdatomic.h>
@@ -41,7 +42,8 @@ err_code tokens_tokenizer_digest(const char *folder, hash256 *out, err *e) {
 
 /* Documents [from, from + n) of one round. */
 typedef struct {
-    const tokenizer *k;
+    tok_work *work[POOL_THREADS_MAX];
+    unsigned flags; /* of tokenizer_encode_with() */
     int32_t end;
     size_t from, n;
     strbuf text;  /* of all of them */
@@ -52,7 +54,6 @@ typedef struct {
 } lot;
 
 static void encode_docs(void *ctx, int part, int n_parts) {
-    (void)part;
     (void)n_parts;
     lot *r = ctx;
     for (;;) {
@@ -63,7 +64,7 @@ static void encode_docs(void *ctx, int part, int n_parts) {
         tok_ids *ids = &r->ids[i];
         ids->n = 0;
         r->errors[i].code = ERR_OK;
-        if (tokenizer_encode(r->k, text, TOK_SPECIAL_ADD, ids, &r->errors[i]) == ERR_OK &&
+        if (tokenizer_encode_with(r->work[part], text, r->flags, ids, &r->errors[i]) == ERR_OK &&
             (ids->n == 0 || ids->id[ids->n - 1] != r->end))
             tok_ids_add(ids, r->end, &r->errors[i]);
     }
@@ -140,11 +141,11 @@ static err_code all_rounds(tokens *t, docs *d, lot *r, pool *p, void (*progress)
     return ERR_OK;
 }
 
-err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, pool *p,
+err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, bool parse_special, pool *p,
                       void (*progress)(void *, size_t, size_t), void *ctx, err *e) {
     *t = (tokens){.n_docs = d->n};
     size_t room = d->n < ROUND_DOCS ? d->n : ROUND_DOCS;
-    lot r = {.k = k, .end = end};
+    lot r = {.flags = TOK_SPECIAL_ADD | (parse_special ? TOK_SPECIAL_PARSE : 0), .end = end};
     err local = {0};
     e = e ? e : &local;
     t->from = calloc(d->n + 1, sizeof *t->from);
@@ -159,8 +160,12 @@ err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, pool 
     err_code code = ERR_OK;
     if (!t->from || !t->n_tokens || !(t->narrow || t->wide) || !r.at || !r.ids || !r.errors)
         code = err_set(e, ERR_MEMORY, "no memory to tokenize %zu documents", d->n);
+    for (int i = 0; i < pool_threads(p) && code == ERR_OK; i++)
+        code = tok_work_open(&r.work[i], k, e);
     if (code == ERR_OK)
         code = all_rounds(t, d, &r, p, progress, ctx, e);
+    for (int i = 0; i < POOL_THREADS_MAX; i++)
+        tok_work_close(r.work[i]);
     for (size_t i = 0; r.ids && i < room; i++)
         tok_ids_fini(&r.ids[i]);
     free(r.at);

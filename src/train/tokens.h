@@ -1,7 +1,9 @@
 /* tokens: all documents of a run as token ids, in memory: 2 bytes a token for vocabularies up to 65536, else 4.
  *
  * A document is what tokenizer_encode() with TOK_SPECIAL_ADD gives for its text, and the end token behind it unless the
- * tokenizer has put it there. Threads change nothing.
+ * tokenizer has put it there. Text that spells a control token (<|im_start|>) is text, unless parse_special is set:
+ * then it means that token, which is right for documents written in a chat template by somebody trusted, and lets
+ * others forge turns and ends. Threads change nothing.
  *
  * A tokenizer is named by the digest of its files: SHA-256 of the lines "NAME SHA256\n" of those of TOKENS_FILES that
  * are there, in that order. Proved by test_train.py.
@@ -30,9 +32,10 @@ typedef struct {
     uint64_t cap; /* ids that there is room for */
 } tokens;
 
-/* progress (may be NULL) is called with bytes of text done and in all. A text of more than 2^32 - 2 tokens: ERR_LIMIT.
+/* end: the token that ends a document. progress (may be NULL) is called with bytes of text done and in all. A text of
+ * more than 2^32 - 2 tokens: ERR_LIMIT.
  */
-err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, pool *p,
+err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, bool parse_special, pool *p,
                       void (*progress)(void *ctx, size_t done, size_t total), void *ctx, err *e);
 void tokens_fini(tokens *t);
 

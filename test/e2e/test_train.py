@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import _tap  # noqa: E402
 from _tap import LOAM, Fail, case, loam, main, note  # noqa: E402
-from _train import (SHAPE, chain, differs, lines, read, root, safetensors, same_chain, seal, texts, tmp, write,  # noqa: E402
+from _train import (END, SHAPE, chain, differs, lines, read, root, safetensors, same_chain, seal, texts, tmp, write,  # noqa: E402
                     write_data, write_tokenizer)
 
 OTHER = os.environ.get("LOAM_BIN_OTHER")
@@ -425,6 +425,20 @@ def count_tokens(text):
                 i += 1
         n += len(parts)
     return n
+
+
+@case("text that spells a control token is text, or with --special parse that token, as the recipe says")
+def _():
+    document = "%03d " + END
+    data = write_data(tmp("special.db"), [document % i for i in range(200)])
+    for how, tokens in (("text", 4 + len(END) + 1), ("parse", 4 + 1)):  # parsed, it is the document's end as well
+        run = tmp("special-" + how)
+        loam("train", run, "--data", data, "--tokenizer", TOKENIZER, *SHAPE, "--steps", 2, "--warmup", 0, "--special", how)
+        assert lines(run)[1]["docs"][3] == (4 * 64 - 1) // tokens, (how, lines(run)[1])
+        assert (b"parse_special" in read(os.path.join(run, "recipe.json"))) == (how == "parse")
+        loam("verify", run)
+        loam("train", run, "--special", how)
+        loam("train", run, "--special", "parse" if how == "text" else "text", want=2)
 
 
 @case("fifty steps are those of PyTorch, within 1e-4")

@@ -127,6 +127,45 @@ static void every_key_is_needed_and_no_other(void **state) {
     strbuf_fini(&text);
 }
 
+/* What recipes of before did not have: missing means false, false is not written, anything but a flag is refused. */
+static void what_may_be_missing_is_false(void **state) {
+    (void)state;
+    recipe r = good(), out;
+    strbuf text = {0}, plain = {0};
+    assert_int_equal(recipe_text(&r, &plain, NULL), ERR_OK);
+    assert_true(str_find(strbuf_str(&plain), STR("parse_special"), 0) < 0);
+    r.tokenizer.parse_special = true;
+    assert_int_equal(recipe_text(&r, &text, NULL), ERR_OK);
+    assert_true(str_find(strbuf_str(&text), STR("\"end\": 1,\n    \"parse_special\": true\n  },\n  \"batch\""), 0) >=
+                0);
+    assert_int_equal(recipe_parse(&out, strbuf_str(&text), NULL), ERR_OK);
+    assert_true(out.tokenizer.parse_special);
+    assert_int_equal(recipe_parse(&out, strbuf_str(&plain), NULL), ERR_OK);
+    assert_false(out.tokenizer.parse_special);
+    strbuf what = {0};
+    assert_int_equal(recipe_difference(&r, &out, &what, NULL), ERR_OK);
+    assert_true(str_is(strbuf_str(&what), "tokenizer.parse_special is true here and false there"));
+    json_t *root = NULL;
+    assert_int_equal(json_read(strbuf_str(&text), text.n, &root, NULL), ERR_OK);
+    json_object_set_new(json_object_get(root, "tokenizer"), "parse_special", json_string("parse"));
+    char *dump = json_dumps(root, 0);
+    err e = {0};
+    assert_int_equal(recipe_parse(&out, str_from(dump), &e), ERR_FORMAT);
+    assert_non_null(strstr(e.text, "tokenizer.parse_special: must be true or false"));
+    json_object_set_new(json_object_get(root, "tokenizer"), "parse_special", json_false());
+    free(dump);
+    dump = json_dumps(root, 0);
+    text.n = 0;
+    assert_int_equal(recipe_parse(&out, str_from(dump), &e), ERR_OK);
+    assert_int_equal(recipe_text(&out, &text, NULL), ERR_OK);
+    assert_true(str_eq(strbuf_str(&text), strbuf_str(&plain)));
+    free(dump);
+    json_decref(root);
+    strbuf_fini(&what);
+    strbuf_fini(&text);
+    strbuf_fini(&plain);
+}
+
 #define REFUSED(change, word)                                                \
     do {                                                                     \
         recipe r = good();                                                   \
@@ -209,13 +248,10 @@ static void hostile_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_and_struct_are_the_same),
-        cmocka_unit_test(numbers_keep_every_bit),
-        cmocka_unit_test(every_key_is_needed_and_no_other),
-        cmocka_unit_test(contradictions_are_named),
-        cmocka_unit_test(a_difference_is_named),
-        cmocka_unit_test(shapes_of_every_family),
-        cmocka_unit_test(hostile_texts),
+        cmocka_unit_test(text_and_struct_are_the_same),     cmocka_unit_test(numbers_keep_every_bit),
+        cmocka_unit_test(every_key_is_needed_and_no_other), cmocka_unit_test(what_may_be_missing_is_false),
+        cmocka_unit_test(contradictions_are_named),         cmocka_unit_test(a_difference_is_named),
+        cmocka_unit_test(shapes_of_every_family),           cmocka_unit_test(hostile_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
