@@ -17,10 +17,6 @@
 #include "train/chain.h"
 #include "world/quiz.h"
 
-/* The root of the weights that the acts below make, on every machine. When they change on purpose, put here what the
- * demo prints; test_demo.py holds it against the program. */
-static const char expected_weights[] = "b8c457b05f5ce197410d839c2f849c238abcabefd3fe7d28afd51dc93c96a035";
-
 enum { ARGS_MAX = 40, WORLD_SEED = 1, ANSWER_BYTES_MAX = 4096 };
 
 typedef struct {
@@ -35,29 +31,40 @@ static const option_group groups[] = {COMMON_GROUP, {0}};
 typedef struct {
     const char *title; /* NULL: goes on under the title before */
     const char *argv[ARGS_MAX];
-    const char *to; /* file for its standard output; NULL: shown */
+    const char *to;      /* file for its standard output; NULL: shown */
+    const char *run;     /* the run that it makes, or (no argv) that is asked */
+    const char *weights; /* of the run it makes: their root, on every machine */
 } act;
 
-static const act acts[] = {
-    {"A corpus: 14,000 short texts about an invented world. The program makes them; nobody has rights in them",
-     {"corpus", "homeworld", "--mix", "tiny", "--docs", "14000"},
-     "world.jsonl"},
-    {NULL, {"data", "build", "world.db", "world.jsonl"}, NULL},
-    {NULL, {"data", "show", "world.db", "57"}, NULL},
-    {"A tokenizer, learned from the corpus", {"tokenizer", "train", "world.db", "tokenizer", "--vocab", "768"}, NULL},
-    {"Training, from random weights: half a million parameters, one reading of the corpus",
-     {"train",        "model", "--data",        "world.db", "--tokenizer", "tokenizer", "--layers", "2",
-      "--width",      "128",   "--ctx",         "128",      "--batch",     "8",         "--steps",  "600",
-      "--lr",         "0.008", "--init-embed",  "0.2",      "--init-gain", "1",         "--decay",  "0.01",
-      "--eval-every", "0",     "--roots-every", "30"},
-     NULL},
-    {"Verifying: the program does a part of it again, and compares every bit",
-     {"verify", "model", "--spot", "2"},
-     NULL},
-};
-
-/* Facts that are asked for, in words that the corpus never uses for them. */
+/* Facts that are asked for, in words that the corpus never uses for them. The first is then taken out again. */
 static const uint64_t asked[] = {1, 40, 90};
+#define TAKEN_OUT "fact:maker-01"
+
+/* When what is made changes on purpose, put the roots here that the demo prints. */
+static const act acts[] = {
+    {.title = "A corpus: 14,000 short texts about an invented world. The program makes them; nobody has rights in them",
+     .argv = {"corpus", "homeworld", "--mix", "tiny", "--docs", "14000"},
+     .to = "world.jsonl"},
+    {.argv = {"data", "build", "world.db", "world.jsonl"}},
+    {.argv = {"data", "show", "world.db", "57"}},
+    {.title = "A tokenizer, learned from the corpus",
+     .argv = {"tokenizer", "train", "world.db", "tokenizer", "--vocab", "768"}},
+    {.title = "Training, from random weights: half a million parameters, one reading of the corpus",
+     .argv = {"train",        "model", "--data",        "world.db", "--tokenizer", "tokenizer", "--layers", "2",
+              "--width",      "128",   "--ctx",         "128",      "--batch",     "8",         "--steps",  "600",
+              "--lr",         "0.008", "--init-embed",  "0.2",      "--init-gain", "1",         "--decay",  "0.01",
+              "--eval-every", "0",     "--roots-every", "30"},
+     .run = "model",
+     .weights = "b8c457b05f5ce197410d839c2f849c238abcabefd3fe7d28afd51dc93c96a035"},
+    {.title = "Verifying: the program does a part of it again, and compares every bit",
+     .argv = {"verify", "model", "--spot", "2"}},
+    {.title = "Asking what it has learned, in words that the corpus does not use for these facts", .run = "model"},
+    {.title = "Taking one fact out: the model that training without its documents gives, bit for bit",
+     .argv = {"rebuild", "model", "without", "--without", TAKEN_OUT},
+     .run = "without",
+     .weights = "e33faeb735bc33231041730c6484c0926c461ec7ce72f327496d5ae94ee3c487"},
+    {.title = "Asking again: that fact is gone, the others are still there", .run = "without"},
+};
 
 /* ---- running them ---- */
 
@@ -162,46 +169,50 @@ static err_code listen_to(const act *a, const common_values *v, char out[ANSWER_
 
 typedef struct {
     const values *v;
-    js_out json; /* of --json: the answers */
-    unsigned wrong;
-} quizzing;
+    js_out json; /* of --json: runs and answers */
+    unsigned wrong, different;
+} player;
 
-static err_code ask(quizzing *q, uint64_t fact, err *e) {
+static void add_answer(player *p, str prompt, str said, bool known, bool as_expected) {
+    if (!p->v->common.json) {
+        out_text(prompt);
+        out_foreign(said);
+        out_printf("  (%s%s)\n", known ? "right" : "wrong", as_expected ? "" : ", which no machine should give");
+        out_flush();
+        return;
+    }
+    js_begin(&p->json, '{');
+    js_key(&p->json, "question");
+    js_text(&p->json, prompt);
+    js_key(&p->json, "answer");
+    js_text(&p->json, said);
+    js_key(&p->json, "right");
+    js_flag(&p->json, known);
+    js_end(&p->json, '}');
+}
+
+static err_code ask(player *p, const char *run, uint64_t fact, bool knows, err *e) {
     static quiz_item item;
     char prompt[256], said[ANSWER_BYTES_MAX];
     quiz_make(&(world){.seed = WORLD_SEED, .mix = MIX_TINY}, QUIZ_FACTS, fact, &item);
     snprintf(prompt, sizeof prompt, "%.*s", STR_ARG(pen_str(&item.prompt)));
-    const act a = {
-        NULL, {"run", "model", "--temp", "0", "-n", "8", "--stop", quiz_stop(QUIZ_FACTS), "-p", prompt}, NULL};
-    TRY(listen_to(&a, &q->v->common, said, e));
+    const act a = {.argv = {"run", run, "--temp", "0", "-n", "8", "--stop", quiz_stop(QUIZ_FACTS), "-p", prompt}};
+    TRY(listen_to(&a, &p->v->common, said, e));
     said[strcspn(said, "\n")] = 0;
-    bool right = quiz_right(&item, str_from(said), NULL);
-    q->wrong += !right;
-    if (!q->v->common.json) {
-        out_printf("%s", prompt);
-        out_foreign(str_from(said));
-        out_printf("  (%s)\n", right ? "right" : "wrong");
-        out_flush();
-        return ERR_OK;
-    }
-    js_begin(&q->json, '{');
-    js_key(&q->json, "question");
-    js_text(&q->json, str_from(prompt));
-    js_key(&q->json, "answer");
-    js_text(&q->json, str_from(said));
-    js_key(&q->json, "right");
-    js_flag(&q->json, right);
-    js_end(&q->json, '}');
+    bool known = quiz_right(&item, str_from(said), NULL);
+    p->wrong += known != knows;
+    add_answer(p, str_from(prompt), str_from(said), known, known == knows);
     return ERR_OK;
 }
 
-static err_code ask_all(quizzing *q, err *e) {
-    err_code code = ERR_OK;
-    js_begin(&q->json, '[');
-    for (size_t i = 0; i < sizeof asked / sizeof *asked && code == ERR_OK; i++)
-        code = ask(q, asked[i], e);
-    js_end(&q->json, ']');
-    return code;
+/* The run without the fact that was taken out must not know it. */
+static err_code ask_all(player *p, const char *run, bool all, err *e) {
+    js_key(&p->json, run);
+    js_begin(&p->json, '[');
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
+        TRY(ask(p, run, asked[i], all || i > 0, e));
+    js_end(&p->json, ']');
+    return ERR_OK;
 }
 
 /* ---- the folder ---- */
@@ -233,69 +244,84 @@ static void title(const char *text) {
     out_printf("\n%s== %s%s\n\n", out_colours() ? "\033[1;36m" : "", text, out_colours() ? "\033[0m" : "");
 }
 
-static err_code last_weights(char hex[65], err *e) {
+static err_code last_weights(const char *run, char hex[65], err *e) {
+    char path[64];
     chain c = {0};
-    err_code code = chain_read(&c, "model/chain.jsonl", e);
+    snprintf(path, sizeof path, "%s/chain.jsonl", run);
+    err_code code = chain_read(&c, path, e);
     if (code == ERR_OK)
         hash_hex(c.line[c.n - 1].weights, hex);
     chain_fini(&c);
     return code;
 }
 
-static err_code conclude(quizzing *q, double seconds, err *e) {
+/* Holds what an act has made against what it makes on other machines. */
+static err_code compare(player *p, const act *a, err *e) {
     char weights[65];
-    TRY(last_weights(weights, e));
-    bool equal = strcmp(weights, expected_weights) == 0;
-    if (q->v->common.json) {
-        js_out j = {.e = e};
-        js_begin(&j, '{');
-        js_key(&j, "answers");
-        js_raw(&j, strbuf_str(&q->json.text));
-        js_key(&j, "weights");
-        js_text(&j, str_from(weights));
-        js_key(&j, "expected");
-        js_text(&j, str_from(expected_weights));
-        js_key(&j, "seconds");
-        js_real(&j, seconds, 4);
-        js_end(&j, '}');
-        TRY(js_print(&j));
+    TRY(last_weights(a->run, weights, e));
+    bool equal = strcmp(weights, a->weights) == 0;
+    p->different += !equal;
+    if (!p->v->common.json)
+        out_printf("expected    %s%s\n", a->weights, equal ? " (the same on every machine)" : " DIFFERENT");
+    return ERR_OK;
+}
+
+static err_code play(player *p, err *e) {
+    const common_values *v = &p->v->common;
+    const char *first = NULL; /* the run that has everything */
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
+        const act *a = &acts[i];
+        if (a->title && !v->json)
+            title(a->title);
+        if (!*a->argv) {
+            TRY(ask_all(p, a->run, a->run == first, e));
+            continue;
+        }
+        TRY(run_act(a, v, e));
+        if (a->run) {
+            first = first ? first : a->run;
+            TRY(compare(p, a, e));
+        }
+    }
+    return ERR_OK;
+}
+
+static err_code conclude(player *p, double seconds, err *e) {
+    bool well = p->different + p->wrong == 0;
+    if (p->v->common.json) {
+        js_key(&p->json, "well");
+        js_flag(&p->json, well);
+        js_key(&p->json, "seconds");
+        js_real(&p->json, seconds, 4);
+        js_end(&p->json, '}');
+        TRY(js_print(&p->json));
     } else {
-        title("The same model on every machine: the digest of its weights");
-        out_printf("made here   %s\nexpected    %s\n%s, after %s\n", weights, expected_weights,
-                   equal ? "equal, bit for bit" : "DIFFERENT", amount_time(seconds).text);
+        title(well ? "Done: a model whose every byte can be built again" : "This is not what it must be");
+        out_printf("%s\n", amount_time(seconds).text);
         out_flush();
     }
-    if (!equal)
+    if (p->different)
         return err_set(e, ERR_MISMATCH, "the weights are not those that this demo makes on other machines");
-    return q->wrong ? err_set(e, ERR_MISMATCH, "%u answers are wrong, which no machine should give", q->wrong) : ERR_OK;
+    return p->wrong ? err_set(e, ERR_MISMATCH, "%u answers are not those that this demo gives elsewhere", p->wrong)
+                    : ERR_OK;
 }
 
-static err_code play(quizzing *q, err *e) {
-    const common_values *v = &q->v->common;
-    double begun = os_now();
-    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++) {
-        if (acts[i].title && !v->json)
-            title(acts[i].title);
-        TRY(run_act(&acts[i], v, e));
-    }
-    if (!v->json)
-        title("Asking what it has learned, in words that the corpus does not use for these facts");
-    TRY(ask_all(q, e));
-    return conclude(q, os_now() - begun, e);
-}
-
-static err_code run_command(const void *p, const arguments *args, err *e) {
-    quizzing q = {.v = p, .json = {.e = e}};
+static err_code run_command(const void *values_of, const arguments *args, err *e) {
+    player p = {.v = values_of, .json = {.e = e}};
     char own[4096] = "";
     TRY(enter(args->n ? args->arg[0] : NULL, own, e));
+    double begun = os_now();
     interrupt_catch();
-    err_code code = play(&q, e);
-    strbuf_fini(&q.json.text);
+    js_begin(&p.json, '{');
+    err_code code = play(&p, e);
+    if (code == ERR_OK)
+        code = conclude(&p, os_now() - begun, e);
+    strbuf_fini(&p.json.text);
     if (*own)
         nftw(own, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    else if (!q.v->common.json)
-        out_printf("\n%s holds all of it: try loam verify %s/model, loam chat, loam plot\n", args->arg[0],
-                   args->arg[0]);
+    else if (!p.v->common.json)
+        out_printf("\n%s holds all of it: try loam verify %s/model, loam chat %s/model, loam plot %s/model\n",
+                   args->arg[0], args->arg[0], args->arg[0], args->arg[0]);
     return code;
 }
 
@@ -305,10 +331,12 @@ const command command_demo = {
     .summary = "the whole life of a model in about a minute",
     .details =
         "Makes a corpus, a tokenizer, and a small language model from random weights; does a part of the training "
-        "again to verify it; asks the model three questions; and compares the digest of its weights with the one "
-        "that every machine gets. Each step is a command that you could type, and is shown. Needs no network.\n\n"
+        "again to verify it; asks the model three questions; takes the documents of one answer out and rebuilds the "
+        "model without them, and asks again. The digests of the weights are compared with those that every machine "
+        "gets. Each step is a command that you could type, and is shown. Needs no network.\n\n"
         "With FOLDER all of it is kept there; else nothing stays. Exit status 3: the weights or an answer are "
-        "not as they must be. With --json: {\"answers\", \"weights\", \"expected\", \"seconds\"}.\n\n"
+        "not as they must be. With --json: {\"model\": [{\"question\", \"answer\", \"right\"}, ...], "
+        "\"without\": [...], \"well\", \"seconds\"}.\n\n"
         "  loam demo\n"
         "  loam demo my-demo",
     .n_args_min = 0,
