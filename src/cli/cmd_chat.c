@@ -12,6 +12,7 @@
 #include "cli/line.h"
 #include "cli/load.h"
 #include "cli/out.h"
+#include "cli/tracer.h"
 
 typedef struct {
     common_values common;
@@ -20,6 +21,7 @@ typedef struct {
     talk_values talk;
     int64_t n, ctx;
     bool no_history;
+    const char *trace;
 } values;
 
 static const values defaults = {
@@ -38,10 +40,21 @@ static const option own_options[] = {
     {"no-history", 0, OPT_FLAG, NULL, "keep no history of typed lines", AT(no_history), 0, 0, NULL},
     {0},
 };
+static const option trace_options[] = {
+    {"trace", 0, OPT_TEXT, "DATA.db|RUN", "show under each answer which of its parts stand verbatim in these data",
+     AT(trace), 0, 0, NULL},
+    {0},
+};
 #undef AT
 
 static const option_group groups[] = {
-    {"Chat", own_options, 0}, TALK_GROUP(values), SAMPLING_GROUP(values), COMPUTE_GROUP(values), COMMON_GROUP, {0},
+    {"Chat", own_options, 0},
+    {"Tracing", trace_options, 0},
+    TALK_GROUP(values),
+    SAMPLING_GROUP(values),
+    COMPUTE_GROUP(values),
+    COMMON_GROUP,
+    {0},
 };
 
 /* What /set may change. */
@@ -62,6 +75,7 @@ typedef struct {
     bool short_of_memory;
     progress bar;
     generate_result last; /* of the latest answer */
+    tracer tracer;        /* what NULL: not open */
 } chat;
 
 /* ---- an answer ---- */
@@ -134,6 +148,32 @@ static err_code print_answer_end(chat *c, err *e) {
     return ERR_OK;
 }
 
+/* Opens the data to look into: those named, or those that were looked into before, or the model's own when it is a run.
+ */
+static err_code open_tracer(chat *c, const char *what, err *e) {
+    tracer *t = &c->tracer;
+    if (!what && !t->what && c->v.trace)
+        what = c->v.trace;
+    if (!what && !t->what && run_is(c->model_path))
+        what = c->model_path;
+    if (!what && !t->what)
+        return err_set(e, ERR_USAGE, "/trace: in which data? (/trace DATA.db or /trace RUN)");
+    if (!what)
+        return ERR_OK;
+    tracer_close(t);
+    err_code code = tracer_open(t, what, NULL, c->l.pool, e);
+    if (code != ERR_OK)
+        tracer_close(t);
+    return code;
+}
+
+static err_code trace_answer(chat *c, const char *what, err *e) {
+    if (!str_is(dialog_last_role(&c->d), "assistant"))
+        return err_set(e, ERR_USAGE, "/trace: there is no answer yet");
+    TRY(open_tracer(c, what, e));
+    return tracer_show(&c->tracer, c->d.m[c->d.n - 1].content, &tracer_defaults, c->v.common.json, e);
+}
+
 /* Answers the conversation, whose last message is the user's. On failure the conversation is as before the call. */
 static err_code answer(chat *c, err *e) {
     tok_ids ids = {0};
@@ -146,6 +186,11 @@ static err_code answer(chat *c, err *e) {
     if (code == ERR_OK)
         code = dialog_add(&c->d, STR("assistant"), strbuf_str(&c->answer), e);
     tok_ids_fini(&ids);
+    err trace = {0}; /* the answer stands even if it cannot be traced */
+    if (code == ERR_OK && c->v.trace && c->last.why != STOP_CANCELLED && trace_answer(c, NULL, &trace) != ERR_OK) {
+        out_error(&trace);
+        c->n_failed++;
+    }
     return code;
 }
 
@@ -189,6 +234,15 @@ static err_code with_path(chat *c, str arg, err_code (*act)(dialog *d, const cha
 static err_code save(dialog *d, const char *path, err *e) { return dialog_save(d, path, e); }
 static err_code do_save(chat *c, str arg, err *e) { return with_path(c, arg, save, e); }
 static err_code do_load(chat *c, str arg, err *e) { return with_path(c, arg, dialog_load, e); }
+
+static err_code do_trace(chat *c, str arg, err *e) {
+    run_path what;
+    if (arg.n >= sizeof what.text)
+        return err_set(e, ERR_LIMIT, "/trace: the path is too long");
+    memcpy(what.text, arg.p ? arg.p : "", arg.n);
+    what.text[arg.n] = 0;
+    return trace_answer(c, arg.n ? what.text : NULL, e);
+}
 
 static err_code do_undo(chat *c, str arg, err *e) {
     (void)arg;
@@ -264,6 +318,8 @@ static const slash slashes[] = {
     {"save", "FILE", "write the conversation as JSON", do_save, true},
     {"load", "FILE", "go on with a saved conversation", do_load, true},
     {"set", "KEY VALUE", "change a sampling option: temp, top_k, top_p, min_p, seed, n ...", do_set, true},
+    {"trace", "DATA.db", "which parts of the last answer stand verbatim in these data; a run's folder does, too",
+     do_trace, false},
     {"stats", "", "tokens, speed and room in the context", do_stats, false},
     {"quit", "", "leave", do_quit, false},
     {0},
@@ -363,7 +419,7 @@ static err_code begin(chat *c, err *e) {
     return ERR_OK;
 }
 
-static err_code run(const void *p, const arguments *args, err *e) {
+static err_code run_command(const void *p, const arguments *args, err *e) {
     chat c = {
         .v = *(const values *)p,
         .model_path = args->arg[0],
@@ -377,6 +433,7 @@ static err_code run(const void *p, const arguments *args, err *e) {
     line_close(c.lines);
     dialog_fini(&c.d);
     session_close(c.s);
+    tracer_close(&c.tracer);
     talk_close(&c.k);
     loaded_close(&c.l);
     strbuf_fini(&c.answer);
@@ -400,5 +457,5 @@ const command command_chat = {
     .groups = groups,
     .defaults = &defaults,
     .values_bytes = sizeof defaults,
-    .run = run,
+    .run = run_command,
 };

@@ -4,13 +4,14 @@
 
 #include "cli/load.h"
 #include "cli/out.h"
+#include "cli/tracer.h"
 
 typedef struct {
     common_values common;
     compute_values compute;
     sampling_values sampling;
     talk_values talk;
-    const char *prompt, *file;
+    const char *prompt, *file, *trace;
     int64_t n, ctx;
     option_list stop;
     bool chat, special, ignore_end;
@@ -35,6 +36,8 @@ static const option own_options[] = {
      NULL},
     {"special", 0, OPT_FLAG, NULL, "control tokens spelled in the prompt count as such, and generated ones are printed",
      AT(special), 0, 0, NULL},
+    {"trace", 0, OPT_TEXT, "DATA.db|RUN", "show under the text which of its parts stand verbatim in these data",
+     AT(trace), 0, 0, NULL},
     {"ignore-eos", 0, OPT_FLAG, NULL, "go on after the model's end token", AT(ignore_end), 0, 0, NULL},
     {0},
 };
@@ -46,7 +49,7 @@ static const option_group groups[] = {
 
 /* What is being printed: text as it comes, or all of it for JSON. */
 typedef struct {
-    bool json, failed;
+    bool json, keep, failed; /* keep: the text is wanted once more */
     strbuf text;
     char last; /* last byte printed */
     progress bar;
@@ -55,10 +58,10 @@ typedef struct {
 static void on_text(void *ctx, str text) {
     printer *p = ctx;
     p->last = text.p[text.n - 1];
-    if (p->json) {
+    if (p->keep)
         p->failed |= strbuf_add(&p->text, text, NULL) != ERR_OK;
+    if (p->json)
         return;
-    }
     out_foreign(text);
     if (!out_flush())
         interrupt_flag = 1; /* nobody can read it: stop; main() reports the failed write */
@@ -90,12 +93,25 @@ static err_code chat_ids(const values *v, const talk *k, str prompt, tok_ids *id
     return chat_encode(k->program, m, n, &k->options, ids, e);
 }
 
+static err_code trace(const values *v, const loaded *l, str text, err *e) {
+    tracer t = {0};
+    err_code code = tracer_open(&t, v->trace, NULL, l->pool, e);
+    if (code == ERR_OK && !v->common.json)
+        out_text(STR("\n"));
+    if (code == ERR_OK)
+        code = tracer_show(&t, text, &tracer_defaults, v->common.json, e);
+    tracer_close(&t);
+    return code;
+}
+
 static err_code generate(const values *v, const loaded *l, const option_list *stop, const tok_ids *ids, err *e) {
     size_t ctx_tokens;
     session *s = NULL;
     TRY(load_ctx(l->m, v->ctx, ids->n + (v->n > 0 ? (size_t)v->n : 1), &ctx_tokens, e));
     TRY(session_open(&s, l->m, l->t, ctx_tokens, e));
-    printer p = {.json = v->common.json, .bar = {.what = "reading the prompt", .unit = "tokens"}};
+    printer p = {.json = v->common.json,
+                 .keep = v->common.json || v->trace,
+                 .bar = {.what = "reading the prompt", .unit = "tokens"}};
     generate_options o = {
         .n_max = (size_t)v->n,
         .stop = stop->item,
@@ -114,14 +130,17 @@ static err_code generate(const values *v, const loaded *l, const option_list *st
     progress_end(&p.bar);
     if (!p.json && p.last && p.last != '\n')
         out_text(STR("\n"));
+    if (code == ERR_OK && p.failed)
+        code = err_set(e, ERR_MEMORY, "no memory for the text");
     if (code == ERR_OK && p.json) {
         size_t n;
         const int32_t *all = session_ids(s, &n);
-        code = p.failed ? err_set(e, ERR_MEMORY, "no memory for the text")
-                        : print_result_json(strbuf_str(&p.text), all + r.n_prompt, n - r.n_prompt, &r, e);
+        code = print_result_json(strbuf_str(&p.text), all + r.n_prompt, n - r.n_prompt, &r, e);
     }
     if (code == ERR_OK && (v->common.verbose || err_is_terminal()))
         note_result(&r, ctx_tokens);
+    if (code == ERR_OK && v->trace && r.why != STOP_CANCELLED)
+        code = trace(v, l, strbuf_str(&p.text), e);
     if (code == ERR_OK && r.why == STOP_CANCELLED && out_flush())
         code = err_set(e, ERR_CANCELLED, "stopped");
     strbuf_fini(&p.text);
@@ -149,7 +168,7 @@ static err_code prompt_and_generate(const values *v, const loaded *l, const talk
     return code;
 }
 
-static err_code run(const void *p, const arguments *args, err *e) {
+static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
     loaded l = {0};
     talk k = {0};
@@ -182,7 +201,7 @@ const command command_run = {
         "The text is printed as it becomes certain, and ends with a line break. The same model, prompt, options and "
         "seed give the same text on every machine. Ctrl-C stops with what has been printed (exit status 130).\n"
         "With --json: {\"text\", \"tokens\", \"prefill_tok_s\", \"decode_tok_s\"}, where tokens are the generated "
-        "ids, an end token included.\n\n"
+        "ids, an end token included; with --trace a second line as loam trace --json has it.\n\n"
         "  loam run model.gguf -p \"The sea is\" -n 32\n"
         "  loam run model.gguf --chat -p \"Why is the sky blue?\" --temp 0\n"
         "  loam run model.gguf -f letter.txt --stop \"Yours\" --json",
@@ -191,5 +210,5 @@ const command command_run = {
     .groups = groups,
     .defaults = &defaults,
     .values_bytes = sizeof defaults,
-    .run = run,
+    .run = run_command,
 };

@@ -47,5 +47,6 @@ extern const option tracer_options[];
 
 /* Finds the spans of the text and prints them: as JSON, or the text with its spans marked and a list of them. */
 err_code tracer_show(tracer *t, str text, const tracer_values *v, bool json, err *e);
+extern const tracer_values tracer_defaults; /* for who has no options of it */
 
 #endif

@@ -23,6 +23,8 @@ const option tracer_options[] = {
 };
 #undef AT
 
+const tracer_values tracer_defaults = TRACER_DEFAULTS;
+
 /* One document that holds one of the spans. */
 typedef struct {
     int64_t id;
@@ -297,6 +299,17 @@ static void print_doc(const showing *s, const span *x, size_t hit) {
     out_printf("...%s\n", colour(PLAIN));
 }
 
+/* A text that says the same again and again shows it once. */
+static bool shown_before(const showing *s, size_t k) {
+    const span *x = &s->spans.span[k];
+    for (size_t i = 0; i < k; i++) {
+        const span *y = &s->spans.span[i];
+        if (str_eq(str_sub(s->text, x->start, x->end), str_sub(s->text, y->start, y->end)))
+            return true;
+    }
+    return false;
+}
+
 static void print_text(const showing *s, spans_share share, size_t n_spans) {
     if (out_colours())
         print_marked(s);
@@ -305,6 +318,8 @@ static void print_text(const showing *s, spans_share share, size_t n_spans) {
                n_spans == 1 ? "" : "s");
     for (size_t k = 0; k < s->spans.n; k++) {
         const span *x = &s->spans.span[k];
+        if (shown_before(s, k))
+            continue;
         out_printf("\n%s\"", rank_colour(s, k));
         print_line(str_sub(s->text, x->start, x->end));
         out_printf("\"%s  %" PRIu64 " time%s\n", colour(PLAIN), x->count, x->count == 1 ? "" : "s");

@@ -157,7 +157,6 @@ def _():
 @case("killed while it makes an index, the data set and the index before stay as they were")
 def _():
     path = tmp("kill.db")
-    loam("corpus", "homeworld", "--docs", 12000, "--mix", "tiny")
     with open(path + ".jsonl", "w") as f:
         f.write(loam("corpus", "homeworld", "--docs", 12000).stdout)
     loam("data", "build", path, path + ".jsonl", "--near", 0)
@@ -254,6 +253,13 @@ def _():
     assert traced(text, what=run) == spans
 
 
+def write_plain(name):
+    with open(tmp(name) + ".jsonl", "w") as f:
+        f.write(json.dumps({"text": "one"}) + "\n")
+    loam("data", "build", tmp(name), tmp(name) + ".jsonl")
+    return tmp(name)
+
+
 @case("for people: coverage, context, licence, steps; colours on a terminal alone")
 def _():
     text = DOCS[4][1]
@@ -269,6 +275,27 @@ def _():
     assert t.end() == 0
     t = Terminal("trace", DATA, text, env={**env, "TERM": "xterm", "NO_COLOR": "1"})
     assert t.end() == 0 and b"\x1b[1;31m" not in t.shown
+
+
+@case("run --trace and chat's /trace show it under an answer")
+def _():
+    run = tmp("run")
+    ask = ["-p", DOCS[3][1][:40], "-n", 40, "--seed", 3]
+    plain = loam("run", run, *ask).stdout
+    out = loam("run", run, *ask, "--trace", DATA).stdout
+    assert out.startswith(plain) and "verbatim  " in out[len(plain):] and out.count("document ") > 0, out
+    answer, spans = [json.loads(x) for x in loam("run", run, *ask, "--trace", DATA, "--json").stdout.splitlines()]
+    assert spans["spans"] == traced(answer["text"])
+    assert "has no index" in loam("run", run, *ask, "--trace", write_plain("bare.db"), want=1).stderr
+    chat = ["chat", run, "--template", "plain", "--temp", 0, "-n", 12]
+    talk = "/trace\nAda put the ball\n/trace\n/trace %s\n/trace\n/trace %s\n" % (DATA, tmp("none.db"))
+    r = loam(*chat, input=talk, want=1)
+    assert r.stdout.count("verbatim  ") == 3 and "there is no answer yet" in r.stderr and "none.db" in r.stderr, r
+    r = loam(*chat, "--trace", DATA, input="Ada put\nBob put\n")
+    assert r.stdout.count("verbatim  ") == 2, r.stdout
+    t = Terminal("run", run, *ask, "--trace", DATA, env={**os.environ, "TERM": "xterm", "NO_COLOR": ""})
+    t.wait(b"verbatim  ")
+    assert t.end() == 0
 
 
 @case("wrong use is said")
