@@ -59,6 +59,9 @@ static const act acts[] = {
     {.title = "Verifying: the program does a part of it again, and compares every bit",
      .argv = {"verify", "model", "--spot", "2"}},
     {.title = "Asking what it has learned, in words that the corpus does not use for these facts", .run = "model"},
+    {.title =
+         "Tracing the first answer: the documents that say it, their licences, the steps at which the model saw them",
+     .argv = {"trace", "model", "Dorin made the blue clock.", "--docs", "3"}},
     {.title = "Taking one fact out: the model that training without its documents gives, bit for bit",
      .argv = {"rebuild", "model", "without", "--without", TAKEN_OUT},
      .run = "without",
@@ -331,7 +334,8 @@ const command command_demo = {
     .summary = "the whole life of a model in about a minute",
     .details =
         "Makes a corpus, a tokenizer, and a small language model from random weights; does a part of the training "
-        "again to verify it; asks the model three questions; takes the documents of one answer out and rebuilds the "
+        "again to verify it; asks the model three questions; traces an answer to its documents; takes them out and "
+        "rebuilds the "
         "model without them, and asks again. The digests of the weights are compared with those that every machine "
         "gets. Each step is a command that you could type, and is shown. Needs no network.\n\n"
         "With FOLDER all of it is kept there; else nothing stays. Exit status 3: the weights or an answer are "
