@@ -90,6 +90,11 @@ static void take_panel(const kern_gemm *g, size_t p, size_t from, size_t n, floa
 /* Rows [row, row+T) of a, k in [from, from+n), as [k][T]. */
 static void pack_rows(const kern_gemm *g, size_t row, size_t T, size_t from, size_t n, float *to) {
     const float *a = g->a + row * g->a_row + from * g->a_k;
+    if (g->a_row == 1 && T == V16_TILE_FLOAT) { /* neighbours, and as many as the compiler knows */
+        for (size_t k = 0; k < n; k++, a += g->a_k, to += V16_TILE_FLOAT)
+            memcpy(to, a, V16_TILE_FLOAT * sizeof *to);
+        return;
+    }
     for (size_t k = 0; k < n; k++, a += g->a_k, to += T)
         for (size_t i = 0; i < T; i++)
             to[i] = a[i * g->a_row];
