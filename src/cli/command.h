@@ -58,6 +58,7 @@ extern const option common_options[];
     X(train)        \
     X(verify)       \
     X(rebuild)      \
+    X(bisect)       \
     X(trace)        \
     X(runs)         \
     X(plot)         \

@@ -8,6 +8,7 @@
  * Then steps are executed:
  *   VERIFY_ALL    from the beginning to the chain's end
  *   VERIFY_FROM   from the newest checkpoint before step `from` to the chain's end
+ *   VERIFY_FILES  none
  *   VERIFY_SPOT   `spot` segments. A segment begins at the beginning or at a checkpoint whose roots are in the chain,
  * and ends at the next line that has roots. Which ones: without repetition, by rng_below(s, RNG_CHALLENGE, i, segments
  * left), s the first 8 bytes of SHA-256("loam challenge" | the chain's last digest | challenge). The last digest
@@ -22,7 +23,7 @@
 
 #include "train/run.h"
 
-typedef enum { VERIFY_ALL, VERIFY_FROM, VERIFY_SPOT } verify_how;
+typedef enum { VERIFY_ALL, VERIFY_FROM, VERIFY_SPOT, VERIFY_FILES } verify_how;
 
 typedef struct {
     verify_how how;

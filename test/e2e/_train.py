@@ -125,6 +125,32 @@ def root(tensors, names):
     return hashlib.sha256(b"".join(leaf(n, *tensors[n]) for n in names)).hexdigest()
 
 
+def forge(run, step, at=-2):
+    """One bit of a checkpoint's weights is flipped, and everything that seals it is made to fit: what a bit that flipped in
+    memory, or a liar, leaves behind. Returns the tensor's name."""
+    folder = os.path.join(run, "ckpt", "step-%08d" % step)
+    path = os.path.join(folder, "model.safetensors")
+    before, model = safetensors(path), bytearray(read(path))
+    model[at] ^= 1
+    write(path, bytes(model))
+    info, tensors = json.loads(read(os.path.join(folder, "checkpoint.json"))), safetensors(path)
+    leaves = {n: leaf(n, *tensors[n]) for n in info["leaves"]}
+    for n in leaves:
+        info["leaves"][n][0] = leaves[n].hex()
+    info["weights"] = hashlib.sha256(b"".join(leaves[n] for n in info["leaves"])).hexdigest()
+    rows = lines(run)
+    if "weights" in rows[step]:
+        rows[step]["weights"] = info["weights"]
+    write(os.path.join(run, "chain.jsonl"), seal(rows))
+    sealed = lines(run)
+    for name in os.listdir(os.path.join(run, "ckpt")):
+        path = os.path.join(run, "ckpt", name, "checkpoint.json")
+        about = info if name == "step-%08d" % step else json.loads(read(path))
+        about["chain"] = sealed[about["step"]]["digest"]
+        write(path, json.dumps(about).encode())
+    return next(n for n in tensors if tensors[n] != before[n])
+
+
 def differs(a, b):
     """A useful text for two chains that are not the same."""
     for x, y in zip(a.splitlines(), b.splitlines()):

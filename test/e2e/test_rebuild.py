@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import _tap  # noqa: E402
 from _tap import LOAM, Fail, case, loam, main, note  # noqa: E402
-from _train import SHAPE, chain, differs, leaf, lines, read, safetensors, seal, texts, tmp, write, write_tokenizer  # noqa: E402
+from _train import SHAPE, chain, differs, forge, lines, read, texts, tmp, write, write_tokenizer  # noqa: E402
 
 STEPS = 24
 BASE = [*SHAPE, "--steps", STEPS, "--roots-every", 4, "--keep", 0, "--val-share", 0.1]
@@ -272,29 +272,6 @@ def _():
     equal(to, scratch([r for r in ALL if r["id"] != LEARN[40]["id"]]))
     text = loam("rebuild", tmp("first"), out(), "--without", HELD[0]["id"], "--prove").stdout
     assert "equal in every byte" in text, text
-
-
-def forge(run, step):
-    """One bit of a checkpoint is flipped, and everything that seals it is made to fit."""
-    folder = os.path.join(run, "ckpt", "step-%08d" % step)
-    model = bytearray(read(os.path.join(folder, "model.safetensors")))
-    model[-2] ^= 1
-    write(os.path.join(folder, "model.safetensors"), bytes(model))
-    info = json.loads(read(os.path.join(folder, "checkpoint.json")))
-    tensors = safetensors(os.path.join(folder, "model.safetensors"))
-    leaves = {n: leaf(n, *tensors[n]) for n in info["leaves"]}
-    for n in leaves:
-        info["leaves"][n][0] = leaves[n].hex()
-    info["weights"] = hashlib.sha256(b"".join(leaves[n] for n in info["leaves"])).hexdigest()
-    rows = lines(run)
-    rows[step]["weights"] = info["weights"]
-    write(os.path.join(run, "chain.jsonl"), seal(rows))
-    sealed = lines(run)
-    for name in os.listdir(os.path.join(run, "ckpt")):
-        path = os.path.join(run, "ckpt", name, "checkpoint.json")
-        about = info if name == "step-%08d" % step else json.loads(read(path))
-        about["chain"] = sealed[about["step"]]["digest"]
-        write(path, json.dumps(about).encode())
 
 
 @case("a run that lies about a checkpoint is taken at its word, and --prove finds it")
