@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/evaluate.h"
 #include "cli/load.h"
 #include "cli/out.h"
 #include "world/quiz.h"
@@ -15,6 +16,7 @@ typedef struct {
     compute_values compute;
     int64_t n, seed;
     const char *kind, *mix;
+    strbuf *into; /* no option: where the JSON goes instead of standard output */
 } values;
 
 static const values defaults = {
@@ -27,8 +29,7 @@ static const option own_options[] = {
     {"seed", 's', OPT_INT, "S", "which world: the seed of the corpus that the model learned", AT(seed), 0,
      9007199254740992.0, NULL},
     {"kind", 'k', OPT_TEXT, "LIST", "which of facts, reading, plans", AT(kind), 0, 0, NULL},
-    {"mix", 0, OPT_CHOICE, "NAME", "the stories and orders of that mix of the corpus", AT(mix), 0, 0,
-     world_mix_names},
+    {"mix", 0, OPT_CHOICE, "NAME", "the stories and orders of that mix of the corpus", AT(mix), 0, 0, world_mix_names},
     {0},
 };
 #undef AT
@@ -250,7 +251,11 @@ static err_code print_json(asker *a, err *e) {
     js_key(&j, "items");
     js_raw(&j, strbuf_str(&a->items.text));
     js_end(&j, '}');
-    return js_print(&j);
+    if (!a->v->into)
+        return js_print(&j);
+    err_code code = j.code == ERR_OK ? strbuf_add(a->v->into, strbuf_str(&j.text), e) : j.code;
+    strbuf_fini(&j.text);
+    return code;
 }
 
 static void print_row(const char *name, uint64_t right, uint64_t n, double chance) {
@@ -349,6 +354,22 @@ static err_code run(const void *p, const arguments *args, err *e) {
         if (code != ERR_OK && code != ERR_USAGE && code != ERR_CANCELLED)
             err_in(e, code, "%s", args->arg[0]);
     }
+    loaded_close(&l);
+    return code;
+}
+
+err_code eval_homeworld(const char *path, const common_values *common, int64_t seed, const char *mix, strbuf *json,
+                        err *e) {
+    values v = defaults;
+    loaded l = {0};
+    v.common = *common;
+    v.common.json = true;
+    v.seed = seed;
+    v.mix = mix;
+    v.into = json;
+    err_code code = load_model(&l, path, &v.common, &v.compute, LOAD_WITH_TOKENIZER, e);
+    if (code == ERR_OK)
+        code = run_homeworld(&v, &l, e);
     loaded_close(&l);
     return code;
 }

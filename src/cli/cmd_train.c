@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/energy.h"
 #include "base/os.h"
 #include "cli/training.h"
 #include "gen/session.h"
@@ -290,6 +291,7 @@ typedef struct {
     double peak, begun, drawn, seconds; /* seconds, tokens, flops: of this session's steps */
     double tokens, flops, bits, loss;
     uint64_t first; /* step that this session began behind */
+    energy_meter energy;
 } show;
 
 static double share_of_peak(const show *s) {
@@ -335,6 +337,7 @@ static err_code on_step(show *s, const loop_event *v, err *e) {
                        .norm = v->line->norm,
                        .lr = v->lr,
                        .flops = v->flops};
+    energy_step(&s->energy);
     TRY(runlog_add_step(s->log, &row, e));
     if (!s->v->common.json) {
         status(s, v);
@@ -520,7 +523,7 @@ static err_code close_log(show *s, err_code code, err *e) {
         return code;
     uint64_t step = trainer_step_done(s->t.run.trainer);
     runlog_session row = {
-        s->first, step, s->seconds, -1, pool_threads(s->t.pool), model_isa(trainer_model(s->t.run.trainer))};
+        s->first, step, s->seconds, energy_joules(&s->energy), pool_threads(s->t.pool), model_isa(trainer_model(s->t.run.trainer))};
     err_code logged = runlog_add_session(s->log, &row, code == ERR_OK ? e : NULL);
     err_code closed = runlog_close(s->log, code == ERR_OK && logged == ERR_OK ? e : NULL);
     s->log = NULL;
@@ -547,6 +550,7 @@ static err_code train(show *s, err *e) {
         .ctx = s,
     };
     s->begun = s->drawn = os_now();
+    energy_open(&s->energy, NULL);
     interrupt_catch();
     err_code code = loop_run(&s->t.run, &o, e);
     progress_end(&s->line);

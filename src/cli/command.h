@@ -63,6 +63,7 @@ extern const option common_options[];
     X(runs)         \
     X(plot)         \
     X(eval)         \
+    X(card)         \
     X(sign)         \
     X(check)        \
     X(help)

@@ -194,14 +194,16 @@ static err_code totals(sqlite3 *db, runlog_rows *r, err *e) {
     sqlite3_stmt *s;
     bool row;
     TRY(sql_prepare(db,
-                    STR("SELECT total(seconds), CASE WHEN count(*) = count(joules) THEN total(joules) ELSE -1.0 END "
-                        "FROM sessions"),
+                    STR("SELECT total(seconds), CASE WHEN count(*) = count(joules) THEN total(joules) ELSE -1.0 END, "
+                        "total(seconds * threads) FROM sessions"),
                     &s, e));
     err_code code = sql_step(s, &row, e);
     if (code == ERR_OK && row)
         code = sql_real_or(s, 0, 0, &r->seconds, e);
     if (code == ERR_OK && row)
         code = sql_real_or(s, 1, -1, &r->joules, e);
+    if (code == ERR_OK && row)
+        code = sql_real_or(s, 2, 0, &r->thread_seconds, e);
     sqlite3_finalize(s);
     return code;
 }

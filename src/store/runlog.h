@@ -43,12 +43,13 @@ err_code runlog_add_session(runlog *l, const runlog_session *s, err *e);
 /* Commits and frees, also when that fails. NULL allowed. */
 err_code runlog_close(runlog *l, err *e);
 
-/* All rows, ascending; free() both. seconds, joules: of all sessions, joules below 0 when one could not be measured. */
+/* All rows, ascending; free() both. seconds, joules: of all sessions, joules below 0 when one could not be measured;
+ * thread_seconds: the same seconds times threads. */
 typedef struct {
     runlog_step *step;
     runlog_eval *eval;
     size_t n_steps, n_evals;
-    double seconds, joules;
+    double seconds, joules, thread_seconds;
 } runlog_rows;
 err_code runlog_read(runlog_rows *r, const char *path, err *e);
 void runlog_rows_fini(runlog_rows *r);
