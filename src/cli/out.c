@@ -13,6 +13,7 @@
 
 #include "base/os.h"
 #include "text/json.h"
+#include "text/utf8.h"
 
 /* ---- streams ---- */
 
@@ -93,18 +94,42 @@ static void erase(void) {
     on_screen = NULL;
 }
 
-void out_note(const char *fmt, ...) {
-    out_flush();
-    erase();
-    fputs("loam: ", stderr);
-    va_list ap;
-    va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
-    va_end(ap);
+/* Names in errors and notes may come from hostile files: what is no text, or moves a cursor, becomes U+FFFD. */
+static void put_note(str s, bool one_line) {
+    for (size_t at = 0; at < s.n;) {
+        size_t from = at;
+        int32_t cp = utf8_next(s, &at);
+        bool layout = !one_line && (cp == '\n' || cp == '\t');
+        if (cp < 0 || (cp < 0x20 && !layout) || (cp >= 0x7f && cp < 0xa0))
+            fputs("\xEF\xBF\xBD", stderr);
+        else
+            fwrite(s.p + from, 1, at - from, stderr);
+    }
     fputc('\n', stderr);
 }
 
-void out_error(const err *e) { out_note("%s", e->text); }
+static void begin_note(void) {
+    out_flush();
+    erase();
+    fputs("loam: ", stderr);
+}
+
+void out_note(const char *fmt, ...) {
+    char *text = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vasprintf(&text, fmt, ap);
+    va_end(ap);
+    begin_note();
+    put_note(n < 0 ? STR("no memory for a note") : (str){text, (size_t)n}, false);
+    if (n >= 0)
+        free(text);
+}
+
+void out_error(const err *e) {
+    begin_note();
+    put_note(str_from(e->text), true);
+}
 
 void out_digest(const char *hex) {
     erase();

@@ -24,7 +24,8 @@ bool out_is_terminal(void); /* standard output */
 bool err_is_terminal(void); /* standard error */
 bool out_colours(void);     /* standard output is a terminal, NO_COLOR is unset and TERM is not dumb */
 
-/* A note of one line on standard error, "loam: TEXT"; erases a progress line first. */
+/* A note of one line on standard error, "loam: TEXT"; erases a progress line first. Ill-formed UTF-8 and control
+ * characters (but tab and line break in a note) become U+FFFD there. */
 void out_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void out_error(const err *e);     /* "loam: " and the error */
 void out_digest(const char *hex); /* a line of its own on standard error, for scripts */

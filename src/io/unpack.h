@@ -7,7 +7,7 @@
  *
  * Errors name the file: ERR_IO; ERR_FORMAT for damaged, truncated or trailing bytes, with the offset in the file;
  * ERR_LIMIT for a bomb or a window that is too large. After an error only unpack_close() is useful.
- * One thread at a time. No test of its own yet.
+ * One thread at a time. Proved by test_unpack.c, fuzz_unpack.c, test_data.py (bombs).
  */
 #ifndef LOAM_IO_UNPACK_H
 #define LOAM_IO_UNPACK_H

@@ -21,7 +21,7 @@
  *   duplicate  BUILD_DROP_EXACT: the same text is there already
  *   near       BUILD_DROP_NEAR: a similar text is there already (store/near.h)
  *
- * No test of its own yet; test_readme.py builds a set from JSON Lines.
+ * Proved by test_data.py (the real program: kills, full disks, hostile files, threads) and test_build.c.
  */
 #ifndef LOAM_STORE_BUILD_H
 #define LOAM_STORE_BUILD_H

@@ -35,7 +35,11 @@ err_code sql_fail(sqlite3 *db, err *e) {
         return err_set(e, ERR_IO, "cannot be written: the disk is full");
     if (code == SQLITE_IOERR_NOMEM || (code & 0xff) == SQLITE_NOMEM)
         return err_set(e, ERR_MEMORY, "no memory for the database");
-    return err_set(e, class_of(code), "%s", db ? sqlite3_errmsg(db) : sqlite3_errstr(code));
+    int why = 0;
+    if (db && class_of(code) == ERR_IO)
+        (void)sqlite3_file_control(db, "main", SQLITE_FCNTL_LAST_ERRNO, &why);
+    return err_set(e, class_of(code), "%s%s%s", db ? sqlite3_errmsg(db) : sqlite3_errstr(code), why ? ": " : "",
+                   why ? strerror(why) : "");
 }
 
 /* ---- opening ---- */

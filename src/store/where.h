@@ -4,7 +4,7 @@
  * nothing but their arguments. Refused (ERR_USAGE): unbalanced parentheses or quotes, comments, semicolons, parameters,
  * sub-queries, functions that are not in the list, tables and columns that are not offered. How long one evaluation
  * takes is bounded by the length of the expression and of the row; the number of SQLite's steps is bounded too.
- * Proved by test_dataset.c.
+ * Proved by test_dataset.c, fuzz_where.c.
  */
 #ifndef LOAM_STORE_WHERE_H
 #define LOAM_STORE_WHERE_H

@@ -13,7 +13,7 @@
  *
  * The bytes of the file depend on the calls and the version of SQLite alone. After a failed call the only thing left
  * to do is dataset_writer_abort(), which removes D.db.tmp. Errors name the file; a full disk is ERR_IO.
- * Proved by test_dataset.c; kills and a full disk are not tested yet.
+ * Proved by test_dataset.c, and test_data.py: kills at many moments, files that may not grow.
  */
 #ifndef LOAM_STORE_WRITER_H
 #define LOAM_STORE_WRITER_H

@@ -15,7 +15,7 @@
  * "(A OR B) AND C"; what SPDX has no name for becomes LicenseRef-NAME.
  *
  * Sources: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/, SPDX 2.3 annex D. Proved by
- * test_debcopy.c.
+ * test_debcopy.c, fuzz_debcopy.c.
  */
 #ifndef LOAM_TEXT_DEBCOPY_H
 #define LOAM_TEXT_DEBCOPY_H

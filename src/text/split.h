@@ -11,7 +11,7 @@
  * ill-formed UTF-8: anywhere). Nothing is left out: the documents in a row are the text
  *
  * A line may be an empty document; a text's very end is none. No allocation, no state.
- * Proved by test_split.c (against plain definitions, all cuts).
+ * Proved by test_split.c (against plain definitions, all cuts), fuzz_split.c.
  */
 #ifndef LOAM_TEXT_SPLIT_H
 #define LOAM_TEXT_SPLIT_H
