@@ -9,7 +9,7 @@
  *   -             standard input
  *
  * `include` and `exclude` are patterns (debcopy_match()) for what FOLDER and apt: find, matched against the path from
- * there and against its last part. No test of its own yet.
+ * there and against its last part. Proved by test_build.c and test_data.py.
  */
 #ifndef LOAM_STORE_SOURCES_H
 #define LOAM_STORE_SOURCES_H
