@@ -8,6 +8,7 @@
 
 #include "cli/evaluate.h"
 #include "cli/load.h"
+#include "cli/memorise.h"
 #include "cli/out.h"
 #include "world/quiz.h"
 
@@ -17,15 +18,21 @@ typedef struct {
     int64_t n, seed;
     const char *kind, *mix;
     strbuf *into; /* no option: where the JSON goes instead of standard output */
+    memorise_values memorise;
 } values;
 
-static const values defaults = {
-    .common = COMMON_DEFAULTS, .compute = COMPUTE_DEFAULTS, .seed = 1, .kind = "facts,reading,plans", .mix = "full"};
+static const values defaults = {.common = COMMON_DEFAULTS,
+                                .compute = COMPUTE_DEFAULTS,
+                                .seed = 1,
+                                .kind = "facts,reading,plans",
+                                .mix = "full",
+                                .memorise = MEMORISE_DEFAULTS};
 
 #define AT(field) offsetof(values, field)
 static const option own_options[] = {
-    {"n", 'n', OPT_INT, "N", "questions of each kind; 0: 96 facts, 400 about stories, 200 plans", AT(n), 0, 1 << 20,
-     NULL},
+    {"n", 'n', OPT_INT, "N",
+     "questions of each kind, or documents; 0: 96 facts, 400 about stories, 200 plans, 200 documents", AT(n), 0,
+     1 << 20, NULL},
     {"seed", 's', OPT_INT, "S", "which world: the seed of the corpus that the model learned", AT(seed), 0,
      9007199254740992.0, NULL},
     {"kind", 'k', OPT_TEXT, "LIST", "which of facts, reading, plans", AT(kind), 0, 0, NULL},
@@ -34,7 +41,8 @@ static const option own_options[] = {
 };
 #undef AT
 
-static const option_group groups[] = {{"Evaluation", own_options, 0}, COMPUTE_GROUP(values), COMMON_GROUP, {0}};
+static const option_group groups[] = {
+    {"Evaluation", own_options, 0}, MEMORISE_GROUP(values), COMPUTE_GROUP(values), COMMON_GROUP, {0}};
 
 /* ---- homeworld ---- */
 
@@ -290,7 +298,8 @@ static void print_table(const asker *a) {
     }
 }
 
-static err_code run_homeworld(const values *v, const loaded *l, err *e) {
+static err_code run_homeworld(const values *v, const loaded *l, const char *path, err *e) {
+    (void)path;
     measurer m = {.a = {.v = v, .l = l, .items = {.e = e}, .bar = {.what = "asking", .unit = "questions"}}};
     asker *a = &m.a;
     a->w = (world){.seed = (uint64_t)v->seed, .split = SPLIT_TEST};
@@ -320,13 +329,18 @@ static err_code run_homeworld(const values *v, const loaded *l, err *e) {
 
 /* ---- the tasks ---- */
 
+static err_code run_memorisation(const values *v, const loaded *l, const char *path, err *e) {
+    return memorise_run(&v->memorise, l, path, v->n, v->common.json, e);
+}
+
 typedef struct {
     const char *name;
-    err_code (*run)(const values *v, const loaded *l, err *e);
+    err_code (*run)(const values *v, const loaded *l, const char *path, err *e);
 } task;
 
 static const task tasks[] = {
     {"homeworld", run_homeworld},
+    {"memorisation", run_memorisation},
 };
 enum { N_TASKS = sizeof tasks / sizeof *tasks };
 
@@ -342,7 +356,7 @@ static const task *find_task(const char *name, err *e) {
     return NULL;
 }
 
-static err_code run(const void *p, const arguments *args, err *e) {
+static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
     loaded l = {0};
     const task *t = find_task(args->arg[1], e);
@@ -350,7 +364,7 @@ static err_code run(const void *p, const arguments *args, err *e) {
     if (code == ERR_OK)
         code = load_model(&l, args->arg[0], &v->common, &v->compute, LOAD_WITH_TOKENIZER, e);
     if (code == ERR_OK) {
-        code = t->run(v, &l, e);
+        code = t->run(v, &l, args->arg[0], e);
         if (code != ERR_OK && code != ERR_USAGE && code != ERR_CANCELLED)
             err_in(e, code, "%s", args->arg[0]);
     }
@@ -369,7 +383,7 @@ err_code eval_homeworld(const char *path, const common_values *common, int64_t s
     v.into = json;
     err_code code = load_model(&l, path, &v.common, &v.compute, LOAD_WITH_TOKENIZER, e);
     if (code == ERR_OK)
-        code = run_homeworld(&v, &l, e);
+        code = run_homeworld(&v, &l, path, e);
     loaded_close(&l);
     return code;
 }
@@ -385,13 +399,17 @@ const command command_eval = {
         "the simulator can carry it out and it reaches the goals. chance is what guessing among the things in the "
         "story would give. --verbose also shows types and levels, and some failures.\n"
         "With --json: {\"facts\": {\"n\", \"right\", \"accuracy\", \"low\", \"high\", \"chance\", \"types\", "
-        "\"levels\"}, ..., \"items\": [{\"id\", \"type\", \"right\", \"got\", \"want\"}, ...]}.\n\n"
+        "\"levels\"}, ..., \"items\": [{\"id\", \"type\", \"right\", \"got\", \"want\"}, ...]}.\n"
+        "TASK memorisation: what share of the documents the model continues word for word: given k tokens of one, "
+        "greedily, the --suffix tokens behind them (doc/trace.md). For a run folder the documents it learned from and "
+        "those held out are told apart.\n\n"
         "  loam eval model.gguf homeworld\n"
-        "  loam eval model.gguf homeworld --kind facts --json",
+        "  loam eval model.gguf homeworld --kind facts --json\n"
+        "  loam eval first memorisation --prefix 8,16,32 --suffix 16",
     .n_args_min = 2,
     .n_args_max = 2,
     .groups = groups,
     .defaults = &defaults,
     .values_bytes = sizeof defaults,
-    .run = run,
+    .run = run_command,
 };

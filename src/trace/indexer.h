@@ -4,7 +4,7 @@
  * gets a shard of its own). Each thread sorts one shard at a time by libdivsufsort (Mori), so memory is about 5 times
  * shard_bytes a thread. The file's bytes depend on the documents and shard_bytes alone, not on threads. It is written
  * through base/outfile.h: whatever happens, the old index or the whole new one stands at `path`, and a kill leaves
- * nothing behind. Proved by test_spans.c and test_trace.py.
+ * nothing behind. Proved by test_spans.c, test_trace_fault.c and test_trace.py.
  */
 #ifndef LOAM_TRACE_INDEXER_H
 #define LOAM_TRACE_INDEXER_H

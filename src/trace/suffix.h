@@ -12,7 +12,7 @@
  *
  * A search in a shard of n bytes takes O(log n) comparisons (Manber and Myers, "Suffix arrays", 1993), the first
  * log(n / SUFFIX_STRIDE) of them in the table of keys, which fits the CPU's cache. An open index may be used by
- * several threads at a time. Proved by test_spans.c.
+ * several threads at a time. Proved by test_spans.c, test_trace_fault.c and fuzz_suffix.c.
  */
 #ifndef LOAM_TRACE_SUFFIX_H
 #define LOAM_TRACE_SUFFIX_H

@@ -4,7 +4,8 @@
  *          of them; a Han, Hiragana or Katakana character is a word of its own, for no blanks stand between them
  *   other  any other character but white space, each a word of its own
  *
- * White space belongs to no word, and ill-formed parts of UTF-8 neither: no document holds such. Proved by test_spans.c.
+ * White space belongs to no word, and ill-formed parts of UTF-8 neither: no document holds such. Proved by
+ * test_spans.c.
  */
 #ifndef LOAM_TRACE_WORDS_H
 #define LOAM_TRACE_WORDS_H

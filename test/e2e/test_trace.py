@@ -298,6 +298,46 @@ def _():
     assert t.end() == 0
 
 
+@case("memorisation: what the model continues word for word, counted again here")
+def _():
+    path, run = tmp("heart.db"), tmp("heart")
+    with open(path + ".jsonl", "w") as f:
+        f.write("".join(json.dumps({"text": t}) + "\n" for t in [t for _, t, _ in DOCS[10:20]] * 2 + ["short"]))
+    loam("data", "build", path, path + ".jsonl")
+    shape = list(map(str, SHAPE))
+    shape[shape.index("--width") + 1] = "64"
+    loam("train", run, "--data", path, "--tokenizer", TOKENIZER, *shape, "--steps", 200, "--val-share", 0.1)
+    got = json.loads(loam("eval", run, "memorisation", "--prefix", "8,24", "--suffix", 12, "--json").stdout)
+    assert got["task"] == "memorisation" and [g["group"] for g in got["groups"]] in (["learned"], ["learned", "held out"])
+    learned = got["groups"][0]
+    model, want = os.path.join(run, "model.gguf"), {8: 0, 24: 0}
+    recipe = json.load(open(os.path.join(run, "recipe.json")))
+    seed, held = recipe["init"]["seed"], 0
+    n = 0
+    for _, text, _ in DOCS[10:20]:
+        sha = hashlib.sha256(text.encode()).digest()
+        h = hashlib.sha256(b"loam held out" + struct.pack("<Q", seed) + sha).digest()
+        if (struct.unpack("<Q", h[:8])[0] >> 11) * 2.0 ** -53 < recipe["data"]["val_share"]:
+            held += 1
+            continue
+        ids = loam("tokenize", model, text).stdout.split()
+        n += 1
+        for k in want:
+            r = loam("run", model, "-p", loam("detokenize", model, *ids[24 - k:24]).stdout[:-1], "-n", 12, "--temp", 0,
+                     "--ignore-eos", "--json")
+            want[k] += json.loads(r.stdout)["tokens"] == list(map(int, ids[24:36]))
+    assert {p["k"]: p["verbatim"] for p in learned["prefixes"]} == want and learned["prefixes"][0]["n"] == n, (got, want)
+    assert want[24] > 0 and learned["too_short"] + sum(g["too_short"] for g in got["groups"][1:]) == 1, got
+    table = loam("eval", run, "memorisation", "--prefix", "8,24", "--suffix", 12).stdout
+    assert table.splitlines()[1].split()[:4] == ["learned", "8", str(want[8]), str(n)], table
+    assert "smaller ones" in loam("eval", run, "memorisation", "--suffix", 900, want=2).stderr
+    assert "which documents" in loam("eval", model, "memorisation", want=2).stderr
+    whole = json.loads(loam("eval", model, "memorisation", "--data", path, "--prefix", 8, "--suffix", 12, "--json").stdout)
+    assert whole["groups"][0]["group"] == "documents" and whole["groups"][0]["prefixes"][0]["n"] == 10
+    for bad in ("", "0", "5,x", ",".join("12345678") + ",9"):
+        assert "--prefix" in loam("eval", run, "memorisation", "--prefix", bad, want=2).stderr
+
+
 @case("wrong use is said")
 def _():
     assert "is neither a data set nor a run" in loam("trace", tmp(""), "x", want=2).stderr
