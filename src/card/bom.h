@@ -24,4 +24,8 @@ typedef struct {
 err_code spdx_write(card_facts *f, const openness *o, const bom_options *b, strbuf *out, err *e);
 err_code cyclonedx_write(card_facts *f, const openness *o, const bom_options *b, strbuf *out, err *e);
 
+/* What programs ask for most, as one line of JSON of our own: {"name", "form", "by_loam", "licence", "licence_open",
+ * "parameters", "data", "mof", "osaid", "energy", "digests", "unknown"}. */
+err_code summary_write(const card_facts *f, const openness *o, strbuf *out, err *e);
+
 #endif

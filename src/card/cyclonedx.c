@@ -314,5 +314,5 @@ err_code cyclonedx_write(card_facts *f, const openness *o, const bom_options *b,
         json_decref(top);
         return c.code;
     }
-    return jv_end(&c.j, top, out, e);
+    return jv_end(&c.j, top, 2, out, e);
 }

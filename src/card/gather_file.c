@@ -73,6 +73,8 @@ static err_code take_tokenizer(card_facts *f, const tokenizer *t, const char *pa
     if (!t)
         return facts_lack_by(f, "tokenizer", path, why, e);
     f->tokenizer_vocab = (uint64_t)tokenizer_n_vocab(t);
+    if (f->shape.known && f->shape.vocab == 0) /* the file leaves it to its tokenizer */
+        f->shape.vocab = f->tokenizer_vocab;
     f->chat_template = tokenizer_chat_template(t).n > 0;
     return facts_clean(f, str_from(tokenizer_kind(t)), &f->tokenizer, e);
 }

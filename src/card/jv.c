@@ -44,8 +44,8 @@ void jv_put_count(jv *j, json_t *object, const char *key, uint64_t n) {
 
 void jv_put_real(jv *j, json_t *object, const char *key, double x) { jv_put(j, object, key, made(j, json_real(x))); }
 
-err_code jv_end(jv *j, json_t *v, strbuf *out, err *e) {
-    err_code code = j->broken ? err_set(e, ERR_MEMORY, "no memory for a card") : json_write(v, 2, out, e);
+err_code jv_end(jv *j, json_t *v, int indent, strbuf *out, err *e) {
+    err_code code = j->broken ? err_set(e, ERR_MEMORY, "no memory for a card") : json_write(v, indent, out, e);
     json_decref(v);
     return code == ERR_OK ? strbuf_addc(out, '\n', e) : code;
 }

@@ -19,7 +19,7 @@ void jv_put_text(jv *j, json_t *object, const char *key, str s); /* nothing when
 void jv_put_word(jv *j, json_t *object, const char *key, const char *word);
 void jv_put_count(jv *j, json_t *object, const char *key, uint64_t n);
 void jv_put_real(jv *j, json_t *object, const char *key, double x);
-/* Appends it with two blanks a level and a line break behind; consumes v. */
-err_code jv_end(jv *j, json_t *v, strbuf *out, err *e);
+/* Appends it with `indent` blanks a level (0: on one line) and a line break behind; consumes v. */
+err_code jv_end(jv *j, json_t *v, int indent, strbuf *out, err *e);
 
 #endif

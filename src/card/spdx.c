@@ -417,5 +417,5 @@ err_code spdx_write(card_facts *f, const openness *o, const bom_options *b, strb
         json_decref(top);
         return s.code;
     }
-    return jv_end(&s.j, top, out, e);
+    return jv_end(&s.j, top, 2, out, e);
 }

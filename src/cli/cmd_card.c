@@ -184,6 +184,8 @@ static err_code write_form(const values *v, card_facts *f, strbuf *out, err *e) 
         return spdx_write(f, &o, &b, out, e);
     if (v->cyclonedx)
         return cyclonedx_write(f, &o, &b, out, e);
+    if (v->common.json)
+        return summary_write(f, &o, out, e);
     TRY(page_of(&p, f, &o, e));
     return v->html ? html_write(&p, out, e) : markdown_write(&p, out, e);
 }
@@ -239,8 +241,8 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
     load_place place;
     strbuf out = {0};
-    if (v->html + v->spdx + v->cyclonedx + v->croissant > 1)
-        return err_set(e, ERR_USAGE, "--html, --spdx, --cyclonedx and --croissant exclude each other");
+    if (v->html + v->spdx + v->cyclonedx + v->croissant + v->common.json > 1)
+        return err_set(e, ERR_USAGE, "--html, --spdx, --cyclonedx, --croissant and --json exclude each other");
     TRY(find(args->arg[0], &place, e));
     interrupt_catch();
     err_code code = v->croissant ? croissant(v, place.path, &out, e) : from_facts(v, place.path, &out, e);
@@ -263,6 +265,7 @@ const command command_card = {
                "has not trained it says what the files tell and what they do not. What no file can tell comes from the "
                "options or "
                "from card.json beside the model: {\"licence\": \"CC0-1.0\", \"by\": ..., \"limits\": [\"...\"]}.\n"
+               "With --json: grades, counts, digests and what is unknown as one object.\n"
                "The same files and options give the same bytes. Where a format demands a time it is SOURCE_DATE_EPOCH, "
                "else the "
                "run's own.\n\n"

@@ -189,6 +189,26 @@ def _():
     assert consumed["activityEnergyCost"]["unit"] == "kWh" and consumed["activityEnergyCost"]["value"] >= 0
 
 
+@case("the validators do refuse what is wrong")
+def _():
+    good = cards(run_folder(), "--by", "X", forms=["spdx", "cyclonedx"])
+    for change in (lambda c: c.pop("bomFormat"), lambda c: c.update(odd=1),
+                   lambda c: c["metadata"]["component"].update(type="model"),
+                   lambda c: c["metadata"]["component"]["hashes"][0].update(content="12"),
+                   lambda c: c["metadata"]["component"]["modelCard"]["modelParameters"]["approach"].update(type="magic")):
+        c = json.loads(good["cyclonedx"])
+        change(c)
+        assert validate("cyclonedx", json.dumps(c)), change
+    for change in (lambda g: g[0].pop("created"), lambda g: g[0].update(created="yesterday"),
+                   lambda g: g[-1].update(profileConformance=["magic"]), lambda g: g[-1].pop("creationInfo"),
+                   lambda g: element({"@graph": g}, "Relationship")[0].pop("from"),
+                   lambda g: element({"@graph": g}, "ai_AIPackage")[0].update(suppliedBy="urn:nobody:1"),
+                   lambda g: element({"@graph": g}, "dataset_DatasetPackage")[0].pop("dataset_datasetType")):
+        s = json.loads(good["spdx"])
+        change(s["@graph"])
+        assert validate("spdx", json.dumps(s)), change
+
+
 @case("what only people know: by options, by card.json; the profiles are claimed when all they demand is there")
 def _():
     run = run_folder()
@@ -352,6 +372,11 @@ def _():
         t.write(folder + "/README.md", readme)
         cards(folder)
     c = cards(run_folder() + "/model.gguf")
+    j = json.loads(loam("card", run_folder(), "--json", "--licence", "MIT").stdout)
+    assert j["form"] == "run" and j["licence_open"] and j["mof"]["class"] is None and not j["osaid"]["met"], j
+    assert {x["item"]: x["there"] for x in j["mof"]["items"]}["Datasets"] == "partly" and len(j["mof"]["items"]) == 17
+    assert j["data"]["licence_unknown"] == 10 and j["data"]["licence_not_open"] == 20
+    loam("card", run_folder(), "--json", "--html", want=2)
     assert "The file carries its recipe" in c["md"] and "by its digest alone" in c["md"]
 
 

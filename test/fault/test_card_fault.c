@@ -86,6 +86,8 @@ static err_code write_all(strbuf *out, err *e) {
         code = spdx_write(&f, &o, &b, out, e);
     if (code == ERR_OK)
         code = cyclonedx_write(&f, &o, &b, out, e);
+    if (code == ERR_OK)
+        code = summary_write(&f, &o, out, e);
     facts_close(&f);
     return code;
 }

@@ -163,12 +163,13 @@ static void nothing_known_makes_every_form(void **state) {
     assert_int_equal(openness_of(&f, &o, NULL), ERR_OK);
     assert_int_equal(o.mof_class, 0);
     assert_int_equal(page_of(&p, &f, &o, NULL), ERR_OK);
-    for (int form = 0; form < 4; form++) {
+    for (int form = 0; form < 5; form++) {
         strbuf out = {0};
         json_t *top = NULL;
         assert_int_equal(form == 0   ? markdown_write(&p, &out, NULL)
                          : form == 1 ? html_write(&p, &out, NULL)
                          : form == 2 ? spdx_write(&f, &o, &b, &out, NULL)
+                         : form == 3 ? summary_write(&f, &o, &out, NULL)
                                      : cyclonedx_write(&f, &o, &b, &out, NULL),
                          ERR_OK);
         assert_true(out.n > 1000);
