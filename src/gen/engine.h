@@ -8,7 +8,9 @@
  * least recently used one goes first.
  *
  * Callbacks are made on the engine's thread, one at a time, and must not block for long nor call the engine, except
- * engine_cancel().
+ * engine_cancel(). Memory for keys and values of a request's whole prompt and answer is taken before it starts: it
+ * waits until there is as much within cache_bytes, and if the system has none, that request alone ends with ERR_MEMORY.
+ * Proved by test/prop/test_engine.c.
  */
 #ifndef LOAM_GEN_ENGINE_H
 #define LOAM_GEN_ENGINE_H
@@ -28,7 +30,8 @@ typedef struct {
     size_t cache_bytes; /* for keys and values of all requests and kept prefixes; 0: a quarter of the memory */
 } engine_options;
 
-/* A token and how likely it was: log probability by the model's own logits, before sampling and bias. */
+/* A token and how likely it was: log probability by the model's own logits, before sampling, bias and mask
+ * (gen/score.h). It may be -inf, and NaN when the model is damaged. 0 where none was asked for. */
 typedef struct {
     int32_t id;
     double logprob;
@@ -51,26 +54,30 @@ typedef struct {
     bool special, ignore_end;  /* as in session.h */
     const engine_scored *bias; /* [n_bias] added to these logits before sampling; copied */
     size_t n_bias;
-    size_t n_top;    /* of the likeliest tokens to tell with each token; at most ENGINE_TOP_LOGPROBS_MAX */
-    bool logprobs;   /* tell log probabilities */
-    bool prompt_too; /* tell the prompt's tokens as well, each but the first with its log probability */
+    size_t n_top;     /* of the likeliest tokens to tell with each token; at most ENGINE_TOP_LOGPROBS_MAX */
+    bool logprobs;    /* tell log probabilities */
+    bool prompt_too;  /* tell the prompt's tokens as well, each but the first with its log probability */
+    bool prompt_only; /* end after the prompt: nothing is generated, the result is STOP_LENGTH */
     /* Constrained decoding: sets logits of tokens that may not follow to -inf. ids: prompt and answer so far; the
      * prompt has n. An error ends this request alone. NULL: anything may follow. */
     err_code (*mask)(void *ctx, const int32_t *ids, size_t n_ids, float *logits, err *e);
     void (*on_prompt)(void *ctx, const engine_token *t); /* only with prompt_too */
-    void (*on_token)(void *ctx, const engine_token *t);  /* may be NULL */
+    void (*on_token)(void *ctx, const engine_token *t);  /* an end token too, mostly without text; may be NULL */
     /* Exactly once for every request that was taken. code ERR_OK, ERR_CANCELLED, or what went wrong (e->text). text:
      * what is left to print. The ticket ends with it. */
     void (*on_done)(void *ctx, const generate_result *r, str text, err_code code, const err *e);
     void *ctx;
 } engine_request;
 
+/* While an engine is open nobody else may compute with the model. `t` NULL: no text, no end tokens. cache_bytes below
+ * what one request of ctx_tokens needs: ERR_LIMIT. */
 err_code engine_open(engine **out, model *m, const tokenizer *t, const engine_options *o, err *e);
 /* Cancels what runs, waits for the thread, frees. NULL allowed. */
 void engine_close(engine *g);
 
 /* Puts a request into the queue. Wrong: ERR_USAGE; longer than the context: ERR_LIMIT (never cut); queue full:
- * ERR_LIMIT with e->text "the queue is full"; *busy tells the two apart. */
+ * ERR_LIMIT with e->text "the queue is full"; *busy tells the two apart. *ticket is written before the first callback
+ * can be made; when the call returns, the request may have ended already, and the ticket with it. */
 err_code engine_submit(engine *g, const engine_request *r, engine_ticket **ticket, bool *busy, err *e);
 /* Ends a request soon, queued or running; on_done() is still called. From any thread, until on_done() has returned. */
 void engine_cancel(engine *g, engine_ticket *ticket);

@@ -28,22 +28,28 @@ size_t model_kv_bytes(const model *m, size_t ctx_tokens) {
 }
 
 err_code kv_open(kv_cache **out, model *m, size_t ctx_tokens, err *e) {
+    return kv_open_room(out, m, ctx_tokens, ctx_tokens, e);
+}
+
+err_code kv_open_room(kv_cache **out, model *m, size_t ctx_tokens, size_t room_tokens, err *e) {
     const model_config *c = &m->config;
     assert(m->packed); /* not opened for planning only */
+    assert(room_tokens >= 1 || ctx_tokens < 1);
+    assert(room_tokens <= ctx_tokens);
     if (ctx_tokens < 1 || ctx_tokens > INT32_MAX / 2)
         return err_set(e, ERR_USAGE, "a context of %zu tokens, must be 1 to %d", ctx_tokens, INT32_MAX / 2);
     kv_cache *kv = calloc(1, sizeof *kv);
     if (!kv)
         return err_set(e, ERR_MEMORY, "no memory for a KV cache");
     kv->m = m;
-    kv->ctx = ctx_tokens;
-    if (plan(m, ctx_tokens, kv)) {
+    kv->ctx = room_tokens;
+    if (plan(m, room_tokens, kv)) {
         kv->mem = os_pages_alloc(kv->bytes);
         kv->freq = calloc(c->rope_width + 1, sizeof(float));
     }
     if (!kv->mem || !kv->freq) {
         kv_close(kv);
-        return err_set(e, ERR_MEMORY, "no memory for a KV cache of %zu tokens (use a smaller --ctx)", ctx_tokens);
+        return err_set(e, ERR_MEMORY, "no memory for a KV cache of %zu tokens (use a smaller --ctx)", room_tokens);
     }
     bool grown = c->original_ctx && ctx_tokens > c->original_ctx;
     const rope_config *local = c->arch->local_rope ? &c->rope_local : &c->rope;
@@ -68,6 +74,19 @@ size_t kv_ctx(const kv_cache *kv) { return kv->ctx; }
 
 /* What is forgotten may stay in memory: no chain ever reads a position that its query does not see. */
 void kv_truncate(kv_cache *kv, size_t len) { kv->len = len < kv->len ? len : kv->len; }
+
+void kv_copy(kv_cache *to, const kv_cache *from, size_t n) {
+    const model_config *c = &to->m->config;
+    size_t elem = to->m->kv_f16 ? 2 : 4;
+    assert(to->m == from->m && n <= from->len && n <= to->ctx);
+    for (size_t i = 0; i < c->L; i++)
+        for (size_t g = 0; g < c->G; g++) {
+            kern_kv a = kv_head(to, i, g), b = kv_head(from, i, g);
+            memcpy((void *)(uintptr_t)a.k, b.k, round_up(n, KERN_LANES) * c->K * elem);
+            memcpy((void *)(uintptr_t)a.v, b.v, n * to->W * elem);
+        }
+    to->len = n;
+}
 
 kern_kv kv_head(const kv_cache *kv, size_t i_layer, size_t g) {
     size_t elem = kv->m->kv_f16 ? 2 : 4, K = kv->m->config.K;

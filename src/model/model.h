@@ -50,11 +50,17 @@ size_t model_scratch_bytes(const model *m, size_t ctx_tokens);
 /* A cache for ctx_tokens positions (1 to INT32_MAX / 2). A session that may grow past
  * config->rope.original_ctx chooses its rotary factors by this number, once. */
 err_code kv_open(kv_cache **out, model *m, size_t ctx_tokens, err *e);
+/* The same with memory for room_tokens positions alone (1 to ctx_tokens): its numbers are those of a cache of
+ * ctx_tokens. model_kv_bytes(m, room_tokens) bytes. kv_ctx() is the room. */
+err_code kv_open_room(kv_cache **out, model *m, size_t ctx_tokens, size_t room_tokens, err *e);
 void kv_close(kv_cache *kv); /* NULL allowed */
 size_t kv_len(const kv_cache *kv);
 size_t kv_ctx(const kv_cache *kv);
 /* Forgets positions from `len` on (no-op when len >= kv_len). */
 void kv_truncate(kv_cache *kv, size_t len);
+/* to's positions become the first n of from's, bit for bit; n at most kv_len(from) and to's room (asserted). Both
+ * caches are of one model, opened for one number of ctx_tokens. */
+void kv_copy(kv_cache *to, const kv_cache *from, size_t n);
 
 /* Which logits a forward call writes. */
 typedef enum { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL } logits_which;
