@@ -219,9 +219,10 @@ tsan-run: $(UNIT_BIN) $(PROP_BIN)
 # One case of seven: an emulated instruction takes a hundred times as long as one.
 EMULATED := $(filter %/test_digests %/test_kern %/test_func,$(PROP_BIN))
 .PHONY: avx512-emulated
-avx512-emulated: deps-emulate $(EMULATED) ## the AVX-512 and AVX-VNNI kernels on an emulated CPU, for machines without
-	@LOAM_TEST_ISA=avx512,avxvnni LOAM_TEST_SHARE=7 LOAM_FUNC_STEP=65521 $(RUN_TESTS) --timeout 1800 \
-	    --under "$$(script/emulate.sh)" $(EMULATED)
+avx512-emulated: deps-emulate all $(EMULATED) ## AVX-512 and AVX-VNNI kernels, and a training run, on an emulated CPU
+	@LOAM_TEST_ISA=avx512,avxvnni LOAM_TEST_SHARE=7 LOAM_FUNC_STEP=65521 LOAM_CROSS="$$(script/emulate.sh) $(BUILD)/loam" \
+	    LOAM_CROSS_ISA=avx512 LOAM_CROSS_SMALL=1 $(RUN_TESTS) --timeout 1800 --under "$$(script/emulate.sh)" $(EMULATED) \
+	    test/cross/train.py
 
 .PHONY: vnni-emulated vnni-run
 vnni-emulated: deps-test ## the kernels for AVX-VNNI on any CPU with AVX2, its one instruction by others
@@ -241,7 +242,8 @@ arm64: deps-arm64 all ## cross-compile for arm64; kernels, forward pass, tokeniz
 	    PKG_CONFIG='env PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig pkg-config' \
 	    $(ARM64)/loam $(ARM64_BIN)
 	@LOAM_TEST_ISA=neon,scalar LOAM_FUNC_STEP=8191 LOAM_CROSS='$(QEMU_ARM64) $(ARM64)/loam' LOAM_CROSS_ISA=neon,scalar \
-	    LOAM_CROSS_MODEL='$(ARM64_MODEL)' $(RUN_TESTS) --under '$(QEMU_ARM64)' $(ARM64_BIN) test/cross/logits.py
+	    LOAM_CROSS_MODEL='$(ARM64_MODEL)' $(RUN_TESTS) --under '$(QEMU_ARM64)' $(ARM64_BIN) \
+	    test/cross/logits.py test/cross/train.py
 
 .PHONY: fuzz fuzz-run
 fuzz: deps-fuzz ## libFuzzer on each test/fuzz/fuzz_*.c for FUZZ_SECONDS=60; T=name for one of them
@@ -259,7 +261,7 @@ format: deps-tidy ## clang-format over src, test and bench
 
 # ---- the rest --------------------------------------------------------------
 
-.PHONY: demo demo-gemma model peer bench bench-train install deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
+.PHONY: demo demo-gemma model peer bench bench-train bench-tokenizer install deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
 demo: all ## the life of a small model: corpus, training, verification, questions; no network needed
 	@$(BUILD)/loam demo
 
@@ -272,7 +274,7 @@ model: deps-demo ## fetch Gemma 3 270M (253 MB) into .cache/models
 peer: ## fetch llama.cpp and build the program that tests and benchmarks compare with
 	@script/peer.sh
 
-BENCH_BIN := $(patsubst %,$(BUILD)/bench/%,make_model limits kernels peer step)
+BENCH_BIN := $(patsubst %,$(BUILD)/bench/%,encode make_model limits kernels peer step)
 $(BENCH_BIN): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call obj,bench/common.c bench/machine.c) $(BUILD)/libcli.a $(BUILD)/libloam.a
 	@mkdir -p $(@D)
 	$(link) $(LIBS) $(CLI_LIBS)
@@ -282,6 +284,9 @@ bench: all $(BENCH_BIN) ## speed, memory and ratios to peers; BENCH=--quick for 
 
 bench-train: all $(BENCH_BIN) ## a training step against llm.c and PyTorch; BENCH=--growth: against width and context
 	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/train.py $(BENCH)
+
+bench-tokenizer: all $(BENCH_BIN) ## learning a tokenizer and encoding against the tokenizers library
+	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/tokenizer.py $(BENCH)
 
 install: all ## to DESTDIR and PREFIX=/usr/local
 	install -Dm755 $(BUILD)/loam $(DESTDIR)$(PREFIX)/bin/loam

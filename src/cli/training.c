@@ -36,6 +36,7 @@ void training_close(training *t) {
 
 typedef struct {
     const kern_ops *kern;
+    size_t n; /* steps of fma_run */
     double operations[POOL_THREADS_MAX];
 } peak;
 
@@ -43,20 +44,25 @@ static void run_peak(void *ctx, int part, int n_parts) {
     (void)n_parts;
     peak *p = ctx;
     float sink[3] = {0.5f, 0.25f, 0};
-    p->operations[part] = p->kern->fma_run(100000, sink);
+    p->operations[part] = p->kern->fma_run(p->n, sink);
 }
 
+/* The best of five runs of at least four milliseconds. */
 double training_peak(const training *t) {
-    peak p = {.kern = kern_select(model_isa(trainer_model(t->run.trainer)))};
+    peak p = {.kern = kern_select(model_isa(trainer_model(t->run.trainer))), .n = 500};
     double best = 0;
-    int n = pool_threads(t->pool);
-    for (int round = 0; round < 5; round++) {
+    for (int rounds = 0; rounds < 5;) {
         double begun = os_now(), sum = 0;
         pool_run(t->pool, run_peak, &p);
         double seconds = os_now() - begun;
-        for (int i = 0; i < n; i++)
+        if (seconds < 4e-3 && p.n < (size_t)1 << 24) {
+            p.n *= 2;
+            continue;
+        }
+        for (int i = 0; i < pool_threads(t->pool); i++)
             sum += p.operations[i];
         best = sum / seconds > best ? sum / seconds : best;
+        rounds++;
     }
     return best;
 }

@@ -167,3 +167,28 @@ def same_chain(run, want):
 
 def tmp(name):
     return os.path.join(_tap.tmp(), name)
+
+
+# ---- trained runs whose exports other programs have read: test/golden/trained.py, test_trained.py ----
+
+TRAINED = {
+    "llama": ["--layers", 2, "--width", 64, "--heads", 4, "--kv-heads", 2, "--ff", 160, "--untied"],
+    "qwen3": ["--layers", 3, "--width", 64, "--heads", 2, "--kv-heads", 1, "--head-width", 32, "--ff", 96],
+    "gemma2": ["--layers", 2, "--width", 64, "--heads", 2, "--kv-heads", 1, "--ff", 96, "--window", 16],
+}
+TRAINED_IDS = [84, 104, 101, 32, 99, 97, 116, 32, 105, 115, 32, 105, 110, 32, 116, 104, 101, 32, 98, 111, 120, 46, 10, 261, 87, 104]
+
+
+def trained(arch, at):
+    """Trains the run `at`/ARCH; gives (its GGUF, its Hugging Face folder, the root of its weights)."""
+    run, folder = os.path.join(at, arch), os.path.join(at, arch + "-hf")
+    loam("train", run, "--arch", arch, "--data", "homeworld:docs=200,mix=tiny", "--tokenizer", write_tokenizer(os.path.join(at, "tok")),
+         "--ctx", 64, "--batch", 4, "--lr", 0.01, "--warmup", 4, "--steps", 40, "--eval-every", 0, *TRAINED[arch])
+    loam("convert", run, folder)
+    return os.path.join(run, "model.gguf"), folder, lines(run)[-1]["weights"]
+
+
+def digests(gguf, folder):
+    """SHA-256 of what other programs read."""
+    files = {"model.gguf": gguf, **{n: os.path.join(folder, n) for n in sorted(os.listdir(folder))}}
+    return {name: hashlib.sha256(read(path)).hexdigest() for name, path in files.items()}

@@ -63,6 +63,22 @@ static const struct {
     {"attention F32, capped", "c77a0e850f2e0854fb478c1063ddacecccb89d2f2c5dd68380aa664621329255"},
     {"attention F16", "eb505e82dd54c077deb3aeea6118d810a9ac32eb8328f806863d7bd272f4054a"},
     {"attention F16, capped", "dce31ebad6e65a20a1c04100d5084fa01bb314802d7d989b0f27f3468a673048"},
+    {"gemm", "c1d3ddbc876d9865bf1d8f5c5863fa83b82bba8a75f5b1715927e32642e12866"},
+    {"gemm, turned", "83e67f2687e0f1d8c1019ccce7519cfa39b4a079ac45f0cb02d286b98d38ba27"},
+    {"gemm, transposed and continued", "3f30674965861cef3d69c1d54f50c52be91f1e4c3f96e535280b6a3e74ad4fea"},
+    {"dot and sum of squares", "70000437d192e03b1849c1ce092ec933b105a4748d480e855b472f596e1394d7"},
+    {"rmsnorm_back", "39b7cf7c2b4a9af0d5ee6e86746673e3a48bd66b40bc4eaf87bab8ca0c0a9105"},
+    {"rmsnorm_back, 1/rms", "6e0e7f59216ba49f1ccaf823a61b5e1daee069c30bc8e9d59da0efea6f7e2381"},
+    {"norm_weight_back", "90ce533e9dbdc0086c95de6b0e330f88442ee328270521fb85060936f5fd29aa"},
+    {"sum_rows", "df39d9d2912fb73704aad03f2cf4b9d17206ead2cb720a9a0cfe876cd6900e92"},
+    {"silu_back", "b880fb039627142ac6ccf5ad930196f4ae0f2f85386dfe374f8c5978618513b2"},
+    {"gelu_tanh_back", "25cf94859a5937403750276c86bf942cbd8132deaac66bc4391ce6bf7a0dcac7"},
+    {"gelu_erf_back", "9835edac1685a116a17207a0220d6d7f048852b1083d9c0b71b37bf8b589fe52"},
+    {"cross entropy", "b0a02abd7d4660302962cbfa5c6824b6eb27d6d102d9ab6321e46dac227726c9"},
+    {"cross entropy, capped", "253bb81ced09a90cab8ac264b29f4d58302b9d2afc12d7fbe24ca17169b5185e"},
+    {"adamw", "05ddfd3ee02af13da4d3912a95c9020f325d8687e3e34f99428f0457ff834657"},
+    {"attention_back", "4a3b69c75836ef472a4a3f9ffa24ead3d58533960294cdc93b03a7d22e21d625"},
+    {"attention_back, capped, window", "e2573bf00eba8bb4c3759803a22389393af256596048a47c64949170f0720977"},
     {"exp64", "a8200eae76948f27e2a60d8fe574b9834d472c98a4fc7ba26a487454d068554e"},
     {"log64", "7e0af8ad5bf2d9c69c4d2b9beaaab3bb19f2c0c64a13728af04d6daa3a668f02"},
     {"pow64", "f06cb9d316ebdf7c51930462a1f844de4182ebaf2613f03c374e359bb7e0b64e"},
@@ -179,6 +195,116 @@ static void attention(const kern_ops *o) {
     free(scratch);
 }
 
+/* The three products of a layer: y = x W^T, dx = dy W, dw = dy^T x; more than one part of a chain, odd rows and
+ * outputs. */
+static void gemms(const kern_ops *o) {
+    enum { N = 23, IN = 290, OUT = 45, UP_IN = 304, UP_OUT = 48 };
+    static float w[UP_OUT * IN], x[N * UP_IN], dy[N * UP_OUT], y[N * UP_OUT], dx[N * UP_IN], dw[UP_OUT * IN];
+    void *scratch = gen_alloc(KERN_GEMM_SCRATCH);
+    memset(y, 0, sizeof y);
+    memset(dx, 0, sizeof dx);
+    for (size_t i = 0; i < UP_OUT * IN; i++) /* panels [3][IN][16]; rows past the last are zeros */
+        w[i] = i / 16 / IN * 16 + i % 16 < OUT ? gen_f32(6000, i) : 0;
+    gen_row(6001, x, N * UP_IN);
+    gen_row(6002, dy, N * UP_OUT);
+    const kern_gemm forward = {x, w, y, UP_IN, 1, (size_t)IN * 16, 16, UP_OUT, 16, N, IN, OUT, false, false};
+    o->gemm(&forward, 0, N, 0, 3, scratch);
+    digest_floats("gemm", o, y, N * UP_OUT);
+    const kern_gemm back = {dy, w, dx, UP_OUT, 1, (size_t)IN * 16, 0, UP_IN, 16, N, OUT, IN, true, false};
+    o->gemm(&back, 0, N, 0, UP_IN / 16, scratch);
+    digest_floats("gemm, turned", o, dx, N * UP_IN);
+    memcpy(dw, w, sizeof dw); /* goes on from something */
+    const kern_gemm weights = {x, dy, dw, 1, UP_IN, 16, UP_OUT, 16, (size_t)IN * 16, IN, N, OUT, false, true};
+    o->gemm(&weights, 0, IN, 0, 3, scratch);
+    digest_floats("gemm, transposed and continued", o, dw, UP_OUT * IN);
+    free(scratch);
+}
+
+static void gradients(const kern_ops *o) {
+    enum { N = 1031, ROWS = 5 };
+    static float x[ROWS * N], dy[ROWS * N], w[N], y[N + 16], dup[N + 16], act[N + 16];
+    float r[ROWS], stat[2];
+    gen_row(6010, x, ROWS * N);
+    gen_row(6011, dy, ROWS * N);
+    gen_row(6012, w, N);
+    y[0] = o->dot(x, dy, N);
+    y[1] = o->sum_squares(x, N);
+    digest_floats("dot and sum of squares", o, y, 2);
+    for (int i = 0; i < ROWS; i++)
+        o->rmsnorm_back(x + i * N, w, dy + i * N, i % 2 ? dy : NULL, N, 1e-5f, y, r + i);
+    digest_floats("rmsnorm_back", o, y, N);
+    digest_floats("rmsnorm_back, 1/rms", o, r, ROWS);
+    memcpy(y, w, sizeof w);
+    o->norm_weight_back(dy, x, N, r, ROWS, N, y);
+    digest_floats("norm_weight_back", o, y, N);
+    o->sum_rows(dy, N, ROWS, N, y);
+    digest_floats("sum_rows", o, y, N);
+    static const kern_activation f[] = {KERN_SILU, KERN_GELU_TANH, KERN_GELU_ERF};
+    static const char *const name[] = {"silu_back", "gelu_tanh_back", "gelu_erf_back"};
+    static float all[3 * N];
+    for (int i = 0; i < 3; i++) {
+        o->gated_back(f[i], x, x + N, dy, N, y, dup, act);
+        memcpy(all, y, sizeof w);
+        memcpy(all + N, dup, sizeof w);
+        memcpy(all + 2 * N, act, sizeof w);
+        digest_floats(name[i], o, all, 3 * N);
+    }
+    for (int cap = 0; cap < 2; cap++) {
+        memcpy(y, x, sizeof w);
+        y[N] = o->cross_entropy(y, N, 517, stat);
+        y[N + 1] = stat[0];
+        y[N + 2] = stat[1];
+        o->cross_entropy_back(y, N, 517, stat, 0.75f, cap ? 30.0f : 0.0f, cap ? 0.5f : 1.0f);
+        digest_floats(cap ? "cross entropy, capped" : "cross entropy", o, y, N + 3);
+    }
+    const kern_adamw a = {0.125f, 0.1f, 0.95f, 0.05f, 1.7f, 1e-8f, 3e-4f, 2e-3f};
+    for (int i = 0; i < N; i++)
+        dup[i] = x[i] * x[i];
+    memcpy(y, w, sizeof w);
+    memcpy(act, x, sizeof w);
+    o->adamw(&a, dy, N, y, act, dup);
+    memcpy(all, y, sizeof w);
+    memcpy(all + N, act, sizeof w);
+    memcpy(all + 2 * N, dup, sizeof w);
+    digest_floats("adamw", o, all, 3 * N);
+}
+
+/* Two query heads that share a key's head, over a segment of more than two blocks. */
+static void attention_back(const kern_ops *o) {
+    enum { K = 24, STRIDE = 32, N = 150, PANELS = 160 };
+    static float q[2][N * STRIDE], dout[2][N * STRIDE], k[N * STRIDE], v[N * STRIDE], kp[PANELS * K], vp[PANELS * K];
+    static float stat[4 * N], delta[2 * N], grad[4][N * STRIDE]; /* dq of both, dk, dv */
+    void *scratch = gen_alloc(KERN_ATTN_BACK_SCRATCH);
+    gen_row(6020, k, N * STRIDE);
+    gen_row(6021, v, N * STRIDE);
+    for (size_t t = 0; t < N; t++)
+        for (size_t d = 0; d < K; d++) {
+            kp[(t / 16 * K + d) * 16 + t % 16] = k[t * STRIDE + d];
+            vp[(t / 16 * K + d) * 16 + t % 16] = v[t * STRIDE + d];
+        }
+    for (size_t i = 0; i < 2 * N; i++) {
+        stat[2 * i] = 8 + gen_f32(6022, i);
+        stat[2 * i + 1] = 20 + gen_f32(6023, i);
+        delta[i] = gen_f32(6024, i);
+    }
+    for (uint64_t h = 0; h < 2; h++) {
+        gen_row(6030 + h, q[h], N * STRIDE);
+        gen_row(6040 + h, dout[h], N * STRIDE);
+    }
+    for (int cap = 0; cap < 2; cap++) {
+        const kern_attn a = {0.2f, cap ? 20.0f : 0.0f};
+        memset(grad, 0, sizeof grad);
+        for (int h = 0; h < 2; h++) {
+            const kern_attn_back b = {q[h],      dout[h], k,           v,       kp, vp, stat + 2 * h,
+                                      delta + h, grad[h], grad[2],     grad[3], N,  K,  STRIDE,
+                                      STRIDE,    2,       cap ? 70 : 0};
+            o->attention_back(&b, &a, KERN_BACK_Q | KERN_BACK_KV, 0, N, 0, N, scratch);
+        }
+        digest_floats(cap ? "attention_back, capped, window" : "attention_back", o, grad[0], 4 * N * STRIDE);
+    }
+    free(scratch);
+}
+
 static void scalars(void) {
     enum { N = 2000 };
     static double y[N];
@@ -207,6 +333,9 @@ static void digests(void **state) {
         products(isa[s]);
         rows(isa[s]);
         attention(isa[s]);
+        gemms(isa[s]);
+        gradients(isa[s]);
+        attention_back(isa[s]);
         each = n_checked - before;
     }
     scalars();
