@@ -60,6 +60,7 @@ extern const option common_options[];
     X(rebuild)      \
     X(bisect)       \
     X(trace)        \
+    X(why)          \
     X(runs)         \
     X(plot)         \
     X(eval)         \

@@ -156,6 +156,7 @@ uint64_t trainer_step_done(const trainer *t) { return t->step; }
 const recipe *trainer_recipe(const trainer *t) { return &t->recipe; }
 model *trainer_model(trainer *t) { return t->model; }
 order *trainer_order(trainer *t) { return t->order; }
+learner *trainer_learner(trainer *t) { return t->learner; }
 double trainer_lr(const trainer *t, uint64_t step) { return schedule_at(&t->schedule, step); }
 double trainer_step_flops(const trainer *t) { return t->flops; }
 

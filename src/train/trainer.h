@@ -52,6 +52,7 @@ ckpt_state trainer_state(trainer *t);
 const recipe *trainer_recipe(const trainer *t);
 model *trainer_model(trainer *t); /* its weights as they are now */
 order *trainer_order(trainer *t);
+learner *trainer_learner(trainer *t); /* of the same weights; batches of at most micro * ctx tokens */
 double trainer_lr(const trainer *t, uint64_t step);
 /* Multiply-adds times two of the last step, those of recomputing left out. */
 double trainer_step_flops(const trainer *t);
