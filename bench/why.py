@@ -4,8 +4,8 @@ run without some of its documents.
 
     bench/why.py [--docs N] [--steps N] [--questions N] [--subsets N] [--checkpoints N] [--run RUN] [--json]
 
-hit rate at 10   share of the first ten documents that state the fact that was asked, mean over questions; by chance it would be the
-                 share of such documents among all
+hit rate at 10   how many of the documents that state the fact (or of ten of them) stand among the first ten, mean over questions;
+                 chance: the share of such documents among all
 LDS              linear datamodelling score (Park et al. 2023): random halves of the documents are taken out by loam rebuild; Spearman's
                  rank correlation over the halves between the sum of the scores of the documents that stay and minus the answer's
                  loss, mean over questions; 0 is chance, 1 is perfect. --subsets 0 leaves it out

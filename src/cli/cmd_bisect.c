@@ -67,7 +67,7 @@ static void print(const bisect_report *r, err *e) {
     out_printf("recipes     %s%s\n", r->recipe.text[0] ? r->recipe.text : "the same",
                r->recipe.text[0] ? " (here: A; there: B)" : "");
     if (r->only[0] || r->only[1])
-        out_printf("data        %zu documents are in A only, %zu in B only; %s%.0" PRIu64 "\n", r->only[0], r->only[1],
+        out_printf("data        %zu only in A, %zu only in B; %s%.0" PRIu64 "\n", r->only[0], r->only[1],
                    r->only_step ? "one is first read in step " : "no step has read one", r->only_step);
     print_chains(r);
     print_executed(r);

@@ -50,19 +50,22 @@ typedef struct {
     uses *uses;
 } job;
 
+/* Those that the run has read: no other can have moved it. */
 static err_code rank_all(job *j, err *e) {
-    j->n = j->v->checkpoints ? j->t.run.docs.n_train : 0;
-    j->rank = calloc(j->n + 1, sizeof *j->rank);
-    if (!j->rank)
-        return err_set(e, ERR_MEMORY, "no memory for a list of %zu documents", j->n);
-    for (size_t i = 0; i < j->n; i++)
-        j->rank[i] = (ranked){j->why.score[i], i};
-    if (j->n)
-        qsort(j->rank, j->n, sizeof *j->rank, by_score);
     run_path path;
+    size_t all = j->v->checkpoints ? j->t.run.docs.n_train : 0;
     TRY(run_file(&j->t.run, "chain.jsonl", &path, e));
     TRY(chain_read(&j->chain, path.text, e));
-    return uses_open(&j->uses, j->t.run.recipe.init.seed, &j->t.run.docs, &j->chain, j->t.pool, e);
+    TRY(uses_open(&j->uses, j->t.run.recipe.init.seed, &j->t.run.docs, &j->chain, j->t.pool, e));
+    j->rank = calloc(all + 1, sizeof *j->rank);
+    if (!j->rank)
+        return err_set(e, ERR_MEMORY, "no memory for a list of %zu documents", all);
+    for (size_t i = 0; i < all; i++)
+        if (uses_first(j->uses, i))
+            j->rank[j->n++] = (ranked){j->why.score[i], i};
+    if (j->n)
+        qsort(j->rank, j->n, sizeof *j->rank, by_score);
+    return ERR_OK;
 }
 
 /* Its first line, as far as it fits. */
