@@ -44,6 +44,7 @@ extern const option common_options[];
     X(demo)         \
     X(run)          \
     X(chat)         \
+    X(serve)        \
     X(tokenize)     \
     X(detokenize)   \
     X(logits)       \

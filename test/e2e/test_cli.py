@@ -18,48 +18,15 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import _tap  # noqa: E402
-from _tap import LOAM, ROOT  # noqa: E402
+import _tiny  # noqa: E402
+from _tap import LOAM  # noqa: E402
+from _tiny import VOCAB  # noqa: E402
 
 TMP = _tap.tmp()
 MODEL = os.path.join(TMP, "model")
-VOCAB = 160
-CONTROL = ["<s>", "</s>", "<start_of_turn>", "<end_of_turn>"]
 COMMANDS = ["run", "chat", "tokenize", "detokenize", "logits", "perplexity", "show", "bench", "corpus", "eval", "help"]
 ENV = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "XDG_STATE_HOME")}
 ENV.update(HOME=TMP, TERM="xterm", LC_ALL="C.UTF-8")
-
-
-# ---- the model ----
-
-def byte_character(b):
-    """The printable character that stands for a byte in byte-level vocabularies."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return chr(b) if b in plain else chr(256 + sum(1 for x in range(b) if x not in plain))
-
-
-def make_model():
-    shutil.copytree(os.path.join(ROOT, "test/golden/models/llama"), MODEL)
-    some = [10, *range(32, 127), 0xC3, 0xC2, *range(0x80, 0x80 + VOCAB - len(CONTROL) - 98)]
-    vocab = {byte_character(b): i + len(CONTROL) for i, b in enumerate(some)}
-    vocab.update({c: i for i, c in enumerate(CONTROL)})
-    assert len(vocab) == VOCAB
-    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    bos = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
-    tokenizer = {
-        "version": "1.0",
-        "added_tokens": [dict(id=i, content=c, single_word=False, lstrip=False, rstrip=False, normalized=False,
-                              special=True) for i, c in enumerate(CONTROL)],
-        "normalizer": None, "pre_tokenizer": level, "decoder": level,
-        "post_processor": {"type": "TemplateProcessing", "single": bos,
-                           "pair": bos + [{"Sequence": {"id": "B", "type_id": 1}}],
-                           "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}},
-        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "vocab": vocab, "merges": []},
-    }
-    with open(os.path.join(MODEL, "tokenizer.json"), "w") as f:
-        json.dump(tokenizer, f)
-    with open(os.path.join(MODEL, "tokenizer_config.json"), "w") as f:
-        json.dump({"bos_token": "<s>", "eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}, f)
 
 
 # ---- running ----
@@ -432,7 +399,7 @@ CASES = [version_and_help, wrong_usage, no_model, tokens, same_bits, run_text, s
          show_and_bench, output_refused, interrupted, chat_pipe, chat_commands, chat_terminal]
 
 
-make_model()
+_tiny.make_model(MODEL)
 for one in CASES:
     _tap.add(one.__name__, one)
 _tap.main()

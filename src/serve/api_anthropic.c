@@ -1,0 +1,133 @@
+/* api_anthropic: /v1/messages, /v1/messages/count_tokens.
+ *
+ * Shapes: docs.anthropic.com/en/api/messages. A stream: message_start, content_block_start, content_block_delta ...,
+ * content_block_stop, message_delta, message_stop. Proved by test/e2e/test_serve.py.
+ */
+#include <string.h>
+
+#include "serve/job.h"
+#include "serve/route.h"
+
+static err_code read_messages(job *j, err *e) {
+    static const char *const refused[] = {"tools", "thinking", "mcp_servers", "container", "output_config", NULL};
+    str system;
+    chat_message *m;
+    size_t n;
+    const json_t *thinking = json_object_get(j->body, "thinking");
+    bool off = str_is(json_get_str(thinking, "type", (str){0}), "disabled");
+    TRY(param_refuse(j->body, off ? (const char *const[]){"tools", "mcp_servers", NULL} : refused, e));
+    TRY(params_content(json_object_get(j->body, "system"), &j->mem, &system, e));
+    TRY(params_messages(json_object_get(j->body, "messages"), system, &j->mem, &m, &n, e));
+    return job_add_chat(j, m, n, true, NULL, e);
+}
+
+static err_code read_request(job *j, err *e) {
+    int64_t n_max = 0;
+    if (!json_object_get(j->body, "max_tokens"))
+        return err_set(e, ERR_USAGE, "max_tokens: Field required");
+    TRY(param_int(j->body, "max_tokens", 1, INT32_MAX, &n_max, e));
+    TRY(params_sampling(j->body, &j->p, e));
+    TRY(param_stop(j->body, "stop_sequences", &j->p, e));
+    TRY(param_bool(j->body, "stream", &j->p.stream, e));
+    j->p.n_max = (size_t)n_max;
+    return read_messages(j, e);
+}
+
+static json_t *usage(const job *j, size_t answer) {
+    size_t cached = job_cached_tokens(j), prompt = job_prompt_tokens(j);
+    return json_pack("{s:I, s:I, s:I, s:I}", "input_tokens", (json_int_t)(prompt - cached), "cache_read_input_tokens",
+                     (json_int_t)cached, "cache_creation_input_tokens", (json_int_t)0, "output_tokens",
+                     (json_int_t)answer);
+}
+
+/* content, stop_reason and stop_sequence are taken. */
+static json_t *message(const job *j, json_t *content, json_t *reason, json_t *sequence, size_t answer) {
+    return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o}", "id",
+                     json_sprintf("msg_%llx%08llx", (unsigned long long)j->s->begun, (unsigned long long)j->id), "type",
+                     "message", "role", "assistant", "model", j->m->source.name, "content", content, "stop_reason",
+                     reason, "stop_sequence", sequence, "usage", usage(j, answer));
+}
+
+static json_t *reason_of(const job_choice *c, json_t **sequence) {
+    str found = job_stop_found(c);
+    *sequence = found.n > 0 ? json_stringn(found.p, found.n) : json_null();
+    if (found.n > 0)
+        return json_string("stop_sequence");
+    return json_string(job_ended_by_text(c) ? "end_turn" : "max_tokens");
+}
+
+static bool open_stream(job *j) {
+    json_t *start = message(j, json_array(), json_null(), json_null(), 0);
+    return sse_push(j->call, "message_start", json_pack("{s:s, s:o}", "type", "message_start", "message", start)) &&
+           sse_push(j->call, "content_block_start",
+                    json_pack("{s:s, s:i, s:{s:s, s:s}}", "type", "content_block_start", "index", 0, "content_block",
+                              "type", "text", "text", "")) &&
+           sse_push(j->call, "ping", json_pack("{s:s}", "type", "ping"));
+}
+
+static bool piece(job_choice *c, str text) {
+    if (text.n == 0)
+        return true;
+    return sse_push(c->j->call, "content_block_delta",
+                    json_pack("{s:s, s:i, s:{s:s, s:s%}}", "type", "content_block_delta", "index", 0, "delta", "type",
+                              "text_delta", "text", text.p, text.n));
+}
+
+static bool close_stream(job_choice *c) {
+    json_t *sequence, *reason = reason_of(c, &sequence);
+    return sse_push(c->j->call, "content_block_stop",
+                    json_pack("{s:s, s:i}", "type", "content_block_stop", "index", 0)) &&
+           sse_push(c->j->call, "message_delta",
+                    json_pack("{s:s, s:{s:o, s:o}, s:o}", "type", "message_delta", "delta", "stop_reason", reason,
+                              "stop_sequence", sequence, "usage", usage(c->j, c->result.n_generated))) &&
+           sse_push(c->j->call, "message_stop", json_pack("{s:s}", "type", "message_stop"));
+}
+
+static void finish(job *j) {
+    if (j->p.stream) {
+        http_end(j->call);
+        return;
+    }
+    job_choice *c = &j->choice[0];
+    str text = job_text(c);
+    json_t *sequence, *reason = reason_of(c, &sequence);
+    json_t *content = json_pack("[{s:s, s:s%}]", "type", "text", "text", text.n ? text.p : "", text.n);
+    reply_json(j->call, 200, message(j, content, reason, sequence, c->result.n_generated));
+}
+
+static void fail(job *j, const err *e) { sse_push(j->call, "error", error_json(API_ANTHROPIC, 500, e->code, e->text)); }
+
+static const job_dialect dialect = {
+    .read = read_request,
+    .open = open_stream,
+    .piece = piece,
+    .close = close_stream,
+    .finish = finish,
+    .fail = fail,
+};
+
+static err_code messages(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    (void)rest;
+    return job_run(s, c, body, &dialect, e);
+}
+
+static err_code read_count(job *j, err *e) {
+    j->aux = true;
+    return read_messages(j, e);
+}
+
+static const job_dialect count_dialect = {.read = read_count};
+
+static err_code count_tokens(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    size_t n = 0;
+    (void)rest;
+    TRY(job_count(s, c, body, &count_dialect, &n, e));
+    reply_json(c, 200, json_pack("{s:I}", "input_tokens", (json_int_t)n));
+    return ERR_OK;
+}
+
+const route routes_anthropic[] = {
+    {"POST", "/v1/messages", messages},
+    {"POST", "/v1/messages/count_tokens", count_tokens},
+    {0},
+};

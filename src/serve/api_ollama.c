@@ -1,0 +1,265 @@
+/* api_ollama: /api/tags, ps, version, show, chat, generate; /api/embed is refused.
+ *
+ * Shapes: ollama's docs/api.md. Streams are lines of JSON, and the default. Options have Ollama's defaults (temperature
+ * 0.8, top_k 40, top_p 0.9). A context asked for that is larger than the server's is an error. Proved by
+ * test/e2e/test_serve.py.
+ */
+#include <string.h>
+#include <time.h>
+
+#include "base/hash.h"
+#include "base/os.h"
+#include "serve/job.h"
+#include "serve/route.h"
+
+/* Now, as RFC 3339. */
+static json_t *now_text(time_t t) {
+    struct tm day;
+    char text[40];
+    gmtime_r(&t, &day);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &day);
+    return json_string(text);
+}
+
+/* ---- models ---- */
+
+static str tensor_format(const serve_model *m) { return model_gguf(m->source.m) ? STR("gguf") : STR("safetensors"); }
+
+static json_t *details(const serve_model *m) {
+    const model_config *k = model_config_of(m->source.m);
+    str format = tensor_format(m);
+    return json_pack("{s:s, s:s%, s:s, s:[s], s:s, s:s}", "parent_model", "", "format", format.p, format.n, "family",
+                     k->arch->name, "families", k->arch->name, "parameter_size", "", "quantization_level", "");
+}
+
+static json_t *listed(const serve *s, const serve_model *m, bool loaded) {
+    char hex[65];
+    hash_hex(hash_of(m->source.name, strlen(m->source.name)), hex); /* of the name: the file is not read for this */
+    json_t *v = json_pack("{s:s, s:s, s:I, s:s, s:o}", "name", m->source.name, "model", m->source.name, "size",
+                          (json_int_t)m->bytes, "digest", hex, "details", details(m));
+    if (loaded) {
+        json_object_set_new(v, "expires_at", json_string("2318-04-09T00:00:00Z")); /* never */
+        json_object_set_new(v, "size_vram", json_integer(0));
+        json_object_set_new(v, "context_length", json_integer((json_int_t)engine_ctx(m->g)));
+    } else
+        json_object_set_new(v, "modified_at", now_text((time_t)s->begun));
+    return v;
+}
+
+static err_code list(serve *s, http_call *c, bool loaded) {
+    json_t *models = json_array();
+    for (size_t i = 0; i < s->n_models; i++)
+        json_array_append_new(models, listed(s, &s->model[i], loaded));
+    reply_json(c, 200, json_pack("{s:o}", "models", models));
+    return ERR_OK;
+}
+
+static err_code tags(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    (void)body;
+    (void)rest;
+    (void)e;
+    return list(s, c, false);
+}
+
+static err_code ps(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    (void)body;
+    (void)rest;
+    (void)e;
+    return list(s, c, true);
+}
+
+static err_code version(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    (void)body;
+    (void)rest;
+    (void)e;
+    reply_json(c, 200, json_pack("{s:s}", "version", s->version));
+    return ERR_OK;
+}
+
+static err_code show(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    str name = json_get_str(body, "model", json_get_str(body, "name", (str){0}));
+    const serve_model *m = serve_find_name(s, name);
+    (void)rest;
+    if (!m)
+        return err_set(e, ERR_IO, "model \"%.*s\" not found", STR_ARG(name));
+    const model_config *k = model_config_of(m->source.m);
+    str template = m->source.template_source;
+    json_t *info =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "general.architecture", k->arch->name, "context_length",
+                  (json_int_t)k->ctx_train, "embedding_length", (json_int_t)k->D, "block_count", (json_int_t)k->L,
+                  "attention.head_count", (json_int_t)k->H, "vocab_size", (json_int_t)k->V);
+    json_t *v = json_pack("{s:s, s:s, s:o, s:o, s:[s], s:o}", "modelfile", "", "parameters", "", "details", details(m),
+                          "model_info", info, "capabilities", "completion", "modified_at", now_text((time_t)s->begun));
+    json_t *source = template.n > 0 ? json_stringn(template.p, template.n) : NULL;
+    json_object_set_new(v, "template", source ? source : json_string(""));
+    reply_json(c, 200, v);
+    return ERR_OK;
+}
+
+static err_code embed(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    const serve_model *m;
+    (void)rest;
+    TRY(serve_find(s, body, &m, e));
+    reply_error(c, 501, ERR_UNSUPPORTED, "embeddings are not supported: the models served here generate text");
+    return ERR_OK;
+}
+
+/* ---- chat, generate ---- */
+
+static err_code read_options(job *j, err *e) {
+    static const char *const refused[] = {"format", "tools", "images", "suffix", "context", NULL};
+    const json_t *o = json_object_get(j->body, "options");
+    int64_t predict = -1, ctx = 0;
+    j->p.sampling.temperature = 0.8F;
+    j->p.sampling.top_k = 40;
+    j->p.sampling.top_p = 0.9F;
+    j->p.sampling.penalty_last_n = 64;
+    j->p.stream = true;
+    TRY(param_refuse(j->body, refused, e));
+    TRY(param_bool(j->body, "stream", &j->p.stream, e));
+    if (!o || json_is_null(o))
+        return ERR_OK;
+    if (!json_is_object(o))
+        return err_set(e, ERR_USAGE, "options: an object is expected");
+    TRY(params_sampling(o, &j->p, e));
+    TRY(param_stop(o, "stop", &j->p, e));
+    TRY(param_int(o, "num_predict", -2, INT32_MAX, &predict, e)); /* -1: no limit, -2: fill the context */
+    TRY(param_int(o, "num_ctx", 0, INT32_MAX, &ctx, e));
+    if ((size_t)ctx > engine_ctx(j->m->g))
+        return err_set(e, ERR_USAGE, "num_ctx: %d is more than the context that is served, %zu (loam serve --ctx N)",
+                       (int)ctx, engine_ctx(j->m->g));
+    j->p.n_max = predict > 0 ? (size_t)predict : 0;
+    j->p.nothing = predict == 0;
+    return ERR_OK;
+}
+
+static const json_t *think(const job *j, err *e, err_code *code) {
+    json_t *v = json_object_get(j->body, "think");
+    *code = ERR_OK;
+    if (!v || json_is_null(v))
+        return NULL;
+    if (!json_is_boolean(v))
+        *code = err_set(e, ERR_UNSUPPORTED, "think: only true and false are supported");
+    return v;
+}
+
+static err_code add_chat(job *j, const chat_message *m, size_t n, err *e) {
+    err_code code;
+    const json_t *v = think(j, e, &code);
+    TRY(code);
+    if (!v)
+        return job_add_chat(j, m, n, true, NULL, e);
+    json_t *vars = json_pack("{s:b}", "enable_thinking", json_is_true(v));
+    code = job_add_chat(j, m, n, true, vars, e);
+    json_decref(vars);
+    return code;
+}
+
+static err_code read_chat(job *j, err *e) {
+    chat_message *m;
+    size_t n;
+    TRY(read_options(j, e));
+    TRY(params_messages(json_object_get(j->body, "messages"), (str){0}, &j->mem, &m, &n, e));
+    return add_chat(j, m, n, e);
+}
+
+static err_code read_generate(job *j, err *e) {
+    chat_message m[2];
+    size_t n = 0;
+    bool raw = false;
+    str prompt = {0}, system = {0};
+    j->aux = true; /* the text is "response", not a message */
+    TRY(read_options(j, e));
+    TRY(param_bool(j->body, "raw", &raw, e));
+    TRY(param_str(j->body, "prompt", &prompt, e));
+    TRY(param_str(j->body, "system", &system, e));
+    if (raw || !j->m->chat)
+        return job_add_text(j, prompt, TOK_SPECIAL_ADD, e);
+    if (system.n > 0)
+        m[n++] = (chat_message){STR("system"), system};
+    m[n++] = (chat_message){STR("user"), prompt};
+    return add_chat(j, m, n, e);
+}
+
+static json_t *line(const job *j, str text, bool done) {
+    json_t *v =
+        json_pack("{s:s, s:o, s:b}", "model", j->m->source.name, "created_at", now_text(time(NULL)), "done", done);
+    json_t *said = json_stringn(text.n ? text.p : "", text.n);
+    if (j->aux)
+        json_object_set_new(v, "response", said);
+    else
+        json_object_set_new(v, "message", json_pack("{s:s, s:o}", "role", "assistant", "content", said));
+    return v;
+}
+
+static json_int_t nanoseconds(double seconds) { return (json_int_t)(seconds * 1e9); }
+
+static json_t *last_line(const job *j, str text) {
+    const job_choice *c = &j->choice[0];
+    json_t *v = line(j, text, true);
+    json_t *counts = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "done_reason", job_ended_by_text(c) ? "stop" : "length",
+        "total_duration", nanoseconds(os_now() - j->begun), "load_duration", (json_int_t)0, "prompt_eval_count",
+        (json_int_t)c->result.n_prompt, "prompt_eval_duration", nanoseconds(c->result.prefill_seconds), "eval_count",
+        (json_int_t)c->result.n_generated, "eval_duration", nanoseconds(c->result.decode_seconds));
+    json_object_update(v, counts);
+    json_decref(counts);
+    return v;
+}
+
+static bool piece(job_choice *c, str text) { return text.n == 0 || line_push(c->j->call, line(c->j, text, false)); }
+
+static void finish(job *j) {
+    if (!j->p.stream) {
+        reply_json(j->call, 200, last_line(j, job_text(&j->choice[0])));
+        return;
+    }
+    line_push(j->call, last_line(j, (str){0}));
+    http_end(j->call);
+}
+
+static void fail(job *j, const err *e) { line_push(j->call, error_json(API_OLLAMA, 500, e->code, e->text)); }
+
+static const job_dialect chat_dialect = {.read = read_chat, .piece = piece, .finish = finish, .fail = fail};
+static const job_dialect generate_dialect = {.read = read_generate, .piece = piece, .finish = finish, .fail = fail};
+
+/* A request without a text asks for the model to be loaded, which it is. */
+static err_code answer_loaded(serve *s, http_call *c, const json_t *body, bool chat, err *e) {
+    const serve_model *m;
+    TRY(serve_find(s, body, &m, e));
+    json_t *v = json_pack("{s:s, s:o, s:b, s:s}", "model", m->source.name, "created_at", now_text(time(NULL)), "done",
+                          1, "done_reason", "load");
+    if (chat)
+        json_object_set_new(v, "message", json_pack("{s:s, s:s}", "role", "assistant", "content", ""));
+    else
+        json_object_set_new(v, "response", json_string(""));
+    reply_json(c, 200, v);
+    return ERR_OK;
+}
+
+static err_code chat(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    const json_t *messages = json_object_get(body, "messages");
+    (void)rest;
+    if (json_is_array(messages) && json_array_size(messages) == 0)
+        return answer_loaded(s, c, body, true, e);
+    return job_run(s, c, body, &chat_dialect, e);
+}
+
+static err_code generate(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    (void)rest;
+    if (json_get_str(body, "prompt", (str){0}).n == 0)
+        return answer_loaded(s, c, body, false, e);
+    return job_run(s, c, body, &generate_dialect, e);
+}
+
+const route routes_ollama[] = {
+    {"GET", "/api/tags", tags},
+    {"GET", "/api/ps", ps},
+    {"GET", "/api/version", version},
+    {"POST", "/api/show", show},
+    {"POST", "/api/chat", chat},
+    {"POST", "/api/generate", generate},
+    {"POST", "/api/embed", embed},
+    {"POST", "/api/embeddings", embed},
+    {0},
+};

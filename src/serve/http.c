@@ -1,0 +1,730 @@
+/* http: see http.h.
+ *
+ *   library's thread:   connection begins -> headers: may it speak? -> body -> handler -> [suspended] -> answer ->
+ * ended any thread:                                          http_answer / http_push / http_end: fill `out`, resume
+ *   watching thread:    clients that are gone, late or slow
+ *
+ * Invariants, under http.lock:
+ *   1. suspended is true exactly while the library has the connection suspended.
+ *   2. A call is freed when let_go (the library has ended the request) and nobody has promised to answer it any more.
+ *   3. gone() runs without the lock; while it runs in_gone is true and http_end()/http_answer() wait for it.
+ */
+#include "serve/http.h"
+
+#include <microhttpd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/os.h"
+#include "serve/guard.h"
+#include "serve/listen.h"
+
+enum {
+    HEADERS_MAX = 4,
+    WATCH_MS = 250,
+    SPARE_FILES = 64,  /* descriptors for all but connections */
+    BLOCK_BYTES = 8192 /* of a streamed answer */
+};
+
+typedef struct conn {
+    http *h;
+    struct conn *prev, *next;
+    int fd;
+    double since; /* waits for a whole request since then */
+    bool busy;    /* a whole request is being answered */
+    bool refused; /* one too many */
+} conn;
+
+struct http_call {
+    http *h;
+    struct http_call *prev, *next;
+    struct MHD_Connection *c;
+    conn *at;
+    char *method, *path;
+    strbuf body, out;
+    size_t body_seen, out_at; /* bytes received (kept or not), bytes of `out` sent */
+    int status, refuse_status;
+    const char *refuse_what, *type, *name[HEADERS_MAX], *value[HEADERS_MAX];
+    size_t n_headers;
+    bool handled, promised;          /* the handler ran; somebody will end it */
+    bool suspended, queued, let_go;  /* the library's side */
+    bool answered, streaming, ended; /* ours */
+    bool failed;                     /* of a stream: cut off */
+    bool gone_called, in_gone;
+    void (*gone)(void *ctx);
+    void *gone_ctx;
+    double begun;
+};
+
+struct http {
+    http_options o;
+    listening at;
+    bool has_file;
+    struct MHD_Daemon *daemon;
+    char url[200];
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    pthread_t watcher;
+    bool watching, stop, quiet;
+    conn *conns;
+    http_call *calls;
+    size_t n_conns, n_busy, n_promised, bodies_bytes;
+    http_stats stats;
+};
+
+static void lock(http *h) { pthread_mutex_lock(&h->lock); }
+static void unlock(http *h) { pthread_mutex_unlock(&h->lock); }
+
+/* ---- calls ---- */
+
+static void call_free(http_call *c) { /* locked */
+    http *h = c->h;
+    if (c->prev)
+        c->prev->next = c->next;
+    else
+        h->calls = c->next;
+    if (c->next)
+        c->next->prev = c->prev;
+    h->bodies_bytes -= c->body.n;
+    h->n_busy -= c->handled;
+    strbuf_fini(&c->body);
+    strbuf_fini(&c->out);
+    free(c->method);
+    free(c->path);
+    free(c);
+}
+
+static http_call *call_new(http *h, struct MHD_Connection *lib, const char *method, const char *path) {
+    http_call *c = calloc(1, sizeof *c);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(lib, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    if (!c)
+        return NULL;
+    *c = (http_call){.h = h, .c = lib, .begun = os_now(), .method = strdup(method), .path = strdup(path)};
+    c->at = info ? info->socket_context : NULL;
+    if (!c->method || !c->path || !c->at) {
+        free(c->method);
+        free(c->path);
+        free(c);
+        return NULL;
+    }
+    lock(h);
+    c->next = h->calls;
+    if (h->calls)
+        h->calls->prev = c;
+    h->calls = c;
+    h->stats.requests++;
+    unlock(h);
+    return c;
+}
+
+static void wake(http_call *c) { /* locked */
+    if (!c->suspended)
+        return;
+    c->suspended = false;
+    MHD_resume_connection(c->c);
+}
+
+static void promise_over(http_call *c) { /* locked; frees c perhaps */
+    http *h = c->h;
+    while (c->in_gone)
+        pthread_cond_wait(&h->changed, &h->lock);
+    c->ended = true;
+    c->gone = NULL;
+    if (c->promised) {
+        c->promised = false;
+        h->n_promised--;
+    }
+    if (c->let_go)
+        call_free(c);
+    else
+        wake(c);
+}
+
+/* Takes the promise's gone() for calling it without the lock. */
+static bool gone_take(http_call *c) { /* locked */
+    if (!c->promised || c->gone_called || !c->gone)
+        return false;
+    return c->gone_called = c->in_gone = true;
+}
+
+static void gone_run(http_call *c) { /* not locked; gone_take() said true */
+    http *h = c->h;
+    c->gone(c->gone_ctx);
+    lock(h);
+    c->in_gone = false;
+    pthread_cond_broadcast(&h->changed);
+    unlock(h);
+}
+
+str http_method(const http_call *c) { return str_from(c->method); }
+str http_path(const http_call *c) { return str_from(c->path); }
+str http_body(const http_call *c) { return strbuf_str(&c->body); }
+const char *http_header(const http_call *c, const char *name) {
+    return MHD_lookup_connection_value(c->c, MHD_HEADER_KIND, name);
+}
+
+void http_answer(http_call *c, int status, const char *type, str body) {
+    http *h = c->h;
+    lock(h);
+    c->status = status;
+    c->type = type;
+    c->answered = true;
+    if (strbuf_add(&c->out, body, NULL) != ERR_OK)
+        c->status = 500;
+    promise_over(c);
+    unlock(h);
+}
+
+void http_add_header(http_call *c, const char *name, const char *value) {
+    if (c->n_headers == HEADERS_MAX)
+        return;
+    c->name[c->n_headers] = name;
+    c->value[c->n_headers++] = value;
+}
+
+void http_on_gone(http_call *c, void (*gone)(void *ctx), void *ctx) {
+    lock(c->h);
+    c->gone = gone;
+    c->gone_ctx = ctx;
+    unlock(c->h);
+}
+
+bool http_push(http_call *c, const char *type, str bytes) {
+    http *h = c->h;
+    lock(h);
+    if (!c->streaming) {
+        c->streaming = true;
+        c->status = 200;
+        c->type = type;
+    }
+    if (c->out_at > 0 && c->out_at == c->out.n)
+        c->out.n = c->out_at = 0;
+    else if (c->out_at > h->o.unread_bytes / 4) {
+        memmove(c->out.p, c->out.p + c->out_at, c->out.n - c->out_at);
+        c->out.n -= c->out_at;
+        c->out_at = 0;
+    }
+    if (c->out.n - c->out_at + bytes.n > h->o.unread_bytes)
+        c->failed = true;
+    if (!c->failed && !c->let_go && strbuf_add(&c->out, bytes, NULL) != ERR_OK)
+        c->failed = true;
+    wake(c);
+    bool good = !c->failed && !c->let_go;
+    unlock(h);
+    return good;
+}
+
+bool http_pushed(http_call *c) {
+    lock(c->h);
+    bool pushed = c->streaming;
+    unlock(c->h);
+    return pushed;
+}
+
+void http_end(http_call *c) {
+    http *h = c->h;
+    lock(h);
+    promise_over(c);
+    unlock(h);
+}
+
+/* ---- answers ---- */
+
+static void count_status(http *h, int status) {
+    lock(h);
+    h->stats.status[status >= 100 && status < 600 ? status / 100 : 0]++;
+    unlock(h);
+}
+
+static ssize_t read_stream(void *ctx, uint64_t pos, char *buf, size_t max) {
+    http_call *c = ctx;
+    http *h = c->h;
+    ssize_t n = 0;
+    (void)pos;
+    lock(h);
+    if (c->failed)
+        n = MHD_CONTENT_READER_END_WITH_ERROR;
+    else if (c->out_at < c->out.n) {
+        size_t left = c->out.n - c->out_at;
+        n = (ssize_t)(left < max ? left : max);
+        memcpy(buf, c->out.p + c->out_at, (size_t)n);
+        c->out_at += (size_t)n;
+    } else if (c->ended)
+        n = MHD_CONTENT_READER_END_OF_STREAM;
+    else {
+        c->suspended = true;
+        MHD_suspend_connection(c->c);
+    }
+    unlock(h);
+    return n;
+}
+
+static void add_headers(const http_call *c, struct MHD_Response *r) {
+    const http *h = c->h;
+    const char *origin = http_header(c, "Origin");
+    MHD_add_response_header(r, "Cache-Control", "no-store");
+    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    if (c->type && *c->type)
+        MHD_add_response_header(r, "Content-Type", c->type);
+    for (size_t i = 0; i < c->n_headers; i++)
+        MHD_add_response_header(r, c->name[i], c->value[i]);
+    if (origin && guard_in_list(str_from(origin), h->o.origin_ok, h->o.n_origin_ok)) {
+        MHD_add_response_header(r, "Access-Control-Allow-Origin", origin);
+        MHD_add_response_header(r, "Vary", "Origin");
+    }
+}
+
+static enum MHD_Result queue(http_call *c) {
+    struct MHD_Response *r;
+    if (c->streaming)
+        r = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, read_stream, c, NULL);
+    else
+        r = MHD_create_response_from_buffer(c->out.n, c->out.p, MHD_RESPMEM_MUST_COPY);
+    if (!r)
+        return MHD_NO;
+    add_headers(c, r);
+    if (c->h->quiet || c->at->refused || c->refuse_status == 413)
+        MHD_add_response_header(r, "Connection", "close");
+    count_status(c->h, c->status);
+    enum MHD_Result done = MHD_queue_response(c->c, (unsigned)c->status, r);
+    MHD_destroy_response(r);
+    return done;
+}
+
+/* Gives the answer if there is one, else waits for it. */
+static enum MHD_Result settle(http_call *c) {
+    http *h = c->h;
+    lock(h);
+    bool ready = c->answered || c->streaming || c->ended;
+    if (ready && !c->answered && !c->streaming) { /* ended without a word */
+        c->answered = true;
+        c->status = 500;
+    }
+    if (!ready) {
+        c->suspended = true;
+        MHD_suspend_connection(c->c);
+    }
+    bool first = ready && !c->queued;
+    c->queued |= ready;
+    unlock(h);
+    return first ? queue(c) : MHD_YES;
+}
+
+/* ---- may it speak? ---- */
+
+static void refuse(http_call *c, int status, const char *what) {
+    if (c->refuse_status)
+        return;
+    c->refuse_status = status;
+    c->refuse_what = what;
+}
+
+static bool token_ok(const http_call *c) {
+    const http *h = c->h;
+    str given;
+    const char *authorization = http_header(c, "Authorization"), *key = http_header(c, "X-Api-Key");
+    if (!h->o.token || (h->o.open_path && h->o.open_path(h->o.ctx, str_from(c->path))))
+        return true;
+    if (authorization && guard_bearer(str_from(authorization), &given) && guard_token_ok(given, str_from(h->o.token)))
+        return true;
+    return key && guard_token_ok(str_from(key), str_from(h->o.token));
+}
+
+static void check_speaker(http_call *c) {
+    const http *h = c->h;
+    const char *host = http_header(c, "Host"), *origin = http_header(c, "Origin");
+    const char *site = http_header(c, "Sec-Fetch-Site"), *mode = http_header(c, "Sec-Fetch-Mode");
+    if (!h->at.is_unix && !host)
+        refuse(c, 400, "the Host header is missing");
+    else if (!h->at.is_unix && !guard_host_ok(str_from(host), h->at.loopback, h->o.host_ok, h->o.n_host_ok))
+        refuse(c, 403, "this Host is not served here (loam serve --allow-host NAME allows it)");
+    bool listed = origin && guard_in_list(str_from(origin), h->o.origin_ok, h->o.n_origin_ok);
+    if (origin && !guard_origin_ok(str_from(origin), str_from(host), h->o.origin_ok, h->o.n_origin_ok))
+        refuse(c, 403, "pages of another origin may not ask (loam serve --allow-origin ORIGIN allows one)");
+    else if (site && !listed && strcmp(site, "cross-site") == 0 &&
+             !(mode && strcmp(mode, "navigate") == 0 && strcmp(c->method, "GET") == 0))
+        refuse(c, 403, "pages of another site may not ask (loam serve --allow-origin ORIGIN allows one)");
+    if (!(listed && strcmp(c->method, "OPTIONS") == 0) && !token_ok(c))
+        refuse(c, 401, "the token is missing or wrong (Authorization: Bearer TOKEN)");
+}
+
+static uint64_t declared_bytes(const http_call *c) {
+    const char *text = http_header(c, "Content-Length");
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
+static void preflight(http_call *c) {
+    http_add_header(c, "Access-Control-Allow-Methods", "GET, POST");
+    http_add_header(c, "Access-Control-Allow-Headers",
+                    "authorization, content-type, x-api-key, anthropic-version, anthropic-beta");
+    http_add_header(c, "Access-Control-Max-Age", "600");
+    http_answer(c, 204, NULL, (str){0});
+}
+
+static void dispatch(http_call *c) {
+    http *h = c->h;
+    const char *origin = http_header(c, "Origin");
+    lock(h);
+    c->handled = c->promised = true;
+    h->n_promised++;
+    h->n_busy++;
+    c->at->busy = true;
+    if (h->quiet)
+        refuse(c, 503, "the server is stopping");
+    else if (c->at->refused)
+        refuse(c, 503, "too many connections; try again later");
+    h->stats.refused += c->refuse_status != 0;
+    unlock(h);
+    if (c->refuse_status) {
+        if (c->refuse_status == 401)
+            http_add_header(c, "WWW-Authenticate", "Bearer");
+        if (c->refuse_status == 503)
+            http_add_header(c, "Retry-After", "5");
+        h->o.refuse(h->o.ctx, c, c->refuse_status, c->refuse_what);
+    } else if (strcmp(c->method, "OPTIONS") == 0 && origin &&
+               guard_in_list(str_from(origin), h->o.origin_ok, h->o.n_origin_ok))
+        preflight(c);
+    else
+        h->o.handle(h->o.ctx, c);
+}
+
+/* ---- the library's callbacks ---- */
+
+static enum MHD_Result take_headers(http *h, struct MHD_Connection *lib, const char *method, const char *path,
+                                    void **to) {
+    http_call *c = call_new(h, lib, method, path);
+    if (!c)
+        return MHD_NO;
+    *to = c;
+    check_speaker(c);
+    uint64_t bytes = declared_bytes(c);
+    if (bytes > h->o.body_bytes)
+        refuse(c, 413, "the body is too large");
+    if (bytes / 4 > h->o.body_bytes) { /* not worth reading to its end */
+        dispatch(c);
+        return settle(c);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result take_body(http_call *c, const char *data, size_t n) {
+    http *h = c->h;
+    c->body_seen += n;
+    if (c->body_seen > h->o.body_bytes)
+        refuse(c, 413, "the body is too large");
+    if (c->body_seen / 4 > h->o.body_bytes)
+        return MHD_NO;
+    if (c->refuse_status)
+        return MHD_YES;
+    lock(h);
+    if (h->bodies_bytes + n > h->o.bodies_bytes)
+        refuse(c, 503, "too many requests are being received; try again later");
+    else if (strbuf_add(&c->body, (str){data, n}, NULL) == ERR_OK)
+        h->bodies_bytes += n;
+    else
+        refuse(c, 503, "no memory for the body; try again later");
+    unlock(h);
+    return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *lib, const char *path, const char *method,
+                                  const char *version, const char *data, size_t *n, void **to) {
+    (void)version;
+    if (!*to)
+        return take_headers(ctx, lib, method, path, to);
+    http_call *c = *to;
+    if (*n > 0) {
+        size_t given = *n;
+        *n = 0;
+        return take_body(c, data, given);
+    }
+    if (!c->handled)
+        dispatch(c);
+    return settle(c);
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *lib, void **to, enum MHD_RequestTerminationCode why) {
+    http *h = ctx;
+    http_call *c = *to;
+    (void)lib;
+    (void)why;
+    *to = NULL;
+    if (!c)
+        return;
+    lock(h);
+    c->at->busy = false;
+    c->at->since = os_now();
+    c->suspended = false;
+    bool call_gone = gone_take(c);
+    unlock(h);
+    if (call_gone)
+        gone_run(c);
+    lock(h);
+    while (c->in_gone) /* the watching thread's */
+        pthread_cond_wait(&h->changed, &h->lock);
+    c->let_go = true;
+    if (!c->promised)
+        call_free(c);
+    unlock(h);
+}
+
+static conn *idlest(http *h, const conn *but) { /* locked */
+    conn *best = NULL;
+    for (conn *k = h->conns; k; k = k->next)
+        if (!k->busy && !k->refused && k != but && (!best || k->since < best->since))
+            best = k;
+    return best;
+}
+
+static void conn_begin(http *h, struct MHD_Connection *lib, void **to) {
+    conn *k = calloc(1, sizeof *k);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(lib, MHD_CONNECTION_INFO_CONNECTION_FD);
+    *to = k;
+    if (!k)
+        return; /* its requests are refused for want of a context */
+    *k = (conn){.h = h, .fd = info ? info->connect_fd : -1, .since = os_now()};
+    lock(h);
+    k->next = h->conns;
+    if (h->conns)
+        h->conns->prev = k;
+    h->conns = k;
+    h->stats.connections_now = ++h->n_conns;
+    if (h->n_conns > h->o.connections) {
+        conn *old = idlest(h, k);
+        if (old) {
+            shutdown(old->fd, SHUT_RDWR);
+            old->refused = true; /* once is enough */
+            h->stats.evicted++;
+        } else
+            k->refused = true;
+    }
+    unlock(h);
+}
+
+static void conn_end(http *h, conn *k) {
+    if (!k)
+        return;
+    lock(h);
+    if (k->prev)
+        k->prev->next = k->next;
+    else
+        h->conns = k->next;
+    if (k->next)
+        k->next->prev = k->prev;
+    h->stats.connections_now = --h->n_conns;
+    unlock(h);
+    free(k);
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *lib, void **to, enum MHD_ConnectionNotificationCode what) {
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        conn_begin(ctx, lib, to);
+    else {
+        conn_end(ctx, *to);
+        *to = NULL;
+    }
+}
+
+/* ---- the watching thread ---- */
+
+static bool has_left(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+}
+
+/* The next call whose gone() is due. */
+static http_call *find_gone(http *h, double now) { /* locked */
+    for (http_call *c = h->calls; c; c = c->next)
+        if (c->promised && !c->let_go && !c->gone_called && c->gone &&
+            (now - c->begun > h->o.request_seconds || has_left(c->at->fd)) && gone_take(c))
+            return c;
+    return NULL;
+}
+
+static void close_late(http *h, double now) { /* locked */
+    for (conn *k = h->conns; k; k = k->next)
+        if (!k->busy && now - k->since > h->o.receive_seconds)
+            shutdown(k->fd, SHUT_RDWR);
+}
+
+static void *watch(void *ctx) {
+    http *h = ctx;
+    lock(h);
+    while (!h->stop) {
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        t.tv_nsec += WATCH_MS * 1000000L;
+        t.tv_sec += t.tv_nsec / 1000000000L;
+        t.tv_nsec %= 1000000000L;
+        pthread_cond_timedwait(&h->changed, &h->lock, &t);
+        double now = os_now();
+        close_late(h, now);
+        for (http_call *c = find_gone(h, now); c; c = find_gone(h, now)) {
+            unlock(h);
+            gone_run(c);
+            lock(h);
+        }
+    }
+    unlock(h);
+    return NULL;
+}
+
+/* ---- opening, closing ---- */
+
+static void set_defaults(http_options *o) {
+    struct rlimit files;
+    o->header_bytes = o->header_bytes ? o->header_bytes : 32 << 10;
+    o->body_bytes = o->body_bytes ? o->body_bytes : 16 << 20;
+    o->bodies_bytes = o->bodies_bytes ? o->bodies_bytes : 128 << 20;
+    o->unread_bytes = o->unread_bytes ? o->unread_bytes : 1 << 20;
+    o->connections = o->connections ? o->connections : 1024;
+    o->receive_seconds = o->receive_seconds ? o->receive_seconds : 60;
+    o->idle_seconds = o->idle_seconds ? o->idle_seconds : 60;
+    o->request_seconds = o->request_seconds ? o->request_seconds : 3600;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && o->connections + 2 * SPARE_FILES > files.rlim_cur)
+        o->connections = files.rlim_cur > 3 * SPARE_FILES ? (unsigned)files.rlim_cur - 2 * SPARE_FILES : SPARE_FILES;
+}
+
+static err_code start_daemon(http *h, err *e) {
+    unsigned flags = MHD_USE_AUTO_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *)(uintptr_t)h->o.tls_cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, (void *)(uintptr_t)h->o.tls_key},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    struct MHD_OptionItem none[] = {{MHD_OPTION_END, 0, NULL}};
+    if (h->o.tls_cert) {
+        if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+            return err_set(e, ERR_UNSUPPORTED, "this libmicrohttpd was built without TLS");
+        flags |= MHD_USE_TLS;
+    }
+    h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, h->at.fd,
+                                 MHD_OPTION_CONNECTION_LIMIT, h->o.connections + SPARE_FILES,
+                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, h->o.header_bytes, MHD_OPTION_CONNECTION_TIMEOUT,
+                                 h->o.idle_seconds, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
+                                 on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_ARRAY,
+                                 h->o.tls_cert ? tls : none, MHD_OPTION_END);
+    if (!h->daemon)
+        return err_set(e, ERR_IO, "%s: the HTTP library did not start%s", h->at.where,
+                       h->o.tls_cert ? " (are certificate and key PEM, and do they belong together?)" : "");
+    return ERR_OK;
+}
+
+static err_code start(http *h, err *e) {
+    if (!h->o.tls_cert != !h->o.tls_key)
+        return err_set(e, ERR_USAGE, "TLS needs both a certificate and its key");
+    TRY(h->o.unix_path ? listen_unix(&h->at, h->o.unix_path, e) : listen_tcp(&h->at, h->o.address, h->o.port, e));
+    h->has_file = h->at.is_unix;
+    if (!h->at.loopback && !h->o.token)
+        return err_set(e, ERR_USAGE,
+                       "%s can be reached from other machines, so a token is required (--token-file FILE)",
+                       h->at.where);
+    snprintf(h->url, sizeof h->url, "%s%s",
+             h->at.is_unix   ? "unix:"
+             : h->o.tls_cert ? "https://"
+                             : "http://",
+             h->at.where);
+    TRY(start_daemon(h, e));
+    if (pthread_create(&h->watcher, NULL, watch, h) != 0)
+        return err_set(e, ERR_MEMORY, "no memory for a thread");
+    h->watching = true;
+    return ERR_OK;
+}
+
+err_code http_open(http **out, const http_options *o, err *e) {
+    *out = NULL;
+    http *h = calloc(1, sizeof *h);
+    if (!h)
+        return err_set(e, ERR_MEMORY, "no memory for the server");
+    h->o = *o;
+    h->at.fd = -1;
+    set_defaults(&h->o);
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_cond_init(&h->changed, NULL);
+    err_code code = start(h, e);
+    if (code != ERR_OK) {
+        http_close(h);
+        return code;
+    }
+    *out = h;
+    return ERR_OK;
+}
+
+const char *http_url(const http *h) { return h->url; }
+
+void http_quiesce(http *h) {
+    lock(h);
+    bool was = h->quiet;
+    h->quiet = true;
+    unlock(h);
+    if (was || !h->daemon)
+        return;
+    MHD_socket fd = MHD_quiesce_daemon(h->daemon);
+    if (fd != MHD_INVALID_SOCKET)
+        close(fd);
+    h->at.fd = -1;
+}
+
+size_t http_busy(http *h) {
+    lock(h);
+    size_t n = h->n_busy;
+    unlock(h);
+    return n;
+}
+
+size_t http_promised(http *h) {
+    lock(h);
+    size_t n = h->n_promised;
+    unlock(h);
+    return n;
+}
+
+void http_cancel_all(http *h) {
+    lock(h);
+    for (http_call *c = h->calls; c;) {
+        if (!gone_take(c)) {
+            c = c->next;
+            continue;
+        }
+        unlock(h);
+        gone_run(c);
+        lock(h);
+        c = h->calls; /* the list may have changed; each is taken once */
+    }
+    unlock(h);
+}
+
+void http_close(http *h) {
+    if (!h)
+        return;
+    if (h->daemon)
+        http_quiesce(h);
+    else if (h->at.fd >= 0)
+        close(h->at.fd);
+    if (h->watching) {
+        lock(h);
+        h->stop = true;
+        pthread_cond_broadcast(&h->changed);
+        unlock(h);
+        pthread_join(h->watcher, NULL);
+    }
+    if (h->daemon)
+        MHD_stop_daemon(h->daemon);
+    if (h->has_file)
+        listen_remove(&h->at);
+    pthread_cond_destroy(&h->changed);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+}
+
+void http_stats_get(http *h, http_stats *out) {
+    lock(h);
+    *out = h->stats;
+    unlock(h);
+}

@@ -1,0 +1,434 @@
+/* job: see job.h.
+ *
+ * Invariant: the job is freed by whoever brings `left` to 0, after the call has been answered or ended.
+ */
+#include "serve/job.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/os.h"
+#include "text/utf8.h"
+
+static void job_free(job *j) {
+    if (!j)
+        return;
+    for (size_t i = 0; i < j->n_choices; i++) {
+        job_choice *c = &j->choice[i];
+        strbuf_fini(&c->text);
+        free(c->token);
+        free(c->top);
+        tok_ids_fini(&c->ids);
+    }
+    for (size_t i = 0; i < j->n_prompts; i++)
+        tok_ids_fini(&j->prompt[i]);
+    arena_fini(&j->mem);
+    json_decref(j->body);
+    pthread_mutex_destroy(&j->lock);
+    free(j);
+}
+
+/* ---- ending ---- */
+
+static void answer_error(job *j) {
+    if (!http_pushed(j->call)) {
+        if (j->fail_status == 503)
+            http_add_header(j->call, "Retry-After", "1");
+        reply_error(j->call, j->fail_status, j->fail_code, j->why.text);
+        return;
+    }
+    if (j->d->fail)
+        j->d->fail(j, &j->why);
+    else {
+        sse_push(j->call, NULL, error_json(api_of_path(http_path(j->call)), j->fail_status, j->fail_code, j->why.text));
+        sse_done(j->call);
+    }
+    http_end(j->call);
+}
+
+static void complete(job *j) {
+    if (j->fail_code == ERR_OK)
+        j->d->finish(j);
+    else
+        answer_error(j);
+    job_free(j);
+}
+
+static void note_failure(job *j, int status, err_code code, const err *e) { /* locked */
+    if (j->fail_code != ERR_OK)
+        return;
+    j->fail_status = status;
+    j->fail_code = code;
+    j->why = *e;
+}
+
+static void cancel(job *j) {
+    pthread_mutex_lock(&j->lock);
+    j->cancelled = true;
+    for (size_t i = 0; i < j->n_choices; i++)
+        if (j->choice[i].ticket && !j->choice[i].done)
+            engine_cancel(j->m->g, j->choice[i].ticket);
+    pthread_mutex_unlock(&j->lock);
+}
+
+static void on_gone(void *ctx) { cancel(ctx); }
+
+/* One choice less; at the last one the job ends. */
+static void release(job *j, size_t n) {
+    pthread_mutex_lock(&j->lock);
+    bool last = (j->left -= n) == 0;
+    pthread_mutex_unlock(&j->lock);
+    if (last)
+        complete(j);
+}
+
+/* ---- the engine's callbacks ---- */
+
+static bool grow(void **p, size_t *cap, size_t need, size_t size) {
+    if (need <= *cap)
+        return true;
+    size_t n = *cap ? 2 * *cap : 64;
+    n = n < need ? need : n;
+    void *q = realloc(*p, n * size);
+    if (!q)
+        return false;
+    *p = q;
+    *cap = n;
+    return true;
+}
+
+static bool keep_token(job_choice *c, const engine_token *t) {
+    if (!grow((void **)&c->token, &c->cap_tokens, c->n_tokens + 1, sizeof *c->token) ||
+        !grow((void **)&c->top, &c->cap_top, c->n_top + t->n_top, sizeof *c->top))
+        return false;
+    c->token[c->n_tokens++] = (job_token){t->token, c->n_top, t->n_top, c->text.n};
+    for (size_t i = 0; i < t->n_top; i++)
+        c->top[c->n_top++] = t->top[i];
+    return true;
+}
+
+static void stop_listening(job *j) {
+    j->deaf = true;
+    cancel(j);
+}
+
+static void short_of_memory(job *j) {
+    err e;
+    err_set(&e, ERR_MEMORY, "no memory for the answer");
+    pthread_mutex_lock(&j->lock);
+    note_failure(j, 503, ERR_MEMORY, &e);
+    pthread_mutex_unlock(&j->lock);
+    stop_listening(j);
+}
+
+/* Passes text on to a stream. */
+static void say(job_choice *c, str text) {
+    job *j = c->j;
+    if (!j->p.stream || j->deaf)
+        return;
+    if (!j->opened && j->d->open && !j->d->open(j)) {
+        stop_listening(j);
+        return;
+    }
+    j->opened = true;
+    if (!j->d->piece(c, text))
+        stop_listening(j);
+}
+
+static void on_prompt(void *ctx, const engine_token *t) {
+    job_choice *c = ctx;
+    if (c->j->deaf)
+        return;
+    bool good = keep_token(c, t);
+    c->n_prompt_tokens = c->n_tokens;
+    if (!good || strbuf_add(&c->text, t->text, NULL) != ERR_OK)
+        short_of_memory(c->j);
+}
+
+static void on_token(void *ctx, const engine_token *t) {
+    job_choice *c = ctx;
+    job *j = c->j;
+    if (j->deaf)
+        return;
+    if (tok_ids_add(&c->ids, t->token.id, NULL) != ERR_OK || (j->p.logprobs && !keep_token(c, t)) ||
+        strbuf_add(&c->text, t->text, NULL) != ERR_OK)
+        short_of_memory(j);
+    else
+        say(c, t->text);
+}
+
+static void on_done(void *ctx, const generate_result *r, str text, err_code code, const err *e) {
+    job_choice *c = ctx;
+    job *j = c->j;
+    c->result = *r;
+    if (strbuf_add(&c->text, text, NULL) != ERR_OK)
+        short_of_memory(j);
+    pthread_mutex_lock(&j->lock);
+    c->done = true;
+    c->ticket = NULL;
+    if (code != ERR_OK)
+        note_failure(j, status_of(code), code, e);
+    bool fine = j->fail_code == ERR_OK;
+    pthread_mutex_unlock(&j->lock);
+    if (fine) {
+        say(c, text);
+        if (j->p.stream && !j->deaf && j->d->close && !j->d->close(c))
+            stop_listening(j);
+    }
+    release(j, 1);
+}
+
+/* ---- starting ---- */
+
+static err_code submit(job *j, job_choice *c, err *e, bool *busy) {
+    params *p = &j->p;
+    const tok_ids *ids = &j->prompt[c->prompt];
+    engine_request r = {
+        .ids = ids->id,
+        .n = ids->n,
+        .sampling = p->sampling,
+        .n_max = p->n_max,
+        .stop = p->stop,
+        .n_stop = p->n_stop,
+        .special = p->special,
+        .ignore_end = p->ignore_end,
+        .bias = p->bias,
+        .n_bias = p->n_bias,
+        .n_top = p->n_top,
+        .logprobs = p->logprobs,
+        .prompt_too = p->logprobs && j->echo,
+        .prompt_only = p->nothing,
+        .on_prompt = on_prompt,
+        .on_token = on_token,
+        .on_done = on_done,
+        .ctx = c,
+    };
+    engine_ticket *ticket = NULL;
+    r.sampling.seed += c->index % p->n; /* each of n texts is another draw */
+    err_code code = engine_submit(j->m->g, &r, &ticket, busy, e);
+    if (code != ERR_OK)
+        return code;
+    pthread_mutex_lock(&j->lock);
+    c->begun = true;
+    if (!c->done) {
+        c->ticket = ticket;
+        if (j->cancelled)
+            engine_cancel(j->m->g, ticket);
+    }
+    pthread_mutex_unlock(&j->lock);
+    return ERR_OK;
+}
+
+static void start(job *j) {
+    size_t n = 0;
+    for (; n < j->n_choices; n++) {
+        err e = {0};
+        bool busy = false;
+        err_code code = submit(j, &j->choice[n], &e, &busy);
+        if (code == ERR_OK)
+            continue;
+        pthread_mutex_lock(&j->lock);
+        note_failure(j, busy ? 503 : status_of(code), code, &e);
+        pthread_mutex_unlock(&j->lock);
+        cancel(j);
+        break;
+    }
+    release(j, j->n_choices - n + 1);
+}
+
+static err_code plan_choices(job *j, err *e) {
+    params *p = &j->p;
+    if (j->n_prompts == 0)
+        return err_set(e, ERR_USAGE, "the prompt is empty");
+    j->n_choices = 0;
+    if (j->n_prompts * p->n > SERVE_CHOICES_MAX)
+        return err_set(e, ERR_USAGE, "%zu texts in one request (prompts times n): at most %d", j->n_prompts * p->n,
+                       SERVE_CHOICES_MAX);
+    ARENA_NEW(&j->mem, j->choice, j->n_prompts * p->n, e);
+    j->n_choices = j->n_prompts * p->n;
+    for (size_t i = 0; i < j->n_choices; i++)
+        j->choice[i] = (job_choice){.j = j, .index = i, .prompt = i / p->n};
+    if (j->chat && j->m->source.template_stop.n > 0 && p->n_stop < STOPS_MAX)
+        p->stop[p->n_stop++] = j->m->source.template_stop;
+    j->left = j->n_choices + 1;
+    return ERR_OK;
+}
+
+/* A job whose body has been read. */
+static err_code job_new(job **out, serve *s, http_call *c, json_t *body, const job_dialect *d, err *e) {
+    const serve_model *m;
+    TRY(serve_find(s, body, &m, e));
+    job *j = calloc(1, sizeof *j);
+    if (!j)
+        return err_set(e, ERR_MEMORY, "no memory for the request");
+    *j = (job){.s = s, .m = m, .call = c, .d = d, .body = json_incref(body), .p = params_plain()};
+    pthread_mutex_init(&j->lock, NULL);
+    j->id = atomic_fetch_add(&s->next_id, 1);
+    j->created = time(NULL);
+    j->begun = os_now();
+    err_code code = d->read(j, e);
+    if (code == ERR_OK)
+        code = plan_choices(j, e);
+    if (code != ERR_OK) {
+        job_free(j);
+        return code;
+    }
+    *out = j;
+    return ERR_OK;
+}
+
+err_code job_run(serve *s, http_call *c, json_t *body, const job_dialect *d, err *e) {
+    job *j = NULL;
+    TRY(job_new(&j, s, c, body, d, e));
+    http_on_gone(c, on_gone, j);
+    start(j);
+    return ERR_OK;
+}
+
+err_code job_count(serve *s, http_call *c, json_t *body, const job_dialect *d, size_t *n, err *e) {
+    job *j = NULL;
+    TRY(job_new(&j, s, c, body, d, e));
+    *n = job_prompt_tokens(j);
+    job_free(j);
+    return ERR_OK;
+}
+
+/* ---- prompts ---- */
+
+chat_options serve_chat_options(const serve_model *m, const json_t *vars, bool answer) {
+    time_t now = time(NULL);
+    return (chat_options){
+        .generation_prompt = answer, .now = now - now % 86400, .vars = vars ? vars : m->source.template_vars};
+}
+
+static err_code next_prompt(job *j, tok_ids **out, err *e) {
+    if (!j->prompt) {
+        ARENA_NEW(&j->mem, j->prompt, SERVE_CHOICES_MAX, e);
+        ARENA_NEW(&j->mem, j->prompt_text, SERVE_CHOICES_MAX, e);
+    }
+    if (j->n_prompts == SERVE_CHOICES_MAX)
+        return err_set(e, ERR_USAGE, "more than %d prompts in one request", SERVE_CHOICES_MAX);
+    *out = &j->prompt[j->n_prompts++];
+    return ERR_OK;
+}
+
+err_code job_add_chat(job *j, const chat_message *m, size_t n, bool answer, const json_t *vars, err *e) {
+    tok_ids *ids;
+    if (!j->m->chat)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s has no chat template (loam serve --template NAME gives it one; /v1/completions needs none)",
+                       j->m->source.name);
+    if (vars && !json_is_object(vars))
+        return err_set(e, ERR_USAGE, "chat_template_kwargs: an object is expected");
+    if (n == 0)
+        return err_set(e, ERR_USAGE, "messages: at least one is needed");
+    TRY(next_prompt(j, &ids, e));
+    j->chat = true;
+    chat_options o = serve_chat_options(j->m, vars, answer);
+    return chat_encode(j->m->chat, m, n, &o, ids, e);
+}
+
+err_code job_add_text(job *j, str text, unsigned flags, err *e) {
+    tok_ids *ids;
+    TRY(next_prompt(j, &ids, e));
+    j->prompt_text[j->n_prompts - 1] = text;
+    return tokenizer_encode(j->m->source.t, text, flags, ids, e);
+}
+
+err_code job_add_ids(job *j, const json_t *list, err *e) {
+    tok_ids *ids;
+    strbuf text = {0};
+    TRY(next_prompt(j, &ids, e));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *v = json_array_get(list, i);
+        int64_t id = json_is_integer(v) ? json_integer_value(v) : -1;
+        if (id < 0 || id >= tokenizer_n_vocab(j->m->source.t))
+            return err_set(e, ERR_USAGE, "prompt: token %zu is no id of the vocabulary (0 to %d)", i,
+                           (int)tokenizer_n_vocab(j->m->source.t) - 1);
+        TRY(tok_ids_add(ids, (int32_t)id, e));
+    }
+    if (!j->echo)
+        return ERR_OK;
+    strbuf raw = {0};
+    err_code code = tokenizer_decode(j->m->source.t, ids->id, ids->n, j->p.special, &raw, e);
+    if (code == ERR_OK)
+        code = utf8_repair(strbuf_str(&raw), &text, e);
+    if (code == ERR_OK) {
+        j->prompt_text[j->n_prompts - 1] = arena_str(&j->mem, strbuf_str(&text));
+        if (!j->prompt_text[j->n_prompts - 1].p)
+            code = arena_short(e, text.n, 1);
+    }
+    strbuf_fini(&raw);
+    strbuf_fini(&text);
+    return code;
+}
+
+/* ---- facts for dialects ---- */
+
+size_t job_prompt_tokens(const job *j) {
+    size_t n = 0;
+    for (size_t i = 0; i < j->n_prompts; i++)
+        n += j->prompt[i].n;
+    return n;
+}
+
+size_t job_cached_tokens(const job *j) {
+    size_t n = 0;
+    for (size_t i = 0; i < j->n_choices; i += j->p.n)
+        n += j->choice[i].result.n_cached;
+    return n;
+}
+
+size_t job_answer_tokens(const job *j) {
+    size_t n = 0;
+    for (size_t i = 0; i < j->n_choices; i++)
+        n += j->choice[i].result.n_generated;
+    return n;
+}
+
+bool job_ended_by_text(const job_choice *c) { return c->result.why == STOP_END_TOKEN || c->result.why == STOP_STRING; }
+
+str job_text(const job_choice *c) {
+    size_t from = 0;
+    if (c->n_prompt_tokens > 0) {
+        from = c->text.n;
+        if (c->n_tokens > c->n_prompt_tokens)
+            from = c->token[c->n_prompt_tokens].text_at;
+    }
+    return str_sub(strbuf_str(&c->text), from, c->text.n);
+}
+
+str job_stop_found(const job_choice *c) {
+    const params *p = &c->j->p;
+    strbuf raw = {0};
+    str found = {0};
+    ptrdiff_t best = -1;
+    if (c->result.why != STOP_STRING ||
+        tokenizer_decode(c->j->m->source.t, c->ids.id, c->ids.n, p->special, &raw, NULL) != ERR_OK) {
+        strbuf_fini(&raw);
+        return found;
+    }
+    for (size_t i = 0; i < p->n_stop; i++) {
+        ptrdiff_t at = str_find(strbuf_str(&raw), p->stop[i], 0);
+        if (at >= 0 && (best < 0 || at < best)) {
+            best = at;
+            found = p->stop[i];
+        }
+    }
+    strbuf_fini(&raw);
+    return str_eq(found, c->j->m->source.template_stop) ? (str){0} : found;
+}
+
+err_code token_text(const tokenizer *t, int32_t id, strbuf *out, err *e) {
+    strbuf raw = {0};
+    if (id < 0 || id >= tokenizer_n_vocab(t))
+        return ERR_OK; /* a padding row */
+    err_code code = tokenizer_decode_next(t, 1, id, true, &raw, e);
+    if (code == ERR_OK)
+        code = utf8_repair(strbuf_str(&raw), out, e);
+    strbuf_fini(&raw);
+    return code;
+}
+
+double logprob_shown(double x) { return x > -9999 ? x : -9999; }

@@ -1,0 +1,57 @@
+/* route: see route.h. */
+#include "serve/route.h"
+
+#include <string.h>
+
+static const route *const tables[] = {routes_openai, routes_responses, routes_anthropic, routes_ollama, routes_loam};
+enum { N_TABLES = sizeof tables / sizeof *tables };
+
+static bool path_is(const route *r, str path, str *rest) {
+    size_t n = strlen(r->path);
+    if (n > 0 && r->path[n - 1] == '*') {
+        if (path.n < n || !str_starts(path, (str){r->path, n - 1}))
+            return false;
+        *rest = str_sub(path, n - 1, path.n);
+        return true;
+    }
+    return str_is(path, r->path);
+}
+
+static const route *find(str method, str path, str *rest, const char **allowed) {
+    *allowed = NULL;
+    for (size_t i = 0; i < N_TABLES; i++)
+        for (const route *r = tables[i]; r->path; r++) {
+            if (!path_is(r, path, rest))
+                continue;
+            if (str_is(method, r->method))
+                return r;
+            *allowed = r->method;
+        }
+    return NULL;
+}
+
+void route_handle(void *ctx, http_call *c) {
+    serve *s = ctx;
+    const char *allowed;
+    str rest = {0}, method = http_method(c);
+    json_t *body = NULL;
+    err e = {0};
+    const route *r = find(str_is(method, "HEAD") ? STR("GET") : method, http_path(c), &rest, &allowed);
+    if (!r) {
+        if (!allowed) {
+            reply_error(c, 404, ERR_IO, "there is no such path");
+            return;
+        }
+        http_add_header(c, "Allow", allowed);
+        reply_error(c, 405, ERR_USAGE, "this path does not take that method");
+        return;
+    }
+    err_code code = ERR_OK;
+    if (strcmp(r->method, "POST") == 0)
+        code = body_parse(http_body(c), &body, &e);
+    if (code == ERR_OK)
+        code = r->run(s, c, body, rest, &e);
+    if (code != ERR_OK)
+        reply_error(c, status_of(code), code, e.text);
+    json_decref(body);
+}

@@ -1,0 +1,268 @@
+/* serve: see serve.h. */
+#include "serve/serve.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/os.h"
+#include "serve/route.h"
+#include "text/json_write.h"
+
+/* ---- answers ---- */
+
+api api_of_path(str path) {
+    if (str_starts(path, STR("/api/")))
+        return API_OLLAMA;
+    return str_starts(path, STR("/v1/messages")) ? API_ANTHROPIC : API_OPENAI;
+}
+
+int status_of(err_code code) {
+    switch (code) {
+    case ERR_USAGE:
+    case ERR_FORMAT:
+    case ERR_LIMIT:
+    case ERR_UNSUPPORTED:
+        return 400;
+    case ERR_IO:
+        return 404;
+    case ERR_MEMORY:
+    case ERR_CANCELLED:
+        return 503;
+    case ERR_OK:
+    case ERR_MISMATCH:
+        break;
+    }
+    return 500;
+}
+
+typedef struct {
+    int status;
+    const char *openai, *anthropic;
+} error_kind;
+
+static const error_kind kinds[] = {
+    {400, "invalid_request_error", "invalid_request_error"},
+    {401, "authentication_error", "authentication_error"},
+    {403, "permission_error", "permission_error"},
+    {404, "invalid_request_error", "not_found_error"},
+    {405, "invalid_request_error", "invalid_request_error"},
+    {413, "invalid_request_error", "request_too_large"},
+    {501, "not_supported_error", "api_error"},
+    {503, "server_error", "overloaded_error"},
+    {529, "server_error", "overloaded_error"},
+    {500, "server_error", "api_error"}, /* any other: the last row */
+};
+
+static const error_kind *kind_of(int status) {
+    const error_kind *k = kinds;
+    while (k->status != status && k->status != 500)
+        k++;
+    return k;
+}
+
+static const char *openai_code(int status, err_code code) {
+    if (code == ERR_LIMIT && status == 400)
+        return "context_length_exceeded";
+    if (code == ERR_IO && status == 404)
+        return "not_found";
+    return status == 401 ? "invalid_api_key" : NULL;
+}
+
+json_t *error_json(api a, int status, err_code code, const char *what) {
+    const error_kind *k = kind_of(status);
+    if (a == API_OLLAMA)
+        return json_pack("{s:s}", "error", what);
+    if (a == API_ANTHROPIC)
+        return json_pack("{s:s, s:{s:s, s:s}}", "type", "error", "error", "type", k->anthropic, "message", what);
+    return json_pack("{s:{s:s, s:s, s:n, s:s?}}", "error", "message", what, "type", k->openai, "param", "code",
+                     openai_code(status, code));
+}
+
+void reply_json(http_call *c, int status, json_t *v) {
+    strbuf text = {0};
+    if (v && json_write(v, 0, &text, NULL) == ERR_OK)
+        http_answer(c, status, "application/json", strbuf_str(&text));
+    else
+        http_answer(c, 500, "application/json", STR("{\"error\":{\"message\":\"no memory for the answer\"}}"));
+    strbuf_fini(&text);
+    json_decref(v);
+}
+
+void reply_error(http_call *c, int status, err_code code, const char *what) {
+    json_t *v = error_json(api_of_path(http_path(c)), status, code, what);
+    if (!v) /* what the client sent stands in it and is no UTF-8 */
+        v = error_json(api_of_path(http_path(c)), status, code, "the request cannot be answered");
+    reply_json(c, status, v);
+}
+
+static bool push_text(http_call *c, const char *type, const char *event, json_t *v) {
+    strbuf text = {0};
+    bool lines = strcmp(type, "text/event-stream") != 0;
+    bool good = v && (!event || strbuf_addf(&text, NULL, "event: %s\n", event) == ERR_OK) &&
+                strbuf_add(&text, lines ? (str){0} : STR("data: "), NULL) == ERR_OK &&
+                json_write(v, 0, &text, NULL) == ERR_OK &&
+                strbuf_add(&text, lines ? STR("\n") : STR("\n\n"), NULL) == ERR_OK;
+    good = http_push(c, type, good ? strbuf_str(&text) : (str){0}) && good;
+    strbuf_fini(&text);
+    json_decref(v);
+    return good;
+}
+
+bool sse_push(http_call *c, const char *event, json_t *v) { return push_text(c, "text/event-stream", event, v); }
+
+bool sse_done(http_call *c) { return http_push(c, "text/event-stream", STR("data: [DONE]\n\n")); }
+
+bool line_push(http_call *c, json_t *v) { return push_text(c, "application/x-ndjson", NULL, v); }
+
+/* ---- models ---- */
+
+const serve_model *serve_find_name(const serve *s, str name) {
+    if (str_ends(name, STR(":latest")))
+        name = str_sub(name, 0, name.n - 7);
+    for (size_t i = 0; i < s->n_models; i++)
+        if (str_is(name, s->model[i].source.name))
+            return &s->model[i];
+    return NULL;
+}
+
+err_code serve_find(serve *s, const json_t *body, const serve_model **out, err *e) {
+    const json_t *name = json_object_get(body, "model");
+    *out = &s->model[0];
+    if (!name || json_is_null(name))
+        return ERR_OK;
+    if (!json_is_string(name))
+        return err_set(e, ERR_USAGE, "model: a string is expected");
+    *out = serve_find_name(s, json_str_of(name));
+    if (*out)
+        return ERR_OK;
+    return err_set(e, ERR_IO, "model: there is no \"%.*s\" here (GET /v1/models lists what there is)",
+                   STR_ARG(json_str_of(name)));
+}
+
+/* Counts before anything is allocated: 16 MB of "[[[[" or "0,0,0" would become gigabytes of values. */
+static err_code body_limits(str text, err *e) {
+    size_t depth = 0, values = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char ch = text.p[i];
+        if (in_string) {
+            i += ch == '\\';
+            in_string = ch != '"';
+            continue;
+        }
+        in_string = ch == '"';
+        values += ch == ',' || ch == ':' || ch == '[' || ch == '{';
+        if ((ch == '[' || ch == '{') && ++depth > SERVE_JSON_DEPTH_MAX)
+            return err_set(e, ERR_USAGE, "the body is nested more than %d levels deep (at byte %zu)",
+                           SERVE_JSON_DEPTH_MAX, i);
+        if ((ch == ']' || ch == '}') && depth > 0)
+            depth--;
+        if (values > SERVE_JSON_VALUES_MAX)
+            return err_set(e, ERR_USAGE, "the body has more than %d values", SERVE_JSON_VALUES_MAX);
+    }
+    return ERR_OK;
+}
+
+err_code body_parse(str text, json_t **out, err *e) {
+    *out = NULL;
+    TRY(body_limits(text, e));
+    err_code code = json_read(text, text.n, out, e);
+    if (code == ERR_OK && json_is_object(*out))
+        return ERR_OK;
+    if (code == ERR_OK) {
+        json_decref(*out);
+        *out = NULL;
+        code = err_set(e, ERR_USAGE, "a JSON object is expected");
+    }
+    return code == ERR_MEMORY ? code : err_in(e, ERR_USAGE, "body");
+}
+
+/* ---- opening, closing ---- */
+
+static void refuse(void *ctx, http_call *c, int status, const char *what) {
+    (void)ctx;
+    reply_error(c, status, status == 404 ? ERR_IO : ERR_USAGE, what);
+}
+
+static bool open_path(void *ctx, str path) {
+    (void)ctx;
+    return str_is(path, "/health");
+}
+
+static err_code model_begin(serve_model *m, const serve_source *source, const engine_options *o, err *e) {
+    m->source = *source;
+    m->bytes = model_weight_bytes(source->m);
+    if (source->template_source.n > 0)
+        TRY(chat_open(&m->chat, source->t, source->template_source, e));
+    return engine_open(&m->g, source->m, source->t, o, e);
+}
+
+err_code serve_open(serve **out, const serve_source *models, size_t n, const serve_options *o, err *e) {
+    *out = NULL;
+    if (n == 0 || n > SERVE_MODELS_MAX)
+        return err_set(e, ERR_USAGE, "%zu models (1 to %d can be served)", n, SERVE_MODELS_MAX);
+    serve *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(e, ERR_MEMORY, "no memory for the server");
+    s->version = o->version;
+    s->begun = time(NULL);
+    engine_options each = o->engine;
+    if (each.cache_bytes == 0)
+        each.cache_bytes = os_memory_bytes() / (4 * n);
+    err_code code = ERR_OK;
+    for (size_t i = 0; i < n && code == ERR_OK; i++) {
+        if (serve_find_name(s, str_from(models[i].name)))
+            code = err_set(e, ERR_USAGE, "two models are called \"%s\"", models[i].name);
+        else
+            code = model_begin(&s->model[s->n_models++], &models[i], &each, e);
+        if (code != ERR_OK)
+            err_in(e, code, "%s", models[i].path);
+    }
+    if (code == ERR_OK) {
+        http_options h = o->http;
+        h.handle = route_handle;
+        h.refuse = refuse;
+        h.open_path = open_path;
+        h.ctx = s;
+        code = http_open(&s->h, &h, e);
+    }
+    if (code != ERR_OK) {
+        serve_close(s);
+        return code;
+    }
+    *out = s;
+    return ERR_OK;
+}
+
+static void doze(int ms) {
+    struct timespec pause = {.tv_nsec = ms * 1000 * 1000};
+    nanosleep(&pause, NULL);
+}
+
+void serve_drain(serve *s, double seconds, volatile const int *hurry) {
+    double end = os_now() + seconds;
+    http_quiesce(s->h);
+    while (http_busy(s->h) > 0 && os_now() < end && !*hurry)
+        doze(20);
+}
+
+void serve_close(serve *s) {
+    if (!s)
+        return;
+    if (s->h) {
+        http_quiesce(s->h);
+        while (http_promised(s->h) > 0) { /* a cancelled request ends after the step under way */
+            http_cancel_all(s->h);
+            doze(5);
+        }
+        for (int i = 0; i < 50 && http_busy(s->h) > 0; i++) /* last words go out */
+            doze(10);
+        http_close(s->h);
+    }
+    for (size_t i = 0; i < s->n_models; i++) {
+        engine_close(s->model[i].g);
+        chat_close(s->model[i].chat);
+    }
+    free(s);
+}

@@ -1,0 +1,84 @@
+/* serve: models behind HTTP: what all routes share.
+ *
+ * serve_open() gives each model an engine (gen/engine.h) and listens; requests find their handler in route.c's table.
+ * A handler checks everything on the HTTP thread, then either answers or hands a job (job.h) to the engine. Errors go
+ * out in the shape of the API that the path belongs to.
+ *
+ * The same request gives the same answer: without "seed" the seed is 0, and what else runs changes no bit.
+ */
+#ifndef LOAM_SERVE_SERVE_H
+#define LOAM_SERVE_SERVE_H
+
+#include <stdatomic.h>
+
+#include "gen/chat.h"
+#include "gen/engine.h"
+#include "serve/http.h"
+
+enum {
+    SERVE_MODELS_MAX = 16,
+    SERVE_JSON_VALUES_MAX = 1 << 18,
+    SERVE_JSON_DEPTH_MAX = 64,
+    SERVE_CHOICES_MAX = 128 /* texts of one request: prompts times n */
+};
+
+/* A model to serve; everything is the caller's and must outlive the server. */
+typedef struct {
+    const char *name, *path;
+    model *m;
+    const tokenizer *t;
+    str template_source; /* empty: no conversations */
+    str template_stop;   /* a stop string that the format needs; empty: none */
+    const json_t *template_vars;
+} serve_source;
+
+typedef struct {
+    serve_source source;
+    engine *g;
+    chat_template *chat; /* NULL: none */
+    uint64_t bytes;      /* of the weights in memory */
+} serve_model;
+
+typedef struct serve {
+    serve_model model[SERVE_MODELS_MAX];
+    size_t n_models;
+    http *h;
+    const char *version;
+    int64_t begun; /* Unix time */
+    atomic_uint_fast64_t next_id;
+} serve;
+
+typedef struct {
+    http_options http; /* handle, refuse, open_path and ctx are filled in */
+    engine_options engine;
+    const char *version;
+} serve_options;
+
+err_code serve_open(serve **out, const serve_source *models, size_t n, const serve_options *o, err *e);
+/* Takes no new requests, lets those that run end within `seconds`, cancels the rest. `*hurry` nonzero: now. */
+void serve_drain(serve *s, double seconds, volatile const int *hurry);
+void serve_close(serve *s); /* NULL allowed */
+
+/* ---- for the routes ---- */
+
+/* The APIs, by the shape of their errors. */
+typedef enum { API_OPENAI, API_ANTHROPIC, API_OLLAMA } api;
+api api_of_path(str path);
+int status_of(err_code code); /* USAGE, FORMAT, LIMIT, UNSUPPORTED 400; IO 404; MEMORY, CANCELLED 503; else 500 */
+
+void reply_json(http_call *c, int status, json_t *v);                        /* takes v; NULL: 500 */
+void reply_error(http_call *c, int status, err_code code, const char *what); /* in the path's shape */
+json_t *error_json(api a, int status, err_code code, const char *what);      /* a new reference or NULL */
+/* One event of a stream; takes v. false: stop. event NULL: data alone. */
+bool sse_push(http_call *c, const char *event, json_t *v);
+bool sse_done(http_call *c);             /* data: [DONE] */
+bool line_push(http_call *c, json_t *v); /* one line of JSON (Ollama) */
+
+/* The model that the body names; none named: the first. Unknown: ERR_IO. */
+err_code serve_find(serve *s, const json_t *body, const serve_model **out, err *e);
+const serve_model *serve_find_name(const serve *s, str name); /* "name" or "name:latest"; NULL: none */
+
+/* The body of a request as an object, with its limits: bytes, values, depth; *out is a new reference. */
+err_code body_parse(str text, json_t **out, err *e);
+
+#endif
