@@ -250,14 +250,19 @@ static void close_ingest(ingest *g) {
     free(g->sketched);
 }
 
+/* From the finished file, as every reader will see it. */
 static err_code final_digest(const char *path, build_result *r, err *e) {
     dataset *d;
+    dataset_key *keys;
+    size_t n;
     TRY(dataset_open(&d, path, e));
-    int64_t bytes = 0;
-    err_code code = dataset_digest(d, &r->digest, e);
+    err_code code = dataset_list(d, NULL, &keys, &n, e);
     if (code == ERR_OK)
-        code = sql_one_int(d->db, "SELECT coalesce(sum(bytes), 0) FROM documents", &bytes, e);
-    r->bytes = bytes;
+        code = dataset_keys_digest(keys, n, &r->digest, e);
+    r->bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        r->bytes += (int64_t)keys[i].bytes;
+    free(keys);
     dataset_close(d);
     return code;
 }

@@ -179,6 +179,9 @@ err_code dataset_info_real(dataset *d, const char *key, double otherwise, double
 
 static int compare_keys(const void *a, const void *b) {
     const dataset_key *x = a, *y = b;
+    uint32_t p = be32(x->sha256.byte), q = be32(y->sha256.byte);
+    if (p != q) /* nearly always */
+        return p < q ? -1 : 1;
     int c = memcmp(x->sha256.byte, y->sha256.byte, sizeof x->sha256.byte);
     return c ? c : (x->id > y->id) - (x->id < y->id);
 }

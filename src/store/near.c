@@ -9,9 +9,17 @@ _Static_assert(NEAR_BANDS *NEAR_ROWS <= SHINGLE_BINS, "bands are cut from the sk
 
 /* ---- candidates ---- */
 
+/* A slot of the table of buckets: the first text of its bucket or NEAR_NONE, and bits of its key, which tell nearly all
+ * other keys without looking at them. */
+typedef struct {
+    uint32_t text, tag;
+} bucket;
+
 /* What one thread finds: its bands' pairs, with a table of buckets that each band uses anew. */
 typedef struct {
-    uint32_t *head, *next; /* head[slots]: the first text of a bucket; next[n]: the one after it; NEAR_NONE */
+    bucket *head;   /* [slots] */
+    uint32_t *next; /* [n] the text after this one in its bucket, or NEAR_NONE */
+    uint64_t *key;  /* [n] of the band, spread over all bits */
     near_pair *pair;
     size_t n, cap, n_unique;
     err_code code;
@@ -59,31 +67,50 @@ static bool add_pair(finder *f, near_pair pair) {
     return true;
 }
 
+/* The band's bytes times an odd number: equal where they are. */
 static uint64_t band_key(const shingle_sketch *s, int band) {
     uint64_t key = 0;
     memcpy(&key, s->byte + band * NEAR_ROWS, NEAR_ROWS);
-    return key;
+    return key * 0x9e3779b97f4a7c15u;
 }
 
-/* The bucket's slot: linear probing from the key's hash. */
-static size_t slot_of(const search *s, const finder *f, uint64_t key, int band) {
-    size_t slot = (size_t)(key * 0x9e3779b97f4a7c15u >> 20) & (s->slots - 1);
-    while (f->head[slot] != NEAR_NONE && band_key(&s->sketch[f->head[slot]], band) != key)
+static size_t first_slot(const search *s, uint64_t key) { return (size_t)(key >> 20) & (s->slots - 1); }
+
+/* The bucket's slot: linear probing. */
+static bucket *slot_of(const search *s, const finder *f, uint64_t key) {
+    size_t slot = first_slot(s, key);
+    uint32_t tag = (uint32_t)(key >> 32);
+    while (f->head[slot].text != NEAR_NONE && (f->head[slot].tag != tag || f->key[f->head[slot].text] != key))
         slot = (slot + 1) & (s->slots - 1);
-    return slot;
+    f->head[slot].tag = tag;
+    return &f->head[slot];
 }
 
-/* Texts in order: each is compared with the bucket's members, and joins them while they are few. */
+/* Compares text i with the members of its bucket; where the next member belongs, or NULL: no memory. */
+static uint32_t *compare_bucket(const search *s, finder *f, size_t i, uint32_t *link, int *members) {
+    *members = 0;
+    for (; *link != NEAR_NONE; link = &f->next[*link], ++*members) {
+        uint32_t agree = i < s->first ? 0 : (uint32_t)shingle_agree(&s->sketch[i], &s->sketch[*link]);
+        if (i >= s->first && agree >= s->min_agree && !add_pair(f, (near_pair){(uint32_t)i, *link, agree}))
+            return NULL;
+    }
+    return link;
+}
+
+/* Texts in order: each is compared with the bucket's members, and joins them while they are few. The table is larger
+ * than caches: what will be needed is asked for AHEAD texts before. */
 static bool search_band(const search *s, finder *f, int band) {
+    enum { AHEAD = 16 };
     memset(f->head, 0xff, s->slots * sizeof *f->head);
+    for (size_t i = 0; i < s->n; i++)
+        f->key[i] = band_key(&s->sketch[i], band);
     for (size_t i = 0; i < s->n; i++) {
-        uint32_t *link = &f->head[slot_of(s, f, band_key(&s->sketch[i], band), band)];
-        int members = 0;
-        for (; *link != NEAR_NONE; link = &f->next[*link], members++) {
-            uint32_t agree = i < s->first ? 0 : (uint32_t)shingle_agree(&s->sketch[i], &s->sketch[*link]);
-            if (i >= s->first && agree >= s->min_agree && !add_pair(f, (near_pair){(uint32_t)i, *link, agree}))
-                return false;
-        }
+        if (i + AHEAD < s->n)
+            __builtin_prefetch(&f->head[first_slot(s, f->key[i + AHEAD])], 1);
+        int members;
+        uint32_t *link = compare_bucket(s, f, i, &slot_of(s, f, f->key[i])->text, &members);
+        if (!link)
+            return false;
         if (members < NEAR_BUCKET) {
             *link = (uint32_t)i;
             f->next[i] = NEAR_NONE;
@@ -99,12 +126,14 @@ static void search_part(void *ctx, int part, int n_parts) {
         return;
     f->head = malloc(s->slots * sizeof *f->head);
     f->next = malloc(s->n * sizeof *f->next);
-    bool good = f->head && f->next;
+    f->key = malloc(s->n * sizeof *f->key);
+    bool good = f->head && f->next && f->key;
     for (int band = part; band < NEAR_BANDS && good; band += n_parts)
         good = search_band(s, f, band);
     f->code = good ? ERR_OK : ERR_MEMORY;
     free(f->head);
     free(f->next);
+    free(f->key);
 }
 
 /* All finders' pairs into the first one's, the best NEAR_CHOICES of each text. */
