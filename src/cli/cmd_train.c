@@ -15,8 +15,8 @@
 
 typedef struct {
     common_values common;
-    const char *data, *where, *tokenizer, *special, *arch, *size, *schedule, *prompt;
-    double val_share, theta, lr, min_lr, beta1, beta2, eps, decay, clip, init_embed, init_gain;
+    const char *data, *where, *tokenizer, *special, *answers, *arch, *size, *schedule, *prompt;
+    double val_share, theta, lr, min_lr, beta1, beta2, eps, decay, clip, init_embed, init_gain, elsewhere;
     int64_t layers, width, heads, kv_heads, head_width, ff, ctx, window, steps, batch, micro, warmup, cooldown, seed;
     int64_t roots_every, until, ckpt_every, keep, eval_every, eval_bytes, sample_every, sample_tokens;
     bool untied, recompute, dry_run;
@@ -26,6 +26,7 @@ typedef struct {
 static const values defaults = {
     .common = COMMON_DEFAULTS,
     .val_share = -1,
+    .elsewhere = -1,
     .theta = -1,
     .lr = -1,
     .min_lr = -1,
@@ -61,6 +62,8 @@ static const values defaults = {
 #define AT(field) offsetof(values, field)
 #define BIG 9007199254740992.0
 
+#define ELSEWHERE_DEFAULT 0.1
+
 static const char *const specials[] = {"text", "parse", NULL};
 static const char *const schedules[] = {"cosine", "linear", "constant", "wsd", NULL};
 
@@ -75,6 +78,11 @@ static const option data_options[] = {
      "text that spells a control token (<|im_start|>): it stays text, or means the token (parse: for trusted documents "
      "written in a chat template); default text",
      AT(special), 0, 0, specials},
+    {"answers", 0, OPT_TEXT, "MARKS",
+     "what an answer begins with at the start of a line, commas between (A:,Plan:): learn above all what stands behind",
+     AT(answers), 0, 0, NULL},
+    {"elsewhere", 0, OPT_REAL, "W", "with --answers: the weight of all other text; default 0.1", AT(elsewhere), -1, 1,
+     NULL},
     {"val-share", 0, OPT_REAL, "P", "share of the documents held out to measure with; default 0.01", AT(val_share), -1,
      0.5, NULL},
     {0},
@@ -192,7 +200,7 @@ static err_code apply(const values *v, recipe *r, err *e) {
         {v->val_share, &r->data.val_share}, {v->theta, &r->model.rope_theta}, {v->lr, &r->optimizer.lr},
         {v->min_lr, &r->optimizer.min_lr},  {v->beta1, &r->optimizer.beta1},  {v->beta2, &r->optimizer.beta2},
         {v->eps, &r->optimizer.eps},        {v->decay, &r->optimizer.decay},  {v->clip, &r->optimizer.clip},
-        {v->init_embed, &r->init.embed},    {v->init_gain, &r->init.gain},
+        {v->init_embed, &r->init.embed},    {v->init_gain, &r->init.gain},    {v->elsewhere, &r->data.elsewhere},
     };
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if (counts[i].said >= 0)
@@ -202,6 +210,10 @@ static err_code apply(const values *v, recipe *r, err *e) {
             *reals[i].to = reals[i].said;
     if (v->untied)
         r->model.tied = false;
+    if (v->answers)
+        TRY(set_name(r->data.answers, "--answers", v->answers, e));
+    if (v->answers && *v->answers && v->elsewhere < 0)
+        r->data.elsewhere = ELSEWHERE_DEFAULT;
     if (v->special)
         r->tokenizer.parse_special = strcmp(v->special, "parse") == 0;
     if (v->arch)
@@ -522,8 +534,12 @@ static err_code close_log(show *s, err_code code, err *e) {
     if (!s->log)
         return code;
     uint64_t step = trainer_step_done(s->t.run.trainer);
-    runlog_session row = {
-        s->first, step, s->seconds, energy_joules(&s->energy), pool_threads(s->t.pool), model_isa(trainer_model(s->t.run.trainer))};
+    runlog_session row = {s->first,
+                          step,
+                          s->seconds,
+                          energy_joules(&s->energy),
+                          pool_threads(s->t.pool),
+                          model_isa(trainer_model(s->t.run.trainer))};
     err_code logged = runlog_add_session(s->log, &row, code == ERR_OK ? e : NULL);
     err_code closed = runlog_close(s->log, code == ERR_OK && logged == ERR_OK ? e : NULL);
     s->log = NULL;

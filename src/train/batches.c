@@ -29,15 +29,15 @@ static void begin(batches *b) {
     b->n_targets = 0;
 }
 
-/* Appends tokens [at, at + n) of a document, in segments. */
-static void append(batches *b, uint32_t doc, size_t at, size_t n) {
+/* Appends tokens [at, at + n) of a document, in segments. alike: all count the same. */
+static void append(batches *b, uint32_t doc, size_t at, size_t n, bool alike) {
     size_t all = tokens_of(b->tokens, doc), i = b->batch.n;
     assert(at + n <= all && i + n <= b->n);
     for (size_t j = 0; j < n; j++, i++) {
         bool more = at + j + 1 < all;
         b->ids[i] = tokens_get(b->tokens, doc, at + j);
         b->target[i] = more ? tokens_get(b->tokens, doc, at + j + 1) : 0;
-        b->weight[i] = more ? 1.0f : 0.0f;
+        b->weight[i] = !more ? 0.0f : alike ? 1.0f : tokens_weight(b->tokens, doc, at + j + 1);
         b->n_targets += more;
         if (j % b->ctx == 0)
             b->segment[b->batch.n_segments++] = (segment){i, i};
@@ -53,7 +53,7 @@ void batches_read(batches *b, uint64_t pos) {
     b->first = b->last = p;
     for (;;) {
         size_t left = b->n - b->batch.n, there = tokens_of(b->tokens, p.doc) - (size_t)p.at;
-        append(b, p.doc, (size_t)p.at, there < left ? there : left);
+        append(b, p.doc, (size_t)p.at, there < left ? there : left, false);
         b->last = p;
         if (b->batch.n == b->n)
             return;
@@ -67,7 +67,7 @@ size_t batches_read_docs(batches *b, uint32_t doc, uint32_t end, uint64_t at) {
         at -= tokens_of(b->tokens, doc++);
     for (; doc < end && b->batch.n < b->n; doc++, at = 0) {
         size_t left = b->n - b->batch.n, there = tokens_of(b->tokens, doc) - (size_t)at;
-        append(b, doc, (size_t)at, there < left ? there : left);
+        append(b, doc, (size_t)at, there < left ? there : left, true);
     }
     return b->batch.n;
 }

@@ -3,9 +3,9 @@
  * A microbatch is `micro` * ctx tokens of the stream. Each token of it stands in a segment with its neighbours of the
  * same document: a segment ends where the document ends, after ctx tokens, and at the end of the microbatch. What is
  * left of the document goes on in a segment of its own, which does not see what was before. Each token but a document's
- * last has weight 1 and the document's next token as its target, also where that stands in the next segment; a
- * document's last token, its end token, has weight 0. So in one epoch every token but each document's first is
- * predicted once.
+ * last has the document's next token as its target, also where that stands in the next segment, and weight 1, or, when
+ * the recipe marks answers, that of its target (answers.h); a document's last token, its end token, has weight 0. So in
+ * one epoch every token but each document's first is predicted once.
  *
  * Proved by test_order.c.
  */
@@ -25,7 +25,7 @@ typedef struct {
     float *weight;         /* [n] */
     segment *segment;      /* [n] */
     batch batch;
-    size_t n_targets;        /* positions of weight 1 */
+    size_t n_targets;        /* positions with a target */
     order_place first, last; /* documents of its first and its last token */
 } batches;
 
@@ -36,7 +36,7 @@ void batches_fini(batches *b);
 void batches_read(batches *b, uint64_t pos);
 
 /* Fills b->batch with documents [doc, end), one behind the other, from their token `at` on, at most n tokens, cut
- * likewise. Returns how many; b->first and b->last stay as they are. For validation. */
+ * likewise, all of weight 1. Returns how many; b->first and b->last stay as they are. For validation. */
 size_t batches_read_docs(batches *b, uint32_t doc, uint32_t end, uint64_t at);
 
 #endif

@@ -5,7 +5,8 @@
  *   {"step":50,...,"targets":2040,"weights":"HEX","moments":"HEX","digest":"HEX"}
  *
  *   step     from 1; line 0 names the recipe (its digest) and the weights before the first step
- *   loss     mean over the step's targets of -log p(target), in nats: sum / targets, binary64 in hexadecimal
+ *   loss     over the step's targets, sum of weight * -log p(target), in nats, / targets; binary64 in hexadecimal. The
+ *            weights are 1, or what the recipe's marks say (answers.h)
  *   norm     of the mean gradient before clipping (optim.h), likewise
  *   docs     epoch and rank of the document of the step's first token, and of its last token (order.h)
  *   targets  how many tokens were predicted

@@ -9,35 +9,37 @@
 
 #include "kern/kern.h"
 #include "text/json.h"
+#include "train/answers.h"
 
 static const char FORMAT[] = "loam recipe 1";
 
-/* KEY_SPARE: a flag that is written only where true, and false where missing. */
-typedef enum { KEY_COUNT, KEY_REAL, KEY_FLAG, KEY_SPARE, KEY_NAME, KEY_HASH } key_kind;
+typedef enum { KEY_COUNT, KEY_REAL, KEY_FLAG, KEY_NAME, KEY_HASH } key_kind;
 
 typedef struct {
     const char *section, *name; /* section NULL: at top level */
     key_kind kind;
     size_t at;
     double min, max; /* of KEY_COUNT and KEY_REAL, both included */
+    bool spare;      /* not written where it is 0, false or empty, which is also what a missing one says */
 } key;
 
 #define COUNT(section, name, min, max) \
-    { #section, #name, KEY_COUNT, offsetof(recipe, section.name), (min), (max) }
+    { #section, #name, KEY_COUNT, offsetof(recipe, section.name), (min), (max), false }
 #define REAL(section, name, min, max) \
-    { #section, #name, KEY_REAL, offsetof(recipe, section.name), (min), (max) }
+    { #section, #name, KEY_REAL, offsetof(recipe, section.name), (min), (max), false }
 #define NAME(section, name) \
-    { #section, #name, KEY_NAME, offsetof(recipe, section.name), 0, 0 }
+    { #section, #name, KEY_NAME, offsetof(recipe, section.name), 0, 0, false }
 #define HASH(section, name) \
-    { #section, #name, KEY_HASH, offsetof(recipe, section.name), 0, 0 }
+    { #section, #name, KEY_HASH, offsetof(recipe, section.name), 0, 0, false }
 #define FLAG(section, name) \
-    { #section, #name, KEY_FLAG, offsetof(recipe, section.name), 0, 0 }
-#define SPARE(section, name) \
-    { #section, #name, KEY_SPARE, offsetof(recipe, section.name), 0, 0 }
+    { #section, #name, KEY_FLAG, offsetof(recipe, section.name), 0, 0, false }
+#define SPARE(kind, section, name, min, max) \
+    { #section, #name, KEY_##kind, offsetof(recipe, section.name), (min), (max), true }
 #define BIG 9007199254740992.0 /* 2^53: whole numbers up to here survive any JSON reader */
 
+/* Spare keys are never the first of their section. */
 static const key keys[] = {
-    {NULL, "arithmetic", KEY_COUNT, offsetof(recipe, arithmetic), 1, 1e6},
+    {NULL, "arithmetic", KEY_COUNT, offsetof(recipe, arithmetic), 1, 1e6, false},
     NAME(model, arch),
     COUNT(model, layers, 1, CONFIG_LAYERS_MAX),
     COUNT(model, width, 1, CONFIG_WIDTH_MAX),
@@ -54,9 +56,11 @@ static const key keys[] = {
     HASH(data, digest),
     COUNT(data, documents, 1, BIG),
     REAL(data, val_share, 0, 0.5),
+    SPARE(NAME, data, answers, 0, 0),
+    SPARE(REAL, data, elsewhere, 0, 1),
     HASH(tokenizer, digest),
     COUNT(tokenizer, end, 0, CONFIG_VOCAB_MAX - 1),
-    SPARE(tokenizer, parse_special), /* never the first of its section */
+    SPARE(FLAG, tokenizer, parse_special, 0, 0),
     COUNT(batch, sequences, 1, 1 << 20),
     COUNT(batch, micro, 1, 1 << 20),
     COUNT(init, seed, 0, BIG),
@@ -104,7 +108,6 @@ static err_code value_text(const recipe *r, const key *k, strbuf *out, err *e) {
     case KEY_REAL:
         return recipe_real(*(const double *)field(r, k), out, e);
     case KEY_FLAG:
-    case KEY_SPARE:
         return strbuf_add(out, *(const bool *)field(r, k) ? STR("true") : STR("false"), e);
     case KEY_NAME:
         return json_quote(str_from(field(r, k)), out, e);
@@ -116,6 +119,22 @@ static err_code value_text(const recipe *r, const key *k, strbuf *out, err *e) {
     return ERR_OK;
 }
 
+static bool is_zero(const recipe *r, const key *k) {
+    switch (k->kind) {
+    case KEY_COUNT:
+        return *(const uint64_t *)field(r, k) == 0;
+    case KEY_REAL:
+        return *(const double *)field(r, k) == 0;
+    case KEY_FLAG:
+        return !*(const bool *)field(r, k);
+    case KEY_NAME:
+        return *(const char *)field(r, k) == 0;
+    case KEY_HASH:
+        break;
+    }
+    return false;
+}
+
 static bool same_section(const key *a, const key *b) {
     return a->section == b->section || (a->section && b->section && strcmp(a->section, b->section) == 0);
 }
@@ -124,7 +143,7 @@ err_code recipe_text(const recipe *r, strbuf *out, err *e) {
     TRY(strbuf_addf(out, e, "{\n  \"format\": \"%s\"", FORMAT));
     for (const key *k = keys; k < keys + KEYS; k++) {
         bool first = k == keys || !same_section(k - 1, k), last = k + 1 == keys + KEYS || !same_section(k, k + 1);
-        bool silent = k->kind == KEY_SPARE && !*(const bool *)field(r, k);
+        bool silent = k->spare && is_zero(r, k);
         if (silent)
             ;
         else if (!k->section)
@@ -199,7 +218,6 @@ static err_code take_value(recipe *r, const key *k, const json_t *v, err *e) {
         *(double *)at = json_number_value(v);
         return ERR_OK;
     case KEY_FLAG:
-    case KEY_SPARE:
         if (!json_is_boolean(v))
             return fail(e, ERR_FORMAT, k, "must be true or false");
         *(bool *)at = json_is_true(v);
@@ -251,7 +269,7 @@ static err_code take(recipe *r, json_t *root, err *e) {
     TRY(no_strangers(root, e));
     for (const key *k = keys; k < keys + KEYS; k++) {
         const json_t *v = json_object_get(k->section ? json_object_get(root, k->section) : root, k->name);
-        if (!v && k->kind != KEY_SPARE)
+        if (!v && !k->spare)
             return fail(e, ERR_FORMAT, k, "is missing");
         if (v)
             TRY(take_value(r, k, v, e));
@@ -292,6 +310,12 @@ err_code recipe_check(const recipe *r, err *e) {
          r->arithmetic, KERN_ARITHMETIC_VERSION);
     MUST(arch_by_name(str_from(r->model.arch)), "model.arch \"%s\" is not known (there are: %s)", r->model.arch,
          arch_names());
+    answer_marks marks;
+    err_code code = answers_parse(&marks, str_from(r->data.answers), e);
+    if (code != ERR_OK)
+        return err_in(e, code, "recipe");
+    MUST(marks.n > 0 || r->data.elsewhere == 0, "data.elsewhere is %g, but data.answers has no marks",
+         r->data.elsewhere);
     MUST(r->model.heads % r->model.kv_heads == 0, "model.heads %" PRIu64 " is no multiple of model.kv_heads %" PRIu64,
          r->model.heads, r->model.kv_heads);
     MUST(r->model.head_width % 2 == 0, "model.head_width %" PRIu64 " is odd, but it is rotated in pairs",

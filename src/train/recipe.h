@@ -15,8 +15,9 @@
  *   }
  *
  * A reader takes any order of keys and any white space, but refuses a key that is missing or that it does not know: it
- * could not say what would be computed. Only tokenizer.parse_special may be missing, which says false, and is not
- * written then: recipes from before there was such a thing keep their digests. Proved by test_recipe.c and
+ * could not say what would be computed. Only spare keys may be missing, which says
+ * 0, false or nothing, and are not written then: recipes from before there were such keys keep their digests.
+ * Proved by test_recipe.c and
  * fuzz_recipe.c.
  */
 #ifndef LOAM_TRAIN_RECIPE_H
@@ -41,11 +42,14 @@ typedef struct {
         hash256 digest; /* of the documents' digests: docs.h */
         uint64_t documents;
         double val_share; /* of the documents that are held out: docs.h */
+        /* Spare: marks of answers, "A:,Plan:" (answers.h), and the weight of all that is no answer. */
+        char answers[RECIPE_NAME_BYTES];
+        double elsewhere;
     } data;
     struct {
         hash256 digest;     /* of the tokenizer's files: tokens.h */
         uint64_t end;       /* the id that ends a document */
-        bool parse_special; /* texts that spell a control token mean it; written only where true */
+        bool parse_special; /* spare: texts that spell a control token mean it */
     } tokenizer;
     struct {
         uint64_t sequences; /* of ctx tokens, a step */

@@ -287,7 +287,10 @@ err_code run_load(run *r, const run_load_options *o, err *e) {
     TRY(load_tokenizer(r, e));
     TRY(run_load_docs(r, o->data, o->where, e));
     r->pool = o->trainer.pool;
-    TRY(tokens_build(&r->tokens, &r->docs, r->tokenizer, (int32_t)r->recipe.tokenizer.end,
-                     r->recipe.tokenizer.parse_special, r->pool, o->progress, o->progress_ctx, e));
+    tokens_options t = {.end = (int32_t)r->recipe.tokenizer.end,
+                        .parse_special = r->recipe.tokenizer.parse_special,
+                        .elsewhere = (float)r->recipe.data.elsewhere};
+    TRY(answers_parse(&t.marks, str_from(r->recipe.data.answers), e));
+    TRY(tokens_build(&r->tokens, &r->docs, r->tokenizer, &t, r->pool, o->progress, o->progress_ctx, e));
     return trainer_open(&r->trainer, &r->recipe, &r->docs, &r->tokens, &o->trainer, e);
 }

@@ -43,15 +43,34 @@ err_code tokens_tokenizer_digest(const char *folder, hash256 *out, err *e) {
 /* Documents [from, from + n) of one round. */
 typedef struct {
     tok_work *work[POOL_THREADS_MAX];
-    unsigned flags; /* of tokenizer_encode_with() */
-    int32_t end;
+    const tokenizer *tokenizer;
+    const tokens_options *o;
     size_t from, n;
-    strbuf text;  /* of all of them */
-    size_t *at;   /* [n + 1] where each text begins */
-    tok_ids *ids; /* [n] */
-    err *errors;  /* [n] */
+    strbuf text;     /* of all of them */
+    size_t *at;      /* [n + 1] where each text begins */
+    tok_ids *ids;    /* [n] */
+    strbuf *answers; /* [n] a byte for each id */
+    err *errors;     /* [n] */
+    strbuf scratch[POOL_THREADS_MAX][2];
     atomic_size_t next;
 } lot;
+
+static err_code encode(lot *r, int thread, size_t i, err *e) {
+    const tokens_options *o = r->o;
+    tok_ids *ids = &r->ids[i];
+    str text = str_sub(strbuf_str(&r->text), r->at[i], r->at[i + 1]);
+    unsigned flags = TOK_SPECIAL_ADD | (o->parse_special ? TOK_SPECIAL_PARSE : 0);
+    ids->n = 0;
+    TRY(tokenizer_encode_with(r->work[thread], text, flags, ids, e));
+    if (ids->n == 0 || ids->id[ids->n - 1] != o->end)
+        TRY(tok_ids_add(ids, o->end, e));
+    if (o->marks.n == 0)
+        return ERR_OK;
+    r->answers[i].n = 0;
+    TRY(strbuf_reserve(&r->answers[i], ids->n, e));
+    return answers_find(&o->marks, r->tokenizer, ids->id, ids->n, &r->scratch[thread][0], &r->scratch[thread][1],
+                        (uint8_t *)r->answers[i].p, e);
+}
 
 static void encode_docs(void *ctx, int part, int n_parts) {
     (void)n_parts;
@@ -60,13 +79,8 @@ static void encode_docs(void *ctx, int part, int n_parts) {
         size_t i = atomic_fetch_add(&r->next, 1);
         if (i >= r->n)
             return;
-        str text = str_sub(strbuf_str(&r->text), r->at[i], r->at[i + 1]);
-        tok_ids *ids = &r->ids[i];
-        ids->n = 0;
         r->errors[i].code = ERR_OK;
-        if (tokenizer_encode_with(r->work[part], text, r->flags, ids, &r->errors[i]) == ERR_OK &&
-            (ids->n == 0 || ids->id[ids->n - 1] != r->end))
-            tok_ids_add(ids, r->end, &r->errors[i]);
+        encode(r, part, i, &r->errors[i]);
     }
 }
 
@@ -86,6 +100,10 @@ static err_code make_room(tokens *t, uint64_t n, err *e) {
         t->narrow = p;
     else
         t->wide = p;
+    uint8_t *answer = t->answer ? realloc(t->answer, cap) : NULL;
+    if (t->answer && !answer)
+        return err_set(e, ERR_MEMORY, "no memory for %llu tokens", (unsigned long long)cap);
+    t->answer = answer;
     t->cap = cap;
     return ERR_OK;
 }
@@ -107,6 +125,8 @@ static err_code keep(tokens *t, const lot *r, err *e) {
             else
                 t->wide[t->from[doc] + j] = ids->id[j];
         }
+        if (t->answer && ids->n > 0)
+            memcpy(t->answer + t->from[doc], r->answers[i].p, ids->n);
         t->n_tokens[doc] = (uint32_t)ids->n;
         t->from[doc + 1] = t->from[doc] + ids->n;
     }
@@ -141,11 +161,11 @@ static err_code all_rounds(tokens *t, docs *d, lot *r, pool *p, void (*progress)
     return ERR_OK;
 }
 
-err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, bool parse_special, pool *p,
+err_code tokens_build(tokens *t, docs *d, const tokenizer *k, const tokens_options *o, pool *p,
                       void (*progress)(void *, size_t, size_t), void *ctx, err *e) {
-    *t = (tokens){.n_docs = d->n};
+    *t = (tokens){.n_docs = d->n, .elsewhere = o->elsewhere};
     size_t room = d->n < ROUND_DOCS ? d->n : ROUND_DOCS;
-    lot r = {.flags = TOK_SPECIAL_ADD | (parse_special ? TOK_SPECIAL_PARSE : 0), .end = end};
+    lot r = {.tokenizer = k, .o = o};
     err local = {0};
     e = e ? e : &local;
     t->from = calloc(d->n + 1, sizeof *t->from);
@@ -154,22 +174,34 @@ err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, bool 
         t->narrow = calloc(t->cap = 1 << 16, sizeof *t->narrow);
     else
         t->wide = calloc(t->cap = 1 << 16, sizeof *t->wide);
+    if (o->marks.n > 0)
+        t->answer = calloc(1 << 16, 1);
     r.at = calloc(room + 1, sizeof *r.at);
     r.ids = calloc(room, sizeof *r.ids);
+    r.answers = calloc(room, sizeof *r.answers);
     r.errors = calloc(room, sizeof *r.errors);
     err_code code = ERR_OK;
-    if (!t->from || !t->n_tokens || !(t->narrow || t->wide) || !r.at || !r.ids || !r.errors)
+    if (!t->from || !t->n_tokens || !(t->narrow || t->wide) || (o->marks.n > 0 && !t->answer) || !r.at || !r.ids ||
+        !r.answers || !r.errors)
         code = err_set(e, ERR_MEMORY, "no memory to tokenize %zu documents", d->n);
     for (int i = 0; i < pool_threads(p) && code == ERR_OK; i++)
         code = tok_work_open(&r.work[i], k, e);
     if (code == ERR_OK)
         code = all_rounds(t, d, &r, p, progress, ctx, e);
-    for (int i = 0; i < POOL_THREADS_MAX; i++)
+    for (int i = 0; i < POOL_THREADS_MAX; i++) {
         tok_work_close(r.work[i]);
-    for (size_t i = 0; r.ids && i < room; i++)
-        tok_ids_fini(&r.ids[i]);
+        strbuf_fini(&r.scratch[i][0]);
+        strbuf_fini(&r.scratch[i][1]);
+    }
+    for (size_t i = 0; i < room; i++) {
+        if (r.ids)
+            tok_ids_fini(&r.ids[i]);
+        if (r.answers)
+            strbuf_fini(&r.answers[i]);
+    }
     free(r.at);
     free(r.ids);
+    free(r.answers);
     free(r.errors);
     strbuf_fini(&r.text);
     if (code != ERR_OK)
@@ -182,5 +214,6 @@ void tokens_fini(tokens *t) {
     free(t->n_tokens);
     free(t->narrow);
     free(t->wide);
+    free(t->answer);
     *t = (tokens){0};
 }

@@ -13,6 +13,7 @@
 
 #include "base/pool.h"
 #include "tok/tokenizer.h"
+#include "train/answers.h"
 #include "train/docs.h"
 
 /* The files of a tokenizer's folder that its ids can depend on. */
@@ -29,13 +30,22 @@ typedef struct {
     uint32_t *n_tokens; /* [n_docs] at least 1 */
     uint16_t *narrow;   /* one of the two */
     int32_t *wide;
-    uint64_t cap; /* ids that there is room for */
+    uint8_t *answer; /* of each id: is it part of an answer? NULL: all count alike */
+    float elsewhere; /* weight of those that are not */
+    uint64_t cap;    /* ids that there is room for */
 } tokens;
 
-/* end: the token that ends a document. progress (may be NULL) is called with bytes of text done and in all. A text of
+typedef struct {
+    int32_t end; /* the token that ends a document */
+    bool parse_special;
+    answer_marks marks; /* answers.h */
+    float elsewhere;    /* with marks: weight of what is no answer, 0 to 1; answers have 1 */
+} tokens_options;
+
+/* progress (may be NULL) is called with bytes of text done and in all. A text of
  * more than 2^32 - 2 tokens: ERR_LIMIT.
  */
-err_code tokens_build(tokens *t, docs *d, const tokenizer *k, int32_t end, bool parse_special, pool *p,
+err_code tokens_build(tokens *t, docs *d, const tokenizer *k, const tokens_options *o, pool *p,
                       void (*progress)(void *ctx, size_t done, size_t total), void *ctx, err *e);
 void tokens_fini(tokens *t);
 
@@ -43,6 +53,10 @@ static inline size_t tokens_of(const tokens *t, uint32_t doc) { return t->n_toke
 static inline int32_t tokens_get(const tokens *t, uint32_t doc, size_t i) {
     uint64_t at = t->from[doc] + i;
     return t->narrow ? t->narrow[at] : t->wide[at];
+}
+/* How much predicting it counts. */
+static inline float tokens_weight(const tokens *t, uint32_t doc, size_t i) {
+    return !t->answer || t->answer[t->from[doc] + i] ? 1.0f : t->elsewhere;
 }
 
 #endif

@@ -15,14 +15,14 @@ const char *const world_mix_names[MIXES + 1] = {"full", "tiny", "small", NULL};
 typedef struct {
     unsigned block, to[DOC_KINDS]; /* positions up to which a kind goes */
     uint8_t level_percent[LEVEL_MAX + 1];
-    uint8_t question_only; /* percent of fact documents */
-    uint8_t questions[2];  /* after a story of level 1: at least, at most */
+    uint8_t question_only;   /* percent of fact documents */
+    uint8_t questions[2][2]; /* after a story of level 1, of a higher one: at least, at most */
 } shares;
 
 static const shares mixes[MIXES] = {
-    [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480}, {0, 45, 30, 25}, 40, {1, 3}},
-    [MIX_TINY] = {120, {FACTS, FACTS + 12, FACTS + 18, 120}, {0, 100, 0, 0}, 75, {1, 3}},
-    [MIX_SMALL] = {480, {FACTS, FACTS + 234, FACTS + 360, 480}, {0, 100, 0, 0}, 75, {4, DOC_QUESTIONS_MAX}},
+    [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480}, {0, 45, 30, 25}, 40, {{1, 3}, {1, 4}}},
+    [MIX_TINY] = {120, {FACTS, FACTS + 12, FACTS + 18, 120}, {0, 100, 0, 0}, 75, {{1, 3}}},
+    [MIX_SMALL] = {480, {FACTS, FACTS + 234, FACTS + 360, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
 };
 
 bool world_mix_parse(str name, world_mix *mix) {
@@ -128,8 +128,8 @@ static void write_title(draw *d, pen *p, const sim_log *log) {
 
 static void write_questions(const world *w, draw *d, pen *p, const sim_log *log, unsigned level) {
     question asked[DOC_QUESTIONS_MAX];
-    unsigned n = 0, want = level == 1 ? draw_from(d, mixes[w->mix].questions[0], mixes[w->mix].questions[1])
-                                     : draw_from(d, 1, DOC_QUESTIONS_MAX - 1);
+    const uint8_t *range = mixes[w->mix].questions[level > 1];
+    unsigned n = 0, want = draw_from(d, range[0], range[1]);
     for (unsigned tries = 0; n < want && tries < 3 * want; tries++) {
         question q;
         bool again = !ask_draw(d, log, level, &q);

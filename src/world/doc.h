@@ -24,7 +24,7 @@ extern const char *const world_mix_names[MIXES + 1]; /* ends with NULL */
 /* The mix of that name; false: none has it. */
 bool world_mix_parse(str name, world_mix *mix);
 
-enum { DOC_FACTS_MAX = 2, DOC_QUESTIONS_MAX = 5, DOC_ID_BYTES = 32 };
+enum { DOC_FACTS_MAX = 2, DOC_QUESTIONS_MAX = 9, DOC_ID_BYTES = 32 };
 
 typedef struct {
     uint64_t seed;

@@ -441,6 +441,24 @@ def _():
         loam("train", run, "--special", "parse" if how == "text" else "text", want=2)
 
 
+@case("--answers: what is no answer counts as --elsewhere says, and the recipe keeps it")
+def _():
+    data = write_data(tmp("answers.db"), ["Story %d.\nQ: Who?\nA: Ann %d.\nPlan:\n1. go\nDone.\n" % (i, i % 7) for i in range(200)])
+    loss = {}
+    for weight in None, 0, 0.5, 1:
+        run = tmp("answers-%s" % weight)
+        more = [] if weight is None else ["--answers", "A:,Plan:", "--elsewhere", weight]
+        loam("train", run, "--data", data, "--tokenizer", TOKENIZER, *SHAPE, "--steps", 3, "--warmup", 0, *more)
+        loss[weight] = float.fromhex(lines(run)[1]["loss"])
+        loam("verify", run)
+    assert loss[1] == loss[None] and 0 < loss[0] < 0.7 * loss[1]
+    assert abs(loss[0.5] - (loss[0] + loss[1]) / 2) < 1e-6, loss
+    assert b'"answers": "A:,Plan:",\n    "elsewhere": 0.5' in read(os.path.join(tmp("answers-0.5"), "recipe.json"))
+    assert b"answers" not in read(os.path.join(tmp("answers-None"), "recipe.json"))
+    error = loam("train", tmp("answers-bad"), "--data", data, "--tokenizer", TOKENIZER, *SHAPE, "--answers", "A:,,", want=2).stderr
+    assert "mark" in error, error
+
+
 @case("fifty steps are those of PyTorch, within 1e-4")
 def _():
     golden = json.loads(read(os.path.join(_tap.ROOT, "test/golden/train/torch.json")))

@@ -204,7 +204,7 @@ static void tokens_are_the_tokenizers(void **state) {
         pool *p = NULL;
         tokens t;
         assert_int_equal(pool_open(&p, threads, NULL), ERR_OK);
-        if (tokens_build(&t, &d, k, END, p, report, NULL, &e) != ERR_OK)
+        if (tokens_build(&t, &d, k, &(tokens_options){.end = END}, p, report, NULL, &e) != ERR_OK)
             fail_msg("%s", e.text);
         assert_int_equal(reported, d.bytes);
         assert_int_equal(t.n_docs, N);

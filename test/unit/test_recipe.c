@@ -127,6 +127,26 @@ static void every_key_is_needed_and_no_other(void **state) {
     strbuf_fini(&text);
 }
 
+static void answers_need_marks(void **state) {
+    (void)state;
+    recipe r = good(), out;
+    strbuf text = {0};
+    err e = {0};
+    r.data.elsewhere = 0.25;
+    assert_int_equal(recipe_check(&r, &e), ERR_USAGE);
+    assert_non_null(strstr(e.text, "data.answers has no marks"));
+    memcpy(r.data.answers, "A:,Plan:", 9);
+    assert_int_equal(recipe_text(&r, &text, NULL), ERR_OK);
+    assert_true(str_find(strbuf_str(&text), STR("\"answers\": \"A:,Plan:\",\n    \"elsewhere\": 0.25\n  }"), 0) >= 0);
+    assert_int_equal(recipe_parse(&out, strbuf_str(&text), NULL), ERR_OK);
+    assert_string_equal(out.data.answers, "A:,Plan:");
+    assert_true(out.data.elsewhere == 0.25);
+    memcpy(r.data.answers, "A:,,B:", 7);
+    assert_int_equal(recipe_check(&r, &e), ERR_USAGE);
+    assert_non_null(strstr(e.text, "mark is empty"));
+    strbuf_fini(&text);
+}
+
 /* What recipes of before did not have: missing means false, false is not written, anything but a flag is refused. */
 static void what_may_be_missing_is_false(void **state) {
     (void)state;
@@ -248,10 +268,15 @@ static void hostile_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_and_struct_are_the_same),     cmocka_unit_test(numbers_keep_every_bit),
-        cmocka_unit_test(every_key_is_needed_and_no_other), cmocka_unit_test(what_may_be_missing_is_false),
-        cmocka_unit_test(contradictions_are_named),         cmocka_unit_test(a_difference_is_named),
-        cmocka_unit_test(shapes_of_every_family),           cmocka_unit_test(hostile_texts),
+        cmocka_unit_test(text_and_struct_are_the_same),
+        cmocka_unit_test(numbers_keep_every_bit),
+        cmocka_unit_test(every_key_is_needed_and_no_other),
+        cmocka_unit_test(answers_need_marks),
+        cmocka_unit_test(what_may_be_missing_is_false),
+        cmocka_unit_test(contradictions_are_named),
+        cmocka_unit_test(a_difference_is_named),
+        cmocka_unit_test(shapes_of_every_family),
+        cmocka_unit_test(hostile_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@
 
 /* SHA-256 over the first 600 lines of all mixes and splits of three worlds. The corpus is part of every recipe that
  * names it: when it changes on purpose, put here what the test prints. */
-static const char golden[] = "80fb99b66a1d5541d2b1da1f376ac7c5d2e5bb6a58f71597a6d98dee595b39db";
+static const char golden[] = "0d14ccd8d372c47e410ad9b87f1f7031cb4792f3f0e34218af8b7d20bf899adc";
 
 static void the_corpus_is_this_one(void **state) {
     (void)state;
@@ -355,7 +355,7 @@ static void texts_are_plain_english(void **state) {
                 doc_info info;
                 doc_make(&(world){4, (world_mix)mix, (world_split)split}, i, &p, &info);
                 assert_false(p.full);
-                assert_in_range(p.n, 10, mix == MIX_FULL ? 2400 : 900);
+                assert_in_range(p.n, 10, mix == MIX_FULL ? 2400 : 1200);
                 assert_int_equal(p.text[p.n - 1], '\n');
                 assert_true(info.topic && *info.topic);
                 for (str rest = pen_str(&p); rest.n > 0;) {
