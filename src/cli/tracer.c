@@ -48,13 +48,14 @@ static err_code next_doc(void *ctx, bool *got, int64_t *id, str *text, err *e) {
 
 static void show_progress(void *ctx, uint64_t done, uint64_t total) { progress_step(ctx, done, total); }
 
-static err_code make(const char *path, walker *w, indexer_options *o, err *e) {
+static err_code make(const char *path, walker *w, const indexer_options *given, err *e) {
     progress bar = {.what = "indexing"};
-    o->stop = &interrupt_flag;
-    o->progress = show_progress;
-    o->progress_ctx = &bar;
+    indexer_options o = *given;
+    o.stop = &interrupt_flag;
+    o.progress = show_progress;
+    o.progress_ctx = &bar;
     interrupt_catch();
-    err_code code = indexer_make(path, &(indexer_source){next_doc, w}, o, e);
+    err_code code = indexer_make(path, &(indexer_source){next_doc, w}, &o, e);
     progress_end(&bar);
     return code;
 }

@@ -121,7 +121,10 @@ const sighting *sightings_of(const sightings *s, uint32_t doc, size_t *n) {
         else
             hi = mid;
     }
-    for (*n = 0; lo + *n < s->n && s->seen[lo + *n].doc == doc;)
+    *n = 0;
+    if (lo == s->n)
+        return NULL;
+    for (; lo + *n < s->n && s->seen[lo + *n].doc == doc;)
         ++*n;
     return s->seen + lo;
 }

@@ -26,7 +26,7 @@ typedef struct {
 err_code sightings_find(sightings *s, const docs *d, uint64_t seed, const chain *c, const bool *wanted, err *e);
 void sightings_fini(sightings *s);
 
-/* Those of one document. */
+/* Those of one document, by step; NULL and *n 0 when there are none. */
 const sighting *sightings_of(const sightings *s, uint32_t doc, size_t *n);
 
 #endif
