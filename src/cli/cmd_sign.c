@@ -108,12 +108,15 @@ static err_code find(const char *m, load_place *out, err *e) {
     return ERR_OK;
 }
 
+static void show(void *ctx, uint64_t done, uint64_t total) { progress_step(ctx, done, total); }
+
 typedef err_code work(const char *model, const sign_key *k, const sign_options *o, sign_report *r, err *e);
 
 static err_code do_work(const values *v, const char *m, const sign_key *k, work *f, bool checked, err *e) {
     load_place place;
     pool *p = NULL;
     sign_report r;
+    progress bar = {.what = "hashing"};
     double begun = os_now();
     TRY(find(m, &place, e));
     TRY(pool_open(&p, (int)v->common.threads, e));
@@ -124,9 +127,12 @@ static err_code do_work(const values *v, const char *m, const sign_key *k, work 
                       .allow_symlinks = v->allow_symlinks,
                       .signed_only = v->signed_only,
                       .pool = p,
-                      .stop = &interrupt_flag};
+                      .stop = &interrupt_flag,
+                      .progress = show,
+                      .progress_ctx = &bar};
     interrupt_catch();
     err_code code = f(place.path, k, &o, &r, e);
+    progress_end(&bar);
     pool_close(p);
     if (code != ERR_OK)
         return code;

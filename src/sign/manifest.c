@@ -68,6 +68,7 @@ typedef struct {
     const char *root;
     manifest_item *item; /* on the heap while it grows */
     size_t n, cap;
+    uint64_t total; /* bytes to hash, as the folders say */
     err *e;
 } walk;
 
@@ -164,7 +165,10 @@ static err_code visit(walk *w, str name, int depth) {
     }
     if (!S_ISREG(st.st_mode))
         return err_set(w->e, ERR_UNSUPPORTED, "%s: is neither a file nor a folder", path);
-    return is_ignored(w->m, name) ? ERR_OK : add_file(w, name);
+    if (is_ignored(w->m, name))
+        return ERR_OK;
+    w->total += (uint64_t)st.st_size;
+    return add_file(w, name);
 }
 
 /* Only what `only` names; what is not there is left out and comes to light when both are compared. */
@@ -187,9 +191,11 @@ typedef struct {
     uint64_t *bytes; /* [w->n] */
     err *error;      /* [w->n] */
     atomic_size_t next;
+    atomic_ullong done; /* bytes */
 } hashing;
 
-static err_code hash_one(const walk *w, str name, char *buf, hash256 *out, uint64_t *bytes, err *e) {
+static err_code hash_one(hashing *all, str name, char *buf, bool tell, hash256 *out, uint64_t *bytes, err *e) {
+    const walk *w = all->w;
     char path[PATH_BYTES];
     struct stat st;
     hash_state *h;
@@ -211,6 +217,9 @@ static err_code hash_one(const walk *w, str name, char *buf, hash256 *out, uint6
         if (got > 0) {
             hash_add(h, buf, (size_t)got);
             *bytes += (uint64_t)got;
+            uint64_t done = atomic_fetch_add(&all->done, (unsigned long long)got) + (uint64_t)got;
+            if (tell)
+                w->o->progress(w->o->progress_ctx, done < w->total ? done : w->total, w->total);
         } else if (got < 0 && errno != EINTR) {
             code = err_set(e, ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
         }
@@ -223,16 +232,16 @@ static err_code hash_one(const walk *w, str name, char *buf, hash256 *out, uint6
 }
 
 static void hash_files(void *ctx, int part, int n_parts) {
-    (void)part;
     (void)n_parts;
     hashing *h = ctx;
+    bool tell = part == 0 && h->w->o->progress;
     char *buf = malloc(READ_BYTES);
     for (size_t i; (i = atomic_fetch_add(&h->next, 1)) < h->w->n;) {
         manifest_item *item = &h->w->item[i];
         if (!buf)
             err_set(&h->error[i], ERR_MEMORY, "no memory to hash files");
         else
-            hash_one(h->w, item->name, buf, &item->digest, &h->bytes[i], &h->error[i]);
+            hash_one(h, item->name, buf, tell, &item->digest, &h->bytes[i], &h->error[i]);
     }
     free(buf);
 }

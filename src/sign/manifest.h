@@ -49,6 +49,8 @@ typedef struct {
     const manifest *only;     /* look only at the files that this one names (NULL: all) */
     pool *pool;               /* files are hashed in parallel */
     const volatile int *stop; /* NULL, or ends with ERR_CANCELLED when it is not 0 */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* of hashing, in bytes, by the caller's thread; NULL */
+    void *progress_ctx;
 } manifest_options;
 
 /* *m need not be initialised; after an error nothing is left to free. */

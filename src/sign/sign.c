@@ -100,7 +100,9 @@ static err_code look(manifest *m, const char *model, const sign_options *o, cons
                            .n_ignore = p.n,
                            .only = o->signed_only ? was : NULL,
                            .pool = o->pool,
-                           .stop = o->stop};
+                           .stop = o->stop,
+                           .progress = o->progress,
+                           .progress_ctx = o->progress_ctx};
     if (code == ERR_OK)
         code = manifest_make(m, model, &mo, e);
     arena_fini(&p.mem);

@@ -23,6 +23,8 @@ typedef struct {
     bool signed_only; /* checking: files that were not signed do not count */
     pool *pool;
     const volatile int *stop;
+    void (*progress)(void *ctx, uint64_t done, uint64_t total); /* bytes; NULL */
+    void *progress_ctx;
 } sign_options;
 
 /* What was signed or checked; sign_report_fini() after success. */
