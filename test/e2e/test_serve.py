@@ -341,6 +341,25 @@ def _():
         assert s.stop()[0] == 0
 
 
+@case("a client that does not read its stream is cut off, and its requests end")
+def _():
+    s = Server(MODEL, "--ctx", 512)
+    try:
+        c = socket.socket()
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.settimeout(30)
+        c.connect((s.host, s.port))
+        c.sendall(request("/v1/completions", {**LONG, "n": 64}))
+        s.wait("loam_requests_total", 64)
+        s.wait("loam_requests_queued", 0)
+        s.wait("loam_requests_running", 0)
+        assert s.metric("loam_generated_tokens_total") < 64 * 500
+        alive(s)
+        assert b"[DONE]" not in read_all(c)
+    finally:
+        assert s.stop()[0] == 0
+
+
 @case("connections: idle ones make room for those that ask")
 def _():
     s = Server(MODEL, "--max-connections", 50, "--receive", 60)

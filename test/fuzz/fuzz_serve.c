@@ -1,0 +1,66 @@
+/* serve: any bytes as a request's body, through all that reads it before the engine; and as the headers that say who
+ * speaks. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "serve/guard.h"
+#include "serve/params.h"
+#include "serve/serve.h"
+#include "text/json_write.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static void check(bool good) {
+    if (!good)
+        abort();
+}
+
+static void read_body(const json_t *body, arena *mem) {
+    static const char *const refused[] = {"tools", "format", NULL};
+    params p = params_plain();
+    chat_message *m;
+    size_t n = 0;
+    str s = {0};
+    err e = {0};
+    if (params_openai(body, &p, mem, &e) == ERR_OK) {
+        check(p.n >= 1 && p.n <= PARAMS_N_MAX && p.n_stop < STOPS_MAX && p.n_bias <= PARAMS_BIAS_MAX);
+        check(p.sampling.temperature >= 0 && p.sampling.temperature <= 100 && p.sampling.top_k >= 0);
+        for (size_t i = 0; i < p.n_bias; i++)
+            check(p.bias[i].id >= 0 && p.bias[i].logprob >= -100 && p.bias[i].logprob <= 100);
+    } else
+        check(e.code != ERR_OK && e.text[0]);
+    (void)param_stop(body, "stop_sequences", &p, &e);
+    check(p.n_stop < STOPS_MAX);
+    (void)param_refuse(body, refused, &e);
+    if (params_content(json_object_get(body, "system"), mem, &s, &e) != ERR_OK)
+        s = (str){0};
+    if (params_messages(json_object_get(body, "messages"), s, mem, &m, &n, &e) == ERR_OK)
+        for (size_t i = 0; i < n; i++)
+            check(m[i].role.n > 0 && (m[i].content.n == 0 || m[i].content.p));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
+    str text = {(const char *)data, n}, name, token;
+    json_t *body = NULL;
+    arena mem = {0};
+    err e = {0};
+    if (body_parse(text, &body, &e) == ERR_OK) {
+        check(json_is_object(body));
+        read_body(body, &mem);
+        json_decref(body);
+    } else
+        check(!body && e.code != ERR_OK && e.text[0]);
+    for (api a = API_OPENAI; a <= API_OLLAMA; a++) {
+        json_t *v = error_json(a, 400, ERR_USAGE, e.text); /* NULL when the text is no UTF-8 */
+        json_decref(v);
+    }
+    if (guard_host_name(text, &name))
+        check(name.n > 0 && name.n <= text.n);
+    bool near = guard_host_ok(text, true, NULL, 0), far = guard_host_ok(text, false, NULL, 0);
+    check(far || !near);
+    check(!guard_origin_ok(text, (str){0}, NULL, 0));
+    if (guard_bearer(text, &token))
+        check(token.n > 0);
+    arena_fini(&mem);
+    return 0;
+}
