@@ -22,6 +22,7 @@
 
 #include "base/arena.h"
 #include "base/os.h"
+#include "gen/guess.h"
 #include "gen/prefixes.h"
 #include "gen/score.h"
 
@@ -34,6 +35,7 @@ enum {
     STEP_ROWS = 512,  /* rows of a step when nobody waits for a next token */
     FAIR_ROWS = 64,   /* of prompts beside requests that do: what they wait longer */
     PIECE_ROWS = 64,  /* a prompt's turn */
+    GUESS_ROWS = 8,   /* of answers in a step: so few rows cost little more than one */
     LOGIT_ROWS = 32,  /* of prompts whose tokens are told: each row takes V floats */
     SHARE_TOKENS = 16 /* fewer are not worth copying or keeping */
 };
@@ -50,6 +52,8 @@ struct engine_ticket {
     size_t room, bytes; /* of the cache: positions, memory */
     int32_t *ids;       /* [room] prompt and answer */
     size_t n, n_told;   /* prompt tokens told */
+    size_t eager;       /* ids to guess at most; after a wrong one less, and not before `guess_at` ids */
+    size_t guess_at, n_wrong;
     stops filter;
     generate_result result;
     double begun;
@@ -58,7 +62,7 @@ struct engine_ticket {
 /* A request's share of one step. */
 typedef struct {
     engine_ticket *q;
-    size_t n;
+    size_t n, from; /* positions from .. from+n-1 */
     logits_which which;
 } share;
 
@@ -78,9 +82,10 @@ struct engine {
     engine_ticket **running; /* [o.n_running] by admission */
     size_t n_running, running_bytes, turn;
     prefixes kept;
-    share *step; /* [o.n_running] */
+    share *step;       /* [o.n_running] */
+    model_part *parts; /* [o.n_running] the same for the model */
     sampler *sampler;
-    float *logits, *row; /* f32[o.n_running + LOGIT_ROWS][V], f32[V] */
+    float *logits, *row; /* f32[o.n_running + LOGIT_ROWS + GUESS_ROWS][V], f32[V] */
     strbuf piece, text;  /* of one token; never grow */
     arena mem;
 };
@@ -132,6 +137,7 @@ static err_code ticket_fill(engine *g, engine_ticket *q, const engine_request *r
     q->room = r->prompt_only ? r->n : r->n_max > 0 && r->n_max < left ? r->n + r->n_max : g->o.ctx_tokens;
     q->bytes = model_kv_bytes(g->m, q->room);
     q->n = r->n;
+    q->eager = 2;
     q->result.n_prompt = r->n;
     atomic_init(&q->cancelled, false);
     ARENA_NEW(mem, q->ids, q->room, e);
@@ -356,14 +362,40 @@ static bool lean(engine *g, engine_ticket *q) {
     return wait;
 }
 
+/* Ids that may follow q's, at most `spare`, written after them. */
+static size_t guess(const engine *g, engine_ticket *q, size_t spare) {
+    size_t left = q->room - q->n, most = q->eager < spare ? q->eager : spare;
+    if (g->o.no_guesses || left < 2 || q->n < q->guess_at)
+        return 0;
+    return guess_next(q->ids, q->n, most < left - 1 ? most : left - 1, q->ids + q->n);
+}
+
+/* So many of n guessed ids came. */
+static void learn(engine_ticket *q, size_t n, size_t n_right) {
+    if (n_right > 0) {
+        q->n_wrong = 0;
+        q->eager = n_right < n ? n_right : 2 * n < GUESS_ROWS ? 2 * n : GUESS_ROWS;
+    } else {
+        q->eager = 2;
+        q->n_wrong += q->n_wrong < 6;
+        q->guess_at = q->n + ((size_t)1 << q->n_wrong);
+    }
+}
+
 /* Who computes what in this step: a token of every answer, and pieces of prompts, in turn, as long as rows are left. */
 static size_t deal(engine *g) {
     size_t n_shares = 0, n_answers = 0, told = LOGIT_ROWS;
     for (size_t i = 0; i < g->n_running; i++)
-        if (g->running[i]->phase == ANSWER) {
-            g->step[n_shares++] = (share){g->running[i], 1, LOGITS_LAST};
-            n_answers++;
-        }
+        n_answers += g->running[i]->phase == ANSWER;
+    size_t spare = n_answers < GUESS_ROWS ? GUESS_ROWS - n_answers : 0;
+    for (size_t i = 0; i < g->n_running; i++) {
+        engine_ticket *q = g->running[i];
+        if (q->phase != ANSWER)
+            continue;
+        size_t n = guess(g, q, spare);
+        g->step[n_shares++] = (share){.q = q, .n = 1 + n, .which = LOGITS_ALL};
+        spare -= n;
+    }
     size_t rows = n_answers ? FAIR_ROWS : STEP_ROWS;
     g->turn++;
     for (bool dealt = true; dealt && rows > 0;) {
@@ -492,36 +524,65 @@ static err_code answer(engine *g, engine_ticket *q, float *logits, err *e) {
     return ERR_OK;
 }
 
-/* What one share's logits mean for its request; kv_len was `from` before. */
-static err_code settle(engine *g, const share *s, size_t from, float *logits, err *e) {
+/* Tokens by the logits after a known id and after the guessed ones that follow it, as long as those come true. */
+static err_code settle_answer(engine *g, const share *s, float *logits, err *e) {
     engine_ticket *q = s->q;
-    if (q->phase == PROMPT && q->r.prompt_too) {
+    size_t n_right = 0;
+    err_code code;
+    for (;;) {
+        int32_t guessed = q->n < q->room ? q->ids[q->n] : -1;
+        code = answer(g, q, logits + n_right * g->n_vocab, e);
+        if (code != ERR_OK || n_right + 1 == s->n || q->ids[q->n - 1] != guessed)
+            break;
+        n_right++;
+        if (q->result.why != STOP_NONE || atomic_load(&q->cancelled))
+            break;
+    }
+    kv_truncate(q->kv, s->from + 1 + n_right); /* of wrong guesses nothing stays */
+    if (s->n > 1)
+        learn(q, s->n - 1, n_right);
+    return code;
+}
+
+static err_code settle_prompt(engine *g, const share *s, float *logits, err *e) {
+    engine_ticket *q = s->q;
+    size_t from = s->from;
+    if (q->r.prompt_too) {
         if (from == 0)
             TRY(tell_prompt(g, q, NULL, e));
         for (size_t i = 0; i < s->n && from + i + 1 < q->r.n; i++)
             TRY(tell_prompt(g, q, logits + i * g->n_vocab, e));
         logits += (s->n - 1) * g->n_vocab;
     }
-    if (from + s->n < q->r.n)
-        return ERR_OK;
-    return answer(g, q, logits, e);
+    return from + s->n < q->r.n ? ERR_OK : answer(g, q, logits, e);
 }
 
 static size_t rows_told(const share *s) { return s->which == LOGITS_ALL ? s->n : s->which == LOGITS_LAST ? 1 : 0; }
 
 static void step(engine *g) {
-    size_t n_shares = deal(g), prompt_tokens = 0, cached = 0, generated = 0;
+    size_t n_shares = deal(g), prompt_tokens = 0, cached = 0, generated = 0, guessed = 0, right = 0;
+    for (size_t i = 0; i < n_shares; i++) {
+        share *s = &g->step[i];
+        s->from = kv_len(s->q->kv);
+        g->parts[i] = (model_part){s->q->kv, s->q->ids + s->from, s->n, s->which};
+    }
+    err failed = {0};
+    err_code all = model_forward_batch(g->m, g->parts, n_shares, g->logits, &failed);
     float *logits = g->logits;
     for (size_t i = 0; i < n_shares; i++) {
         share *s = &g->step[i];
         engine_ticket *q = s->q;
-        err e = {0};
-        size_t from = kv_len(q->kv), before = q->result.n_generated;
+        err e = failed;
+        size_t before = q->result.n_generated;
         bool reading = q->phase == PROMPT;
-        err_code code = model_forward(g->m, q->kv, q->ids + from, s->n, s->which, logits, &e);
+        err_code code = all;
         if (code == ERR_OK)
-            code = settle(g, s, from, logits, &e);
+            code = reading ? settle_prompt(g, s, logits, &e) : settle_answer(g, s, logits, &e);
         prompt_tokens += reading ? s->n : 0;
+        if (!reading && s->n > 1) {
+            guessed += s->n - 1;
+            right += kv_len(q->kv) - s->from - 1;
+        }
         if (reading && q->phase == ANSWER) {
             prompt_tokens += q->result.n_cached;
             cached += q->result.n_cached;
@@ -537,6 +598,8 @@ static void step(engine *g) {
     g->stats.prompt_tokens += prompt_tokens;
     g->stats.cached_tokens += cached;
     g->stats.generated_tokens += generated;
+    g->stats.guessed_tokens += guessed;
+    g->stats.right_tokens += right;
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -603,7 +666,8 @@ static err_code plan(engine *g, err *e) {
     size_t text = TOK_PIECE_BYTES_MAX + 64;
     ARENA_NEW(&g->mem, g->running, g->o.n_running, e);
     ARENA_NEW(&g->mem, g->step, g->o.n_running, e);
-    ARENA_NEW(&g->mem, g->logits, (g->o.n_running + LOGIT_ROWS) * g->n_vocab, e);
+    ARENA_NEW(&g->mem, g->parts, g->o.n_running, e);
+    ARENA_NEW(&g->mem, g->logits, (g->o.n_running + LOGIT_ROWS + GUESS_ROWS) * g->n_vocab, e);
     ARENA_NEW(&g->mem, g->row, g->n_vocab, e);
     TRY(sampler_open(&g->sampler, g->n_vocab, e));
     TRY(strbuf_reserve(&g->piece, text, e));

@@ -28,6 +28,7 @@ typedef struct {
     size_t n_running;   /* requests computed together at most; 0: 16 */
     size_t n_queued;    /* requests that may wait; 0: 256 */
     size_t cache_bytes; /* for keys and values of all requests and kept prefixes; 0: a quarter of the memory */
+    bool no_guesses;    /* each step gives one token (gen/guess.h); the same bits in more passes */
 } engine_options;
 
 /* A token and how likely it was: log probability by the model's own logits, before sampling, bias and mask
@@ -86,6 +87,7 @@ typedef struct {
     size_t running, queued;
     uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, steps; /* since engine_open() */
     size_t cache_bytes, cache_bytes_max;
+    uint64_t guessed_tokens, right_tokens; /* computed on a guess (gen/guess.h); of these, those that came */
 } engine_stats;
 void engine_stats_get(engine *g, engine_stats *out); /* from any thread */
 

@@ -1,6 +1,6 @@
 /* forward: from token ids to logits, one pass for every architecture.
  *
- * Ids go through all layers in chunks of at most MODEL_CHUNK positions:
+ * Ids go through all layers in passes of at most MODEL_CHUNK rows, a row a position of some cache:
  *
  *   x = embed[id] * embed_scale
  *   each layer:  q,k,v = products(pre_a(x));  norms of q and k;  rotary embedding;  k,v into the cache
@@ -9,8 +9,8 @@
  *   logits = output(norm(x)) * logit_scale, soft-capped
  *
  * Invariant: a position's numbers depend on the positions before it and on nothing else. Every product, norm and
- * chain works on one row, attention reads the cache in fixed chunks, so any cut into calls gives the
- * same bits. Nothing here allocates.
+ * chain works on one row, attention reads the row's own cache in fixed chunks, so any cut into calls, and whatever rows
+ * of other caches go along, give the same bits. Nothing here allocates.
  */
 #include <assert.h>
 #include <string.h>
@@ -19,28 +19,47 @@
 #include "model/rope.h"
 #include "tensor/rows.h"
 
-/* One chunk on its way through the layers. */
+/* Positions pos .. pos+n-1 of one cache: rows row .. row+n-1 of a pass. */
+typedef struct {
+    kv_cache *kv;
+    const int32_t *ids; /* [n] */
+    size_t n, pos, row;
+    size_t tiles, i_task; /* attention: tiles a head, the first of its tasks */
+} span;
+
+/* Rows on their way through the layers. */
 typedef struct {
     model *m;
-    kv_cache *kv;
-    const int32_t *ids;
-    size_t n, pos; /* positions pos .. pos+n-1 */
+    span *spans; /* by row, without gaps */
+    size_t n_spans, n;
     size_t i_layer;
     const layer *y;
     const float *branch, *norm; /* for add_branch */
     const float *from;          /* for norm_rows */
-    size_t tile, tiles_head;    /* attention: positions a tile, tiles a head */
+    const size_t *pick;         /* for norm_rows: which rows of `from`, NULL: as they stand */
+    float *logits;              /* for finish_rows */
+    size_t tile;                /* attention: positions a tile */
 } pass;
+
+/* Rows [*from, *to) of [a, b) are s's; false when there are none. */
+static bool rows_of(const span *s, size_t a, size_t b, size_t *from, size_t *to) {
+    *from = a > s->row ? a : s->row;
+    *to = b < s->row + s->n ? b : s->row + s->n;
+    return *from < *to;
+}
 
 static void embed_rows(void *ctx, size_t from, size_t to) {
     pass *p = ctx;
     const model *m = p->m;
-    size_t D = m->config.D;
-    for (size_t t = from; t < to; t++) {
-        float *x = m->scratch.x + t * D;
-        matrix_row(&m->embed, (size_t)p->ids[t], x);
-        if (m->config.embed_scale != 1)
-            m->engine.kern->scale(x, (float)m->config.embed_scale, D, x);
+    size_t D = m->config.D, t, end;
+    for (size_t i = 0; i < p->n_spans; i++) {
+        const span *s = &p->spans[i];
+        for (rows_of(s, from, to, &t, &end); t < end; t++) {
+            float *x = m->scratch.x + t * D;
+            matrix_row(&m->embed, (size_t)s->ids[t - s->row], x);
+            if (m->config.embed_scale != 1)
+                m->engine.kern->scale(x, (float)m->config.embed_scale, D, x);
+        }
     }
 }
 
@@ -50,7 +69,8 @@ static void norm_rows(void *ctx, size_t from, size_t to) {
     const model *m = p->m;
     size_t D = m->config.D;
     for (size_t t = from; t < to; t++)
-        m->engine.kern->rmsnorm(p->from + t * D, p->norm, D, (float)m->config.norm_eps, m->scratch.h + t * D);
+        m->engine.kern->rmsnorm(p->from + (p->pick ? p->pick[t] : t) * D, p->norm, D, (float)m->config.norm_eps,
+                                m->scratch.h + t * D);
 }
 
 /* x += residual_scale * norm(h), the norm where there is one. */
@@ -93,12 +113,17 @@ static void turn_heads(const pass *p, float *row, size_t n, const float *norm, s
 static void turn_rows(void *ctx, size_t from, size_t to) {
     pass *p = ctx;
     const model *m = p->m;
-    size_t K = m->config.K, H = m->config.H, G = m->config.G;
+    size_t K = m->config.K, H = m->config.H, G = m->config.G, a, b;
     for (size_t t = from; t < to; t++) {
         turn_heads(p, m->scratch.q + t * H * K, H, p->y->q_norm, t);
         turn_heads(p, m->scratch.k + t * G * K, G, p->y->k_norm, t);
     }
-    kv_put(p->kv, p->i_layer, p->pos, from, to, m->scratch.k, m->scratch.v);
+    for (size_t i = 0; i < p->n_spans; i++) {
+        const span *s = &p->spans[i];
+        size_t first = s->row * G * K;
+        if (rows_of(s, from, to, &a, &b))
+            kv_put(s->kv, p->i_layer, s->pos, a - s->row, b - s->row, m->scratch.k + first, m->scratch.v + first);
+    }
 }
 
 /* Attention of one tile: the H/G query heads that share key/value head g, of `tile` positions. */
@@ -106,15 +131,19 @@ static void attend_task(void *ctx, size_t i, int thread) {
     pass *p = ctx;
     const model *m = p->m;
     const model_config *c = &m->config;
-    size_t share = c->H / c->G, g = i / p->tiles_head, t0 = i % p->tiles_head * p->tile;
+    const span *s = p->spans;
+    while (i - s->i_task >= s->tiles * c->G)
+        s++;
+    i -= s->i_task;
+    size_t share = c->H / c->G, g = i / s->tiles, t0 = i % s->tiles * p->tile;
     size_t window = c->layer_slides[p->i_layer] ? c->window : 0, n = 0;
-    kern_kv kv = kv_head(p->kv, p->i_layer, g);
+    kern_kv kv = kv_head(s->kv, p->i_layer, g);
     kern_attn a = {.scale = (float)c->attn_scale, .softcap = (float)c->attn_softcap};
     void *work = m->scratch.attn + (size_t)thread * m->scratch.attn_bytes;
     kern_query query[KERN_ATTN_TILE_MAX];
-    for (size_t t = t0; t < t0 + p->tile && t < p->n; t++)
+    for (size_t t = t0; t < t0 + p->tile && t < s->n; t++)
         for (size_t r = 0; r < share; r++) {
-            size_t at = (t * c->H + g * share + r) * c->K, hi = p->pos + t + 1;
+            size_t at = ((s->row + t) * c->H + g * share + r) * c->K, hi = s->pos + t + 1;
             query[n++] = (kern_query){.q = m->scratch.q + at,
                                       .out = m->scratch.att + at,
                                       .lo = window && hi > window ? hi - window : 0,
@@ -130,10 +159,15 @@ static void attend_task(void *ctx, size_t i, int thread) {
 
 static void attend(pass *p) {
     const model *m = p->m;
-    size_t share = m->config.H / m->config.G, tile = (size_t)m->engine.kern->attn_tile / share;
+    size_t share = m->config.H / m->config.G, tile = (size_t)m->engine.kern->attn_tile / share, n_tasks = 0;
     p->tile = tile ? tile : 1;
-    p->tiles_head = (p->n + p->tile - 1) / p->tile;
-    tasks_run(&m->engine, p->tiles_head * m->config.G, attend_task, p);
+    for (size_t i = 0; i < p->n_spans; i++) {
+        span *s = &p->spans[i];
+        s->tiles = (s->n + p->tile - 1) / p->tile;
+        s->i_task = n_tasks;
+        n_tasks += s->tiles * m->config.G;
+    }
+    tasks_run(&m->engine, n_tasks, attend_task, p);
 }
 
 static void gate_rows(void *ctx, size_t from, size_t to) {
@@ -201,18 +235,12 @@ static void ffn_block(pass *p) {
     normed(p, NULL, y->ffn_post, add_branch);
 }
 
-/* Logits of the chunk's last n rows into out f32[n][V]. */
-static void head(pass *p, size_t n, float *out) {
-    model *m = p->m;
-    const model_config *c = &m->config;
-    const kern_ops *k = m->engine.kern;
-    size_t skip = p->n - n;
-    pass last = *p;
-    last.n = n;
-    normed(&last, m->scratch.x + skip * c->D, m->out_norm, norm_rows);
-    pack_for(m, m->scratch.h, n, c->D, (const matrix *const[]){&m->output}, 1);
-    products_run(&m->engine, &m->scratch.acts, (product[]){{&m->output, NULL, out, c->V}}, 1);
-    for (size_t t = 0; t < n; t++, out += c->V) {
+static void finish_rows(void *ctx, size_t from, size_t to) {
+    const pass *p = ctx;
+    const model_config *c = &p->m->config;
+    const kern_ops *k = p->m->engine.kern;
+    for (size_t t = from; t < to; t++) {
+        float *out = p->logits + t * c->V;
         if (c->logit_scale != 1)
             k->scale(out, (float)c->logit_scale, c->V, out);
         if (c->logit_softcap > 0)
@@ -221,41 +249,89 @@ static void head(pass *p, size_t n, float *out) {
     }
 }
 
-static void angles(pass *p) {
+/* Logits of the n rows that `pick` names into out f32[n][V]. */
+static void head(const pass *p, const size_t *pick, size_t n, float *out) {
+    model *m = p->m;
+    const model_config *c = &m->config;
+    pass picked = *p;
+    picked.n = n;
+    picked.pick = pick;
+    picked.logits = out;
+    normed(&picked, m->scratch.x, m->out_norm, norm_rows);
+    pack_for(m, m->scratch.h, n, c->D, (const matrix *const[]){&m->output}, 1);
+    products_run(&m->engine, &m->scratch.acts, (product[]){{&m->output, NULL, out, c->V}}, 1);
+    rows_run(&m->engine, n, finish_rows, &picked);
+}
+
+static void angles(const pass *p) {
     model *m = p->m;
     size_t half = m->config.rope_width / 2;
-    for (size_t kind = 0; kind < 2; kind++)
-        rope_angles(m->engine.kern, p->kv->freq + kind * half, half, p->kv->factor[kind], p->pos, p->n,
-                    m->scratch.cos + kind * MODEL_CHUNK * half, m->scratch.sin + kind * MODEL_CHUNK * half);
+    for (size_t i = 0; i < p->n_spans; i++)
+        for (size_t kind = 0; kind < 2; kind++) {
+            const span *s = &p->spans[i];
+            size_t at = (kind * MODEL_CHUNK + s->row) * half;
+            rope_angles(m->engine.kern, s->kv->freq + kind * half, half, s->kv->factor[kind], s->pos, s->n,
+                        m->scratch.cos + at, m->scratch.sin + at);
+        }
+}
+
+static void through_layers(pass *p) {
+    model *m = p->m;
+    rows_run(&m->engine, p->n, embed_rows, p);
+    angles(p);
+    for (p->i_layer = 0; p->i_layer < m->config.L; p->i_layer++) {
+        p->y = &m->layers[p->i_layer];
+        attention_block(p);
+        ffn_block(p);
+    }
+    for (size_t i = 0; i < p->n_spans; i++)
+        p->spans[i].kv->len += p->spans[i].n;
+}
+
+static err_code check_part(const model *m, const model_part *part, err *e) {
+    const kv_cache *kv = part->kv;
+    assert(kv->m == m);
+    for (size_t i = 0; i < part->n; i++)
+        if (part->ids[i] < 0 || (size_t)part->ids[i] >= m->config.V)
+            return err_set(e, ERR_USAGE, "token id %d is outside the vocabulary of %zu", part->ids[i], m->config.V);
+    if (part->n > kv->ctx - kv->len)
+        return err_set(e, ERR_LIMIT, "%zu tokens do not fit: %zu of %zu positions are taken (use a larger --ctx)",
+                       part->n, kv->len, kv->ctx);
+    return ERR_OK;
+}
+
+err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, float *logits, err *e) {
+    span spans[MODEL_CHUNK];
+    size_t pick[MODEL_CHUNK], done = 0; /* of parts[i] */
+    for (size_t i = 0; i < n_parts; i++)
+        TRY(check_part(m, &parts[i], e));
+    for (size_t i = 0; i < n_parts;) {
+        pass p = {.m = m, .spans = spans};
+        size_t n_picked = 0;
+        while (i < n_parts && p.n < MODEL_CHUNK) {
+            const model_part *part = &parts[i];
+            size_t left = part->n - done, n = left < MODEL_CHUNK - p.n ? left : MODEL_CHUNK - p.n;
+            if (n > 0)
+                spans[p.n_spans++] =
+                    (span){.kv = part->kv, .ids = part->ids + done, .n = n, .pos = part->kv->len, .row = p.n};
+            for (size_t k = 0; k < n; k++)
+                if (part->which == LOGITS_ALL || (part->which == LOGITS_LAST && k + 1 == left))
+                    pick[n_picked++] = p.n + k;
+            p.n += n;
+            done = n < left ? done + n : 0;
+            i += done == 0;
+        }
+        if (p.n > 0)
+            through_layers(&p);
+        if (n_picked > 0) {
+            head(&p, pick, n_picked, logits);
+            logits += n_picked * m->config.V;
+        }
+    }
+    return ERR_OK;
 }
 
 err_code model_forward(model *m, kv_cache *kv, const int32_t *ids, size_t n, logits_which which, float *logits,
                        err *e) {
-    assert(kv->m == m);
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] < 0 || (size_t)ids[i] >= m->config.V)
-            return err_set(e, ERR_USAGE, "token id %d is outside the vocabulary of %zu", ids[i], m->config.V);
-    if (n > kv->ctx - kv->len)
-        return err_set(e, ERR_LIMIT, "%zu tokens do not fit: %zu of %zu positions are taken (use a larger --ctx)", n,
-                       kv->len, kv->ctx);
-    while (n) {
-        pass p = {.m = m, .kv = kv, .ids = ids, .n = n < MODEL_CHUNK ? n : MODEL_CHUNK, .pos = kv->len};
-        rows_run(&m->engine, p.n, embed_rows, &p);
-        angles(&p);
-        for (p.i_layer = 0; p.i_layer < m->config.L; p.i_layer++) {
-            p.y = &m->layers[p.i_layer];
-            attention_block(&p);
-            ffn_block(&p);
-        }
-        kv->len += p.n;
-        n -= p.n;
-        ids += p.n;
-        if (which == LOGITS_ALL) {
-            head(&p, p.n, logits);
-            logits += p.n * m->config.V;
-        } else if (which == LOGITS_LAST && n == 0) {
-            head(&p, 1, logits);
-        }
-    }
-    return ERR_OK;
+    return model_forward_batch(m, &(model_part){kv, ids, n, which}, 1, logits, e);
 }

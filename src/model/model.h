@@ -71,4 +71,17 @@ typedef enum { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL } logits_which;
  * the cache has: ERR_LIMIT; in both cases nothing changed. Allocates nothing. */
 err_code model_forward(model *m, kv_cache *kv, const int32_t *ids, size_t n, logits_which which, float *logits, err *e);
 
+/* What one cache gets in a batch. */
+typedef struct {
+    kv_cache *kv;
+    const int32_t *ids; /* [n] */
+    size_t n;
+    logits_which which;
+} model_part;
+
+/* Several caches at once, each as model_forward() would serve it alone and with the very same bits: the weights are
+ * read once for all rows. No cache may stand in two parts. logits f32[rows asked for][V], in the order of the parts.
+ * An error in one part: nothing changed in any. */
+err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, float *logits, err *e);
+
 #endif

@@ -19,7 +19,7 @@
 #include "prop/gen.h"
 #include "unit/gguf_build.h"
 
-enum { CTX = 150, ASKS = 20, FEW = 7, BIASES = 3, TOP = 4, NEVER = 1000 };
+enum { CTX = 150, ASKS = 20, FEW = 5, BIASES = 3, TOP = 4, NEVER = 1000 };
 
 typedef struct {
     /* asked */
@@ -53,6 +53,7 @@ static engine *g;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static size_t n_done, n_tokens;
+static uint64_t n_guessed, n_right;
 
 static void must(err_code code, const err *e) {
     if (code)
@@ -358,7 +359,7 @@ static void mix(const char *path, int n_threads, uint64_t seed, size_t n_asks, s
     must(engine_open(&g, m, t, &o, &e), &e);
     assert_int_equal(engine_ctx(g), CTX);
     assert_ptr_equal(engine_model(g), m);
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 2; round++) {
         n_done = n_tokens = 0;
         size_t from = draw(n_asks);
         for (size_t i = 0; i < n_asks; i++) {
@@ -379,9 +380,11 @@ static void mix(const char *path, int n_threads, uint64_t seed, size_t n_asks, s
     }
     engine_stats stats;
     engine_stats_get(g, &stats);
-    assert_int_equal(stats.requests, 3 * n_asks);
+    assert_int_equal(stats.requests, 2 * n_asks);
     assert_true(stats.cache_bytes <= stats.cache_bytes_max);
     assert_true(stats.cached_tokens > 0);
+    n_guessed += stats.guessed_tokens;
+    n_right += stats.right_tokens;
     engine_close(g);
     model_close(m);
     pool_close(p);
@@ -407,6 +410,7 @@ static void as_alone(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         mix(cases[i].path, cases[i].n_threads, i, cases[i].n_threads > 1 ? FEW : ASKS, cases[i].caches);
+    assert_true(n_right > 0 && n_guessed > n_right); /* both were tried: guesses that came and that did not */
 }
 
 int main(void) {
