@@ -10,7 +10,7 @@
  * Callbacks are made on the engine's thread, one at a time, and must not block for long nor call the engine, except
  * engine_cancel(). Memory for keys and values of a request's whole prompt and answer is taken before it starts: it
  * waits until there is as much within cache_bytes, and if the system has none, that request alone ends with ERR_MEMORY.
- * Proved by test/prop/test_engine.c.
+ * Proved by test/prop/test_engine.c, test/unit/test_engine.c, test/fault/test_engine_fault.c.
  */
 #ifndef LOAM_GEN_ENGINE_H
 #define LOAM_GEN_ENGINE_H
