@@ -41,7 +41,8 @@ static err_code encode(job *j, err *e) {
         code = tokenizer_encode(k, strbuf_str(&text), TOK_SPECIAL_ADD, &whole, e);
     bool ends = whole.n && whole.id[whole.n - 1] == (int32_t)j->r->recipe.tokenizer.end; /* a tokenizer that adds it */
     whole.n -= ends;
-    bool prefix = code == ERR_OK && whole.n > j->ids.n && memcmp(whole.id, j->ids.id, j->ids.n * sizeof *whole.id) == 0;
+    bool prefix = code == ERR_OK && whole.n > j->ids.n &&
+                  (j->ids.n == 0 || memcmp(whole.id, j->ids.id, j->ids.n * sizeof *whole.id) == 0);
     if (prefix)
         for (size_t i = j->ids.n; i < whole.n && code == ERR_OK; i++)
             code = tok_ids_add(&j->ids, whole.id[i], e);

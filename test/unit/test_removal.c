@@ -140,9 +140,11 @@ static void documents_and_removals_make_what_there_was(void **state) {
     assert_non_null(strstr(e.text, "line 2"));
     s.left[3].sha256 = hash_n(99);
     assert_int_equal(removals_check(&all, &s.recipe, s.left, 7, &e), ERR_MISMATCH);
+    strbuf_fini(&s.text);
     make(&s);
     s.recipe.data.documents++;
     assert_int_equal(removals_check(&all, &s.recipe, s.left, 7, &e), ERR_MISMATCH);
+    strbuf_fini(&s.text);
     make(&s);
     all.line[0].sha256[0] = hash_n(99); /* what a record sealed anew would say */
     assert_int_equal(removals_check(&all, &s.recipe, s.left, 7, &e), ERR_MISMATCH);
