@@ -49,11 +49,12 @@ for line in sys.stdin:
 def main():
     p = argparse.ArgumentParser(description="Tokenizers against the tokenizers library.")
     p.add_argument("file", nargs="?", help="JSON Lines with the key text")
-    p.add_argument("--vocab", type=int, default=8192)
+    p.add_argument("--vocab", type=int, help="pieces (8192; of the built-in corpus, which has not so many, 1400)")
     p.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))))
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--mb", type=float, default=20, help="megabytes of the file to take (20)")
     args = p.parse_args()
+    args.vocab = args.vocab or (8192 if args.file else 1400)
     encode = os.path.join(BUILD, "bench/encode")
     if not os.path.exists(encode):
         fail("build/bench/encode is missing (make bench-tokenizer builds it)")
@@ -80,7 +81,7 @@ def main():
         say("bench: other programs are using the CPUs: close them, or the figures mean little")
     ours, theirs = os.path.join(at, "ours"), os.path.join(at, "theirs.json")
     learn = [LOAM, "tokenizer", "train", jsonl, ours, "--vocab", str(args.vocab), "--threads", str(args.threads)]
-    subprocess.run(learn, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(learn, check=True, stdout=subprocess.DEVNULL)
     peer = subprocess.Popen([python, "-c", REFERENCE, jsonl, os.path.join(ours, "tokenizer.json"), str(args.vocab), theirs],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                             env={**os.environ, "RAYON_NUM_THREADS": str(args.threads), "TOKENIZERS_PARALLELISM": "true"})
