@@ -349,10 +349,10 @@ def _():
         c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         c.settimeout(30)
         c.connect((s.host, s.port))
-        c.sendall(request("/v1/completions", {**LONG, "n": 64}))
+        c.sendall(request("/v1/completions", {**LONG, "n": 64, "logprobs": 20}))
         s.wait("loam_requests_total", 64)
-        s.wait("loam_requests_queued", 0)
-        s.wait("loam_requests_running", 0)
+        s.wait("loam_requests_queued", 0, 120)
+        s.wait("loam_requests_running", 0, 120)
         assert s.metric("loam_generated_tokens_total") < 64 * 500
         alive(s)
         assert b"[DONE]" not in read_all(c)
