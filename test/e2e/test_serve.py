@@ -389,6 +389,7 @@ def _():
         assert 503 in seen, seen
         for c in held:
             c.close()
+        s.wait("loam_requests_queued", 0)
         s.wait("loam_requests_running", 0)
         alive(s)
     finally:
