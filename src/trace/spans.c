@@ -71,20 +71,39 @@ static err_code cut(finding *f, err *e) {
 
 /* ---- maximal spans ---- */
 
-static void reach_part(void *ctx, int part, int n_parts) {
-    finding *f = ctx;
+/* Of word i in the shard, the byte behind its longest match. */
+static size_t match_end(finding *f, int part, size_t shard, size_t i) {
     uint32_t *reach = f->reach + (size_t)part * f->n;
-    for (size_t s = (size_t)part; s < f->n_shards; s += (size_t)n_parts)
-        for (size_t i = 0; i < f->n && f->code[part] == ERR_OK && !stopped(f); i++) {
-            size_t n;
-            f->code[part] = suffix_longest(f->x, s, str_sub(f->text, f->word[i].start, f->text.n), &n, &f->error[part]);
-            if (f->code[part] == ERR_OK && n > reach[i])
-                reach[i] = (uint32_t)n;
-        }
+    size_t n = 0, start = f->word[i].start;
+    if (f->code[part] == ERR_OK)
+        f->code[part] = suffix_longest(f->x, shard, str_sub(f->text, start, f->text.n), &n, &f->error[part]);
+    if (n > reach[i])
+        reach[i] = (uint32_t)n;
+    return start + n;
 }
 
-/* reach[0] becomes the longest of all threads. Where a match ends never goes back from one word to the next: the rest
- * of a match is a match. So a span is maximal when it ends behind the one before. */
+/* The words between i and j, whose own match ends at `end`. Ends never go back from one word to the next, so none of
+ * these ends behind `end`; when word i has reached that already, in whatever shard, none of them begins a maximal span
+ * here and none is searched for. */
+static void reach_between(finding *f, int part, size_t shard, size_t i, size_t j, size_t end) {
+    const uint32_t *reach = f->reach + (size_t)part * f->n;
+    while (j - i > 1 && f->code[part] == ERR_OK && !stopped(f) && end > f->word[i].start + reach[i]) {
+        size_t mid = i + (j - i) / 2;
+        reach_between(f, part, shard, i, mid, match_end(f, part, shard, mid));
+        i = mid;
+    }
+}
+
+static void reach_part(void *ctx, int part, int n_parts) {
+    finding *f = ctx;
+    for (size_t s = (size_t)part; s < f->n_shards && f->n > 0; s += (size_t)n_parts) {
+        match_end(f, part, s, 0);
+        reach_between(f, part, s, 0, f->n - 1, f->n > 1 ? match_end(f, part, s, f->n - 1) : 0);
+    }
+}
+
+/* reach[0] becomes the longest of all threads, where it matters. Where a match ends never goes back from one word to
+ * the next: the rest of a match is a match. So a span is maximal when it ends behind the one before. */
 static err_code collect(finding *f, err *e) {
     size_t threads = (size_t)pool_threads(f->o->workers), last = 0, end = 0;
     f->out->span = calloc(f->n + 1, sizeof *f->out->span);
