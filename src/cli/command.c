@@ -81,7 +81,7 @@ static int help_columns(void) {
 
 static err_code help_list(strbuf *text, err *e) {
     TRY(strbuf_addf(text, e,
-                    "loam %s: run, look into and check open-weight language models on your own machine\n\n"
+                    "loam %s: run, train, trace and verify language models on your own machine\n\n"
                     "usage: loam COMMAND [ARGUMENTS] [OPTIONS]\n\n",
                     LOAM_VERSION));
     for (const command *const *c = commands; *c; c++)
