@@ -17,7 +17,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-enum { IN_BYTES = 256 << 10 };
+enum { IN_BYTES = 256 << 10, FRAME_HEADER_MAX = 18 /* RFC 8878, 3.1.1.1, with the magic */ };
 
 typedef enum { UNKNOWN, PLAIN, GZIP, ZSTD } format;
 
@@ -33,6 +33,7 @@ struct unpack {
     z_stream z;
     bool z_open;
     ZSTD_DStream *zstd;
+    unsigned long long declared, in_frame_given; /* bytes of the zstd frame: as its header says, as they came */
     unsigned char in[IN_BYTES];
 };
 
@@ -195,14 +196,24 @@ static err_code step_gzip(unpack *u, void *p, size_t n, size_t *got, err *e) {
 }
 
 static err_code step_zstd(unpack *u, void *p, size_t n, size_t *got, err *e) {
+    if (!u->in_frame)
+        TRY(need(u, FRAME_HEADER_MAX, e));
     ZSTD_inBuffer in = {u->in, u->n, u->at};
     ZSTD_outBuffer out = {p, n, 0};
+    if (!u->in_frame) {
+        u->declared = ZSTD_getFrameContentSize(u->in + u->at, u->n - u->at);
+        u->in_frame_given = 0;
+    }
     u->in_frame = true;
     size_t code = ZSTD_decompressStream(u->zstd, &out, &in);
     u->at = in.pos;
     *got = out.pos;
+    u->in_frame_given += out.pos;
     if (!ZSTD_isError(code)) {
         u->in_frame = code != 0;
+        /* The decoder looks at this or not, depending on how much room it is given. */
+        if (code == 0 && u->declared < ZSTD_CONTENTSIZE_ERROR && u->declared != u->in_frame_given)
+            return fail_at(u, ERR_FORMAT, "zstd: another length than the frame's header says", e);
         return ERR_OK;
     }
     ZSTD_ErrorCode why = ZSTD_getErrorCode(code);

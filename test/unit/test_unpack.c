@@ -215,6 +215,21 @@ static void damage_is_seen(void **state) {
     strbuf_fini(&out);
 }
 
+/* A frame that says 255 bytes and ends with an empty block: refused whatever the room for the text. */
+static void a_frame_shorter_than_it_says(void **state) {
+    (void)state;
+    static const char frame[] = "\x28\xb5\x2f\xfd\x20\xff\x01\0";
+    static const size_t bites[] = {1, 100, 1000};
+    strbuf out = {0};
+    for (size_t i = 0; i < 3; i++) {
+        const char *format;
+        err e = {0};
+        assert_int_equal(unpack_bytes((str){frame, 9}, 1, bites[i], &out, &format, &e), ERR_FORMAT);
+        assert_non_null(strstr(e.text, "zstd: "));
+    }
+    strbuf_fini(&out);
+}
+
 /* The bound on zeros: nothing is refused before 64 MiB have come out, whatever the ratio; soon after that it is. */
 static void bombs(void **state) {
     (void)state;
@@ -283,6 +298,7 @@ int main(void) {
         cmocka_unit_test_teardown(members_in_a_row_are_one_text, teardown),
         cmocka_unit_test_teardown(beginnings_that_only_look_alike, teardown),
         cmocka_unit_test_teardown(damage_is_seen, teardown),
+        cmocka_unit_test_teardown(a_frame_shorter_than_it_says, teardown),
         cmocka_unit_test_teardown(bombs, teardown),
         cmocka_unit_test_teardown(pipes_and_special_files, teardown),
     };
