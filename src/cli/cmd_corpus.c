@@ -32,8 +32,8 @@ static const option own_options[] = {
     {"seed", 's', OPT_INT, "S", "which world: its facts and its documents", AT(seed), 0, 9007199254740992.0, NULL},
     {"split", 0, OPT_CHOICE, "NAME", "train, or test: stories and plans that never stand in train", AT(split), 0, 0,
      split_names},
-    {"mix", 0, OPT_CHOICE, "NAME", "full; tiny: short and plain, mostly facts; small: as plain, mostly questions", AT(mix), 0, 0,
-     world_mix_names},
+    {"mix", 0, OPT_CHOICE, "NAME", "full; tiny: short and plain, mostly facts; small: as plain, mostly questions",
+     AT(mix), 0, 0, world_mix_names},
     {"facts", 0, OPT_FLAG, NULL, "list the facts instead, each with the documents that state it", AT(facts), 0, 0,
      NULL},
     {"quiz", 0, OPT_CHOICE, "KIND", "list N questions of loam eval instead: facts, reading or plans", AT(quiz), 0, 0,
@@ -275,8 +275,7 @@ static err_code run(const void *p, const arguments *args, err *e) {
         return err_set(e, ERR_USAGE, "no corpus \"%s\" (there is one: homeworld)", args->arg[0]);
     if (v->facts + v->stats + (v->quiz != NULL) > 1)
         return err_set(e, ERR_USAGE, "--facts, --quiz and --stats exclude each other");
-    world w = {.seed = (uint64_t)v->seed,
-               .split = strcmp(v->split, "test") == 0 ? SPLIT_TEST : SPLIT_TRAIN};
+    world w = {.seed = (uint64_t)v->seed, .split = strcmp(v->split, "test") == 0 ? SPLIT_TEST : SPLIT_TRAIN};
     world_mix_parse(str_from(v->mix), &w.mix); /* options.c has refused all other names */
     if (v->facts)
         return print_facts(v, &w, e);

@@ -3,8 +3,9 @@
  * Everything is a function of (seed, mix, split, number): documents can be made in any order, by any number of
  * threads. Which kind a number is, and which fact it states, is known without making it.
  *
- * Numbers come in blocks (480 for `full`, 120 for `tiny`, 480 for `small`); in a block, in an order drawn for it, each fact is the main
- * fact of one document, and the other kinds have fixed shares. Of the fact documents an eighth states one more fact.
+ * Numbers come in blocks (480 for `full`, 120 for `tiny`, 480 for `small`); in a block, in an order drawn for it, each
+ * fact is the main fact of one document, and the other kinds have fixed shares. Of the fact documents an eighth states
+ * one more fact.
  */
 #ifndef LOAM_WORLD_DOC_H
 #define LOAM_WORLD_DOC_H
