@@ -54,7 +54,7 @@ static dataset *make_set(int n, const dataset_doc *like) {
 
 static json_t *card_of(dataset *d, const croissant_options *o) {
     strbuf text = {0};
-    json_t *card;
+    json_t *card = NULL;
     err e = {0};
     if (croissant_write(d, o, &text, &e) != ERR_OK || json_read(strbuf_str(&text), text.n, &card, &e) != ERR_OK)
         fail_msg("%s", e.text);
