@@ -29,8 +29,8 @@ static const values defaults = {.common = COMMON_DEFAULTS};
 #define AT(field) offsetof(values, field)
 static const option form_options[] = {
     {"html", 0, OPT_FLAG, NULL, "one HTML file that needs no other, instead of Markdown", AT(html), 0, 0, NULL},
-    {"spdx", 0, OPT_FLAG, NULL, "SPDX 3.0.1 (JSON-LD), profiles AI and Dataset", AT(spdx), 0, 0, NULL},
-    {"cyclonedx", 0, OPT_FLAG, NULL, "CycloneDX 1.6, a bill of materials for machine learning", AT(cyclonedx), 0, 0,
+    {"spdx", 0, OPT_FLAG, NULL, "as SPDX 3.0.1 (JSON-LD), profiles AI and Dataset", AT(spdx), 0, 0, NULL},
+    {"cyclonedx", 0, OPT_FLAG, NULL, "as CycloneDX 1.6, a bill of materials for machine learning", AT(cyclonedx), 0, 0,
      NULL},
     {"croissant", 0, OPT_FLAG, NULL, "the run's data set as Croissant 1.0, as loam data card does", AT(croissant), 0, 0,
      NULL},
