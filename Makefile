@@ -290,6 +290,8 @@ bench-tokenizer: all $(BENCH_BIN) ## learning a tokenizer and encoding against t
 
 install: all ## to DESTDIR and PREFIX=/usr/local
 	install -Dm755 $(BUILD)/loam $(DESTDIR)$(PREFIX)/bin/loam
+	set -e; for f in recipe.json model.gguf README.md; do install -Dm644 \
+	    models/homeworld/$$f $(DESTDIR)$(PREFIX)/share/loam/models/homeworld/$$f; done
 	install -Dm644 $(BUILD)/libloam.a $(DESTDIR)$(PREFIX)/lib/libloam.a
 	set -e; for h in $(wildcard include/*.h); do install -Dm644 "$$h" "$(DESTDIR)$(PREFIX)/$$h"; done
 

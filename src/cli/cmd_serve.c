@@ -241,7 +241,7 @@ static err_code serve_until_told(serve *s, const values *v, err *e) {
     bool waits = pthread_create(&waiter, NULL, wait_hurry, (void *)(uintptr_t)&hurry) == 0;
     serve_drain(s, (double)v->grace, &hurry);
     if (waits) {
-        pthread_cancel(waiter);
+        pthread_kill(waiter, SIGTERM); /* its sigwait() returns */
         pthread_join(waiter, NULL);
     }
     return ERR_OK;
