@@ -45,6 +45,7 @@ typedef struct {
     size_t n_tensors;
     tokenizer *t;
     err no_tokenizer;
+    size_t program; /* bytes of this program and its libraries in memory, before it has opened anything */
 } source;
 
 static err_code open_folder(source *f, err *e) {
@@ -275,7 +276,8 @@ static void add_memory(js_out *j, const source *f, const model *m, size_t ctx_to
     add_count(j, "cache_bytes", kv);
     add_count(j, "scratch_bytes", scratch);
     add_count(j, "tokenizer_bytes", tok);
-    add_count(j, "total_bytes", weights + kv + scratch + tok);
+    add_count(j, "program_bytes", f->program);
+    add_count(j, "total_bytes", weights + kv + scratch + tok + f->program);
     js_end(j, '}');
 }
 
@@ -340,10 +342,10 @@ static void print_memory(const source *f, const model *m, size_t ctx_tokens) {
     size_t weights = model_weight_bytes(m), kv = model_kv_bytes(m, ctx_tokens);
     size_t scratch = model_scratch_bytes(m, ctx_tokens) + session_plan_bytes(m, ctx_tokens);
     size_t tok = f->t ? tokenizer_bytes(f->t) : 0;
-    out_printf("%-14s %s for %zu positions: weights %s, cache %s, scratch %s, tokenizer %s\n", "memory",
-               amount_bytes((double)(weights + kv + scratch + tok)).text, ctx_tokens,
+    out_printf("%-14s %s for %zu positions: weights %s, cache %s, scratch %s, tokenizer %s, program %s\n", "memory",
+               amount_bytes((double)(weights + kv + scratch + tok + f->program)).text, ctx_tokens,
                amount_bytes((double)weights).text, amount_bytes((double)kv).text, amount_bytes((double)scratch).text,
-               amount_bytes((double)tok).text);
+               amount_bytes((double)tok).text, amount_bytes((double)f->program).text);
 }
 
 static void print_types(const source *f) {
@@ -478,8 +480,10 @@ static err_code show(const values *v, const source *f, err *e) {
 }
 
 static err_code run(const void *p, const arguments *args, err *e) {
+    uint64_t program = os_peak_rss_bytes();
     source f = {0};
     err_code code = source_open(&f, args->arg[0], e);
+    f.program = (size_t)program;
     if (code == ERR_OK)
         code = show(p, &f, e);
     source_close(&f);

@@ -254,7 +254,7 @@ def show_and_bench():
     j = json.loads(ok("show", MODEL, "--json", "--tensors", "--ctx", 100).out)
     assert j["architecture"] == "llama" and j["shape"]["layers"] == 4 and j["shape"]["vocabulary"] == VOCAB
     m = j["memory"]
-    assert m["context"] == 100 and m["total_bytes"] == sum(m[k + "_bytes"] for k in ("weights", "cache", "scratch", "tokenizer"))
+    assert m["context"] == 100 and m["total_bytes"] == sum(m[k + "_bytes"] for k in ("weights", "cache", "scratch", "tokenizer", "program"))
     assert len(j["tensors"]["list"]) == j["tensors"]["count"] == sum(j["tensors"]["types"].values())
     assert j["tokenizer"] | {"kind": 0} == {"kind": 0, "vocabulary": VOCAB, "bos": 0, "eos": 1, "chat_template": False}
     text = ok("show", MODEL).text

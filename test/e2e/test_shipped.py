@@ -64,10 +64,13 @@ def _():
         shutil.copytree(MODEL, copy)
         path, = [p for p in files(copy) if os.path.basename(p) == name]
         with open(path, "r+b") as f:
-            f.seek(os.path.getsize(path) * 2 // 3)
-            byte = f.read(1)
-            f.seek(-1, 1)
-            f.write(bytes([byte[0] ^ 1]))
+            data = bytearray(f.read())
+            at = len(data) * 2 // 3
+            if name == "chain.jsonl":  # a digit of a digest: the line stays well-formed
+                at = data.index(b'"digest":"', at) + 20
+            data[at] = (ord("1") if data[at] == ord("0") else ord("0")) if name == "chain.jsonl" else data[at] ^ 1
+            f.seek(0)
+            f.write(data)
         error = loam("verify", copy, "--spot", 1, want=3, timeout=300).stderr
         assert re.search(wanted, error), (name, error)
         shutil.rmtree(copy)
