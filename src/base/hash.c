@@ -56,6 +56,16 @@ hash256 hash_of(const void *data, size_t n) {
     return h;
 }
 
+err_code hash_after(const hash256 *before, str text, hash256 *out, err *e) {
+    hash_state *h;
+    TRY(hash_open(&h, e));
+    if (before)
+        hash_add(h, before->byte, sizeof before->byte);
+    hash_add(h, text.p, text.n);
+    *out = hash_close(h);
+    return ERR_OK;
+}
+
 err_code hash_file(const char *path, hash256 *out, err *e) {
     hash_state *s;
     TRY(hash_open(&s, e));

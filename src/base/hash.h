@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/err.h"
+#include "base/str.h"
 
 typedef struct {
     uint8_t byte[32];
@@ -21,6 +21,8 @@ void hash_add(hash_state *s, const void *data, size_t n);
 hash256 hash_close(hash_state *s); /* the digest of all added; frees s */
 
 hash256 hash_of(const void *data, size_t n); /* at once; aborts only if libcrypto has no SHA-256 */
+/* SHA-256 of `before`, as 32 bytes, and the text behind it: seals a text with all before it. before may be NULL. */
+err_code hash_after(const hash256 *before, str text, hash256 *out, err *e);
 err_code hash_file(const char *path, hash256 *out, err *e);
 void hash_hex(hash256 h, char hex[65]); /* lower case, NUL-terminated */
 

@@ -151,6 +151,23 @@ err_code os_write_file(const char *path, str contents, err *e) {
     return code;
 }
 
+err_code os_join(char out[OS_PATH_BYTES], const char *folder, const char *name, err *e) {
+    size_t n = strlen(folder);
+    bool slash = *name && n > 0 && folder[n - 1] != '/';
+    int all = snprintf(out, OS_PATH_BYTES, "%s%s%s", folder, slash ? "/" : "", name);
+    return all >= 0 && all < OS_PATH_BYTES ? ERR_OK : err_set(e, ERR_LIMIT, "%.60s...: the path is too long", folder);
+}
+
+str os_last_part(const char *path) {
+    str s = str_from(path);
+    while (s.n > 1 && s.p[s.n - 1] == '/')
+        s.n--;
+    size_t from = s.n;
+    while (from > 0 && s.p[from - 1] != '/')
+        from--;
+    return str_sub(s, from, s.n);
+}
+
 bool os_is_dir(const char *path) {
     struct stat st;
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);

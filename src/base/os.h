@@ -35,6 +35,11 @@ err_code os_read_stdin(size_t max_bytes, strbuf *out, err *e);
 /* At once, by base/outfile.h: the old file or the whole new one. */
 err_code os_write_file(const char *path, str contents, err *e);
 
+enum { OS_PATH_BYTES = 4096 };
+/* "FOLDER/NAME", with one slash between; NAME empty: FOLDER. Longer than OS_PATH_BYTES - 1: ERR_LIMIT. */
+err_code os_join(char out[OS_PATH_BYTES], const char *folder, const char *name, err *e);
+/* What stands behind the last slash, slashes at the end left out. */
+str os_last_part(const char *path);
 bool os_is_dir(const char *path);
 bool os_exists(const char *path);
 

@@ -13,23 +13,7 @@
 #include "text/json.h"
 #include "tok/tokenizer.h"
 
-enum {
-    CONFIG_BYTES_MAX = 16 << 20,
-    README_BYTES_MAX = 4 << 20,
-    FRONT_LINES_MAX = 2000,
-    PATH_BYTES = 4096,
-    METADATA_MAX = 200
-};
-
-static str last_part(const char *path) {
-    str s = str_from(path);
-    while (s.n > 1 && s.p[s.n - 1] == '/')
-        s.n--;
-    size_t from = s.n;
-    while (from > 0 && s.p[from - 1] != '/')
-        from--;
-    return str_sub(s, from, s.n);
-}
+enum { CONFIG_BYTES_MAX = 16 << 20, README_BYTES_MAX = 4 << 20, FRONT_LINES_MAX = 2000, METADATA_MAX = 200 };
 
 /* ---- both forms ---- */
 
@@ -232,7 +216,7 @@ static err_code take_gguf(card_facts *f, const gguf_file *g, const char *path, e
     TRY(take_tensors(f, g->tensor, g->n_tensors, e));
     TRY(take_origin(f, g, e));
     if (f->name.n == 0)
-        TRY(facts_clean(f, last_part(path), &f->name, e));
+        TRY(facts_clean(f, os_last_part(path), &f->name, e));
     if (config_from_gguf(&c, g, &scratch, &why) == ERR_OK)
         take_shape(f, &c);
     arena_fini(&scratch);
@@ -333,15 +317,10 @@ static err_code take_front(card_facts *f, str text, err *e) {
     return ERR_OK;
 }
 
-static err_code join(char out[PATH_BYTES], const char *folder, const char *name, err *e) {
-    int n = snprintf(out, PATH_BYTES, "%s/%s", folder, name);
-    return n > 0 && n < PATH_BYTES ? ERR_OK : err_set(e, ERR_LIMIT, "%.200s: the path is too long", folder);
-}
-
 static err_code take_readme(card_facts *f, const char *folder, err *e) {
-    char path[PATH_BYTES];
+    char path[OS_PATH_BYTES];
     strbuf text = {0};
-    TRY(join(path, folder, "README.md", e));
+    TRY(os_join(path, folder, "README.md", e));
     err_code code = os_exists(path) ? os_read_regular(path, README_BYTES_MAX, &text, e) : ERR_OK;
     if (code == ERR_OK)
         code = take_front(f, strbuf_str(&text), e);
@@ -350,14 +329,14 @@ static err_code take_readme(card_facts *f, const char *folder, err *e) {
 }
 
 static err_code take_config(card_facts *f, const char *folder, err *e) {
-    char path[PATH_BYTES];
+    char path[OS_PATH_BYTES];
     strbuf text = {0};
     json_t *top = NULL;
     err why = {0};
     arena scratch = {.max_bytes = (size_t)64 << 20};
     model_config c;
     str prefix;
-    TRY(join(path, folder, "config.json", e));
+    TRY(os_join(path, folder, "config.json", e));
     err_code code = os_read_regular(path, CONFIG_BYTES_MAX, &text, e);
     if (code == ERR_OK && (code = json_read(strbuf_str(&text), CONFIG_BYTES_MAX, &top, e)) != ERR_OK)
         err_in(e, code, "%s", path);
@@ -401,13 +380,13 @@ static err_code take_weights(card_facts *f, const char *folder, err *e) {
 }
 
 err_code facts_of_folder(card_facts *f, const char *path, const facts_options *o, err *e) {
-    char full[PATH_BYTES], file[PATH_BYTES];
+    char full[OS_PATH_BYTES], file[OS_PATH_BYTES];
     tokenizer *t = NULL;
     err why = {0};
-    TRY(join(file, path, "config.json", e));
+    TRY(os_join(file, path, "config.json", e));
     if (!os_exists(file))
         return err_set(e, ERR_USAGE, "%s: is neither a run (recipe.json) nor a model's folder (config.json)", path);
-    TRY(facts_clean(f, last_part(realpath(path, full) ? full : path), &f->name, e));
+    TRY(facts_clean(f, os_last_part(realpath(path, full) ? full : path), &f->name, e));
     TRY(take_config(f, path, e));
     TRY(take_readme(f, path, e));
     TRY(take_weights(f, path, e));
@@ -417,10 +396,10 @@ err_code facts_of_folder(card_facts *f, const char *path, const facts_options *o
     if (good)
         tokenizer_close(t);
     TRY(code);
-    TRY(join(file, path, "card.json", e));
+    TRY(os_join(file, path, "card.json", e));
     if (os_exists(file))
         TRY(facts_said_file(f, file, e));
-    TRY(join(file, path, "scores.json", e));
+    TRY(os_join(file, path, "scores.json", e));
     if (os_exists(file))
         TRY(facts_scores_file(f, file, e));
     return lack_the_usual(f, e);

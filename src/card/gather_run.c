@@ -23,16 +23,6 @@
 static const double WATTS_LOW = 2, WATTS = 8, WATTS_HIGH = 25;
 enum { ORIGINS_MAX = 1000 };
 
-static str last_part(const char *path) {
-    str s = str_from(path);
-    while (s.n > 1 && s.p[s.n - 1] == '/')
-        s.n--;
-    size_t from = s.n;
-    while (from > 0 && s.p[from - 1] != '/')
-        from--;
-    return str_sub(s, from, s.n);
-}
-
 /* ---- recipe ---- */
 
 /* The recipe's own text, key by key: what is in it is in the card, whatever keys come later. */
@@ -258,7 +248,7 @@ static err_code take_data(card_facts *f, run *r, const facts_options *o, err *e)
     err why = {0};
     f->data.built_in = docs_is_made(source);
     TRY(take_removals(f, r, e));
-    TRY(facts_clean(f, f->data.built_in ? str_from(source) : last_part(source), &f->data.source, e));
+    TRY(facts_clean(f, f->data.built_in ? str_from(source) : os_last_part(source), &f->data.source, e));
     TRY(facts_clean(f, str_from(where), &f->data.where, e));
     if (!f->data.built_in && !os_exists(source))
         return facts_lack(f, "data set", "it is not where the run was made (--data tells where it is)", e);
@@ -319,15 +309,13 @@ static err_code take_export(card_facts *f, const run *r, err *e) {
 
 static err_code beside(card_facts *f, const char *folder, const char *name,
                        err_code (*take)(card_facts *, const char *, err *), err *e) {
-    char path[RUN_PATH_BYTES];
-    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
-    if (n < 0 || (size_t)n >= sizeof path)
-        return err_set(e, ERR_LIMIT, "%.200s: the path is too long", folder);
+    char path[OS_PATH_BYTES];
+    TRY(os_join(path, folder, name, e));
     return os_exists(path) ? take(f, path, e) : ERR_OK;
 }
 
 static err_code take_run(card_facts *f, run *r, const char *path, const facts_options *o, err *e) {
-    char full[RUN_PATH_BYTES];
+    char full[OS_PATH_BYTES];
     TRY(take_recipe(f, &r->recipe, e));
     TRY(take_chain(f, r, e));
     TRY(take_log(f, r, e));
@@ -335,7 +323,7 @@ static err_code take_run(card_facts *f, run *r, const char *path, const facts_op
     TRY(take_checkpoints(f, r, e));
     TRY(take_tokenizer(f, r, e));
     TRY(take_export(f, r, e));
-    TRY(facts_clean(f, last_part(realpath(path, full) ? full : path), &f->name, e));
+    TRY(facts_clean(f, os_last_part(realpath(path, full) ? full : path), &f->name, e));
     TRY(beside(f, path, "card.json", facts_said_file, e));
     return beside(f, path, "scores.json", facts_scores_file, e);
 }

@@ -355,8 +355,8 @@ static err_code name_folders(job *j, const char *out, err *e) {
     size_t n = strlen(out);
     while (n > 1 && out[n - 1] == '/')
         n--;
-    if (n == 0 || n + 300 > RUN_PATH_BYTES)
-        return err_set(e, ERR_USAGE, "OUT must be a path of 1 to %d bytes", RUN_PATH_BYTES - 300);
+    if (n == 0 || n + 300 > OS_PATH_BYTES)
+        return err_set(e, ERR_USAGE, "OUT must be a path of 1 to %d bytes", OS_PATH_BYTES - 300);
     const char *name = out + n;
     while (name > out && name[-1] != '/')
         name--;

@@ -15,7 +15,7 @@
 #include "text/json.h"
 #include "tok/bpe_train.h"
 
-enum { PATH_MAX_BYTES = 4096, LINE_BYTES_MAX = 1 << 28 };
+enum { LINE_BYTES_MAX = 1 << 28 };
 
 typedef struct {
     common_values common;
@@ -157,17 +157,12 @@ static err_code config_text(strbuf *out, err *e) {
                       e);
 }
 
-static err_code path_in(const char *folder, const char *name, char path[PATH_MAX_BYTES], err *e) {
-    int n = snprintf(path, PATH_MAX_BYTES, "%s/%s", folder, name);
-    return n > 0 && n < PATH_MAX_BYTES ? ERR_OK : err_set(e, ERR_LIMIT, "%.200s...: the path is too long", folder);
-}
-
 /* Before any work: a folder that can be used, or the name of a file. */
 static err_code prepare(const char *out, bool file, err *e) {
-    char path[PATH_MAX_BYTES];
+    char path[OS_PATH_BYTES];
     if (file)
         return os_is_dir(out) ? err_set(e, ERR_IO, "%s: is a folder", out) : ERR_OK;
-    TRY(path_in(out, "config.json", path, e));
+    TRY(os_join(path, out, "config.json", e));
     if (os_exists(path))
         return err_set(e, ERR_USAGE, "%s: holds a model, whose tokenizer is not replaced (choose another name)", out);
     if (mkdir(out, 0777) != 0 && !os_is_dir(out))
@@ -176,18 +171,18 @@ static err_code prepare(const char *out, bool file, err *e) {
 }
 
 static err_code write_all(const char *out, bool file, str json, err *e) {
-    char path[PATH_MAX_BYTES];
+    char path[OS_PATH_BYTES];
     if (file)
         return os_write_file(out, json, e);
     strbuf config = {0};
     err_code code = config_text(&config, e);
     if (code == ERR_OK)
-        code = path_in(out, "tokenizer_config.json", path, e);
+        code = os_join(path, out, "tokenizer_config.json", e);
     if (code == ERR_OK)
         code = os_write_file(path, strbuf_str(&config), e);
     strbuf_fini(&config);
     TRY(code);
-    TRY(path_in(out, "tokenizer.json", path, e));
+    TRY(os_join(path, out, "tokenizer.json", e));
     return os_write_file(path, json, e);
 }
 

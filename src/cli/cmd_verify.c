@@ -23,7 +23,7 @@ static const option own_options[] = {
      "what chooses the segments, together with the chain's end: something that who made the run could not know; "
      "default: the time",
      AT(challenge), 0, 0, NULL},
-    {"from", 0, OPT_INT, "STEP", "execute from the checkpoint before this step to the end", AT(from), -1, 1e9, NULL},
+    {"from", 0, OPT_INT, "STEP", "execute from the checkpoint before this step to the end", AT(from), 0, 1e9, NULL},
     {"data", 0, OPT_TEXT, "D", "the data set, when it is not where the run was made", AT(data), 0, 0, NULL},
     {"where", 0, OPT_TEXT, "SQL", "the condition that picks its documents, when it is another", AT(where), 0, 0, NULL},
     {"recompute", 0, OPT_FLAG, NULL, "less memory, same bits", AT(recompute), 0, 0, NULL},

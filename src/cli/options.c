@@ -282,8 +282,7 @@ err_code fold_text(const char *text, int indent, int columns, strbuf *out, err *
     return strbuf_addc(out, '\n', e);
 }
 
-/* A default below the least value that may be given, or below zero, stands for "chosen later": the help says how. */
-static bool untold(const option *o, double x) { return x < o->min || x < 0 || strstr(o->help, "default"); }
+static bool untold(const option *o, double x) { return x < o->min || strstr(o->help, "default"); }
 
 /* " (default X)" when the field holds something worth telling. */
 static err_code add_default(const option *o, const void *field, strbuf *out, err *e) {

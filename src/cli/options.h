@@ -32,10 +32,11 @@ typedef struct {
     const char *name; /* long name without dashes; NULL ends a table */
     char letter;      /* short form, or 0 */
     option_kind kind;
-    const char *arg;            /* the value's name in help: "N" */
-    const char *help;           /* one phrase, no full stop */
-    size_t at;                  /* offset of the field in the group's struct */
-    double min, max;            /* OPT_INT, OPT_REAL; |bounds| of OPT_INT at most 2^53 */
+    const char *arg;  /* the value's name in help: "N" */
+    const char *help; /* one phrase, no full stop */
+    size_t at;        /* offset of the field in the group's struct */
+    double min, max;  /* OPT_INT, OPT_REAL: what may be given, |bounds| of OPT_INT at most 2^53. A default of -1
+                         that is outside says: chosen later */
     const char *const *choices; /* OPT_CHOICE: ends with NULL */
 } option;
 

@@ -197,18 +197,8 @@ static err_code new_keys(keys *k, err *e) {
     return scales(k, e);
 }
 
-static str last_part(const char *path) {
-    str s = str_from(path);
-    while (s.n > 1 && s.p[s.n - 1] == '/')
-        s.n--;
-    size_t from = s.n;
-    while (from > 0 && s.p[from - 1] != '/')
-        from--;
-    return str_sub(s, from, s.n);
-}
-
 static void general(const keys *k) {
-    str name = k->o->name.n ? k->o->name : k->c->name.n ? k->c->name : last_part(k->m->path);
+    str name = k->o->name.n ? k->o->name : k->c->name.n ? k->c->name : os_last_part(k->m->path);
     gguf_write_str(k->w, "general.architecture", str_from(k->as->gguf), NULL);
     gguf_write_str(k->w, "general.type", STR("model"), NULL);
     gguf_write_str(k->w, "general.name", name, NULL);

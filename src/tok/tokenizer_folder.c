@@ -13,19 +13,14 @@
 #include "base/os.h"
 #include "tok/json_steps.h"
 
-enum { CONFIG_BYTES_MAX = 1 << 24, PATH_BYTES_MAX = 4096 };
-
-static err_code path_of(const char *folder, const char *name, char path[PATH_BYTES_MAX], err *e) {
-    int n = snprintf(path, PATH_BYTES_MAX, "%s/%s", folder, name);
-    return n > 0 && n < PATH_BYTES_MAX ? ERR_OK : err_set(e, ERR_LIMIT, "%.200s...: path too long", folder);
-}
+enum { CONFIG_BYTES_MAX = 1 << 24 };
 
 /* The value in a file of the folder; NULL when there is no such file. */
 static err_code read_config(const char *folder, const char *name, json_t **out, err *e) {
-    char path[PATH_BYTES_MAX];
+    char path[OS_PATH_BYTES];
     strbuf text = {0};
     *out = NULL;
-    TRY(path_of(folder, name, path, e));
+    TRY(os_join(path, folder, name, e));
     if (!os_exists(path))
         return ERR_OK;
     err_code code = os_read_regular(path, CONFIG_BYTES_MAX, &text, e);
@@ -82,9 +77,9 @@ static err_code template_in(tokenizer *t, const json_t *config, err *e) {
 }
 
 static err_code read_template(tokenizer *t, const char *folder, err *e) {
-    char path[PATH_BYTES_MAX];
+    char path[OS_PATH_BYTES];
     strbuf text = {0};
-    TRY(path_of(folder, "chat_template.jinja", path, e));
+    TRY(os_join(path, folder, "chat_template.jinja", e));
     if (!os_exists(path))
         return ERR_OK;
     err_code code = os_read_regular(path, CONFIG_BYTES_MAX, &text, e);
@@ -117,11 +112,11 @@ static err_code read_configs(tokenizer *t, const char *folder, err *e) {
 }
 
 err_code tokenizer_open_folder(tokenizer **out, const char *folder, err *e) {
-    char path[PATH_BYTES_MAX];
+    char path[OS_PATH_BYTES];
     strbuf text = {0};
     tokenizer *t;
     *out = NULL;
-    TRY(path_of(folder, "tokenizer.json", path, e));
+    TRY(os_join(path, folder, "tokenizer.json", e));
     TRY(os_read_regular(path, (size_t)1 << 28, &text, e));
     err_code code = pipeline_new(&t, e);
     if (code == ERR_OK) {

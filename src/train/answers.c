@@ -76,17 +76,16 @@ bool answers_at(answers_scan *s, size_t at) {
 /* ---- tokens ---- */
 
 err_code answers_find(const answer_marks *m, const tokenizer *t, const int32_t *ids, size_t n, strbuf *text,
-                      strbuf *piece, uint8_t *flag, err *e) {
-    text->n = 0;
-    for (size_t i = 0; i < n; i++)
-        TRY(tokenizer_decode_next(t, i, ids[i], false, text, e));
-    answers_scan s = {.marks = m, .text = strbuf_str(text)};
-    size_t at = 0;
+                      strbuf *starts, uint8_t *flag, err *e) {
+    text->n = starts->n = 0;
+    TRY(strbuf_reserve(starts, n * sizeof(size_t), e));
+    size_t *start = (size_t *)(void *)starts->p; /* where each token's text begins */
     for (size_t i = 0; i < n; i++) {
-        flag[i] = answers_at(&s, at);
-        piece->n = 0;
-        TRY(tokenizer_decode_next(t, i, ids[i], false, piece, e));
-        at += piece->n;
+        start[i] = text->n;
+        TRY(tokenizer_decode_next(t, i, ids[i], false, text, e));
     }
+    answers_scan s = {.marks = m, .text = strbuf_str(text)};
+    for (size_t i = 0; i < n; i++)
+        flag[i] = answers_at(&s, start[i]);
     return ERR_OK;
 }

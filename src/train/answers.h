@@ -31,8 +31,8 @@ typedef struct {
 } answers_scan;
 bool answers_at(answers_scan *s, size_t at);
 
-/* flag[i], i < n: is token ids[i] part of an answer? text and piece: scratch. */
+/* flag[i], i < n: is token ids[i] part of an answer? text and starts: scratch. */
 err_code answers_find(const answer_marks *m, const tokenizer *t, const int32_t *ids, size_t n, strbuf *text,
-                      strbuf *piece, uint8_t *flag, err *e);
+                      strbuf *starts, uint8_t *flag, err *e);
 
 #endif

@@ -69,20 +69,10 @@ static err_code body(const chain_line *line, strbuf *out, err *e) {
     return add_hash(out, "moments", line->moments, e);
 }
 
-static err_code seal(str text, const hash256 *before, hash256 *out, err *e) {
-    hash_state *h;
-    TRY(hash_open(&h, e));
-    if (before)
-        hash_add(h, before->byte, sizeof before->byte);
-    hash_add(h, text.p, text.n);
-    *out = hash_close(h);
-    return ERR_OK;
-}
-
 err_code chain_text(chain_line *line, const hash256 *before, strbuf *out, err *e) {
     size_t from = out->n;
     TRY(body(line, out, e));
-    TRY(seal(str_sub(strbuf_str(out), from, out->n), line->step ? before : NULL, &line->digest, e));
+    TRY(hash_after(line->step ? before : NULL, str_sub(strbuf_str(out), from, out->n), &line->digest, e));
     TRY(add_hash(out, "digest", line->digest, e));
     return strbuf_add(out, STR("}\n"), e);
 }
@@ -202,7 +192,7 @@ static err_code make_room(chain *c, err *e) {
 static err_code check_seal(const chain *c, str text, const chain_line *line, err *e) {
     hash256 want;
     ptrdiff_t body_bytes = (ptrdiff_t)text.n - (ptrdiff_t)sizeof ",\"digest\":\"\"}" + 1 - 64;
-    TRY(seal(str_sub(text, 0, (size_t)body_bytes), c->n ? &c->line[c->n - 1].digest : NULL, &want, e));
+    TRY(hash_after(c->n ? &c->line[c->n - 1].digest : NULL, str_sub(text, 0, (size_t)body_bytes), &want, e));
     if (memcmp(&want, &line->digest, sizeof want) != 0)
         return err_set(e, ERR_MISMATCH, "its digest does not fit what it says and what stands before it");
     return ERR_OK;

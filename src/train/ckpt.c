@@ -16,22 +16,16 @@
 #include "train/recipe.h"
 #include "train/root.h"
 
-enum { PATH_MAX_BYTES = 4096, INFO_BYTES_MAX = 64 << 20 };
+enum { INFO_BYTES_MAX = 64 << 20 };
 
 typedef struct {
-    char text[PATH_MAX_BYTES];
+    char text[OS_PATH_BYTES];
 } path;
-
-static err_code join(path *p, err *e, const char *folder, const char *name) {
-    int n = snprintf(p->text, sizeof p->text, "%s/%s", folder, name);
-    return n > 0 && (size_t)n < sizeof p->text ? ERR_OK
-                                               : err_set(e, ERR_LIMIT, "%.60s...: the path is too long", folder);
-}
 
 static err_code folder_of(path *p, err *e, const char *folder, uint64_t step) {
     char name[40];
     snprintf(name, sizeof name, "step-%08" PRIu64, step);
-    return join(p, e, folder, name);
+    return os_join(p->text, folder, name, e);
 }
 
 static err_code refused(const char *p, const char *what, err *e) {
@@ -155,13 +149,13 @@ static err_code write_all(const char *temp, ckpt_info *info, const ckpt_state *s
     err_code code = leaves_of(s, &l, e);
     if (code == ERR_OK) {
         roots_of(s, &l, &info->weights, &info->moments);
-        code = join(&p, e, temp, files[0]);
+        code = os_join(p.text, temp, files[0], e);
     }
     if (code == ERR_OK)
         code = write_tensors(p.text, s, (float *const *const[]){s->w}, (const char *const[]){""}, 1, e);
-    if (code == ERR_OK && (code = join(&p, e, temp, files[1])) == ERR_OK)
+    if (code == ERR_OK && (code = os_join(p.text, temp, files[1], e)) == ERR_OK)
         code = write_tensors(p.text, s, (float *const *const[]){s->m, s->v}, (const char *const[]){"m.", "v."}, 2, e);
-    if (code == ERR_OK && (code = join(&p, e, temp, files[2])) == ERR_OK)
+    if (code == ERR_OK && (code = os_join(p.text, temp, files[2], e)) == ERR_OK)
         code = write_info(p.text, info, s, &l, e);
     free(l.leaf);
     return code;
@@ -177,7 +171,7 @@ static err_code remove_folder(const char *folder, err *e) {
         path p;
         if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0)
             continue;
-        code = join(&p, e, folder, x->d_name);
+        code = os_join(p.text, folder, x->d_name, e);
         if (code == ERR_OK && unlink(p.text) != 0)
             code = refused(p.text, "removed", e);
     }
@@ -213,7 +207,7 @@ err_code ckpt_save(const char *folder, ckpt_info *info, const ckpt_state *s, err
     char name[40];
     path temp, final;
     snprintf(name, sizeof name, "new-%ld", (long)getpid());
-    TRY(join(&temp, e, folder, name));
+    TRY(os_join(temp.text, folder, name, e));
     TRY(folder_of(&final, e, folder, info->step));
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
         return refused(folder, "created", e);
@@ -258,7 +252,7 @@ static err_code read_info(const char *folder, uint64_t step, ckpt_info *info, pa
     path p;
     *root = NULL;
     TRY(folder_of(at, e, folder, step));
-    TRY(join(&p, e, at->text, files[2]));
+    TRY(os_join(p.text, at->text, files[2], e));
     TRY(os_read_regular(p.text, INFO_BYTES_MAX, &text, e));
     err_code code = json_read(strbuf_str(&text), INFO_BYTES_MAX, root, e);
     if (code == ERR_OK)
@@ -343,10 +337,10 @@ err_code ckpt_load(const char *folder, uint64_t step, ckpt_info *info, const ckp
     path at, p;
     json_t *root;
     TRY(read_info(folder, step, info, &at, &root, e));
-    err_code code = join(&p, e, at.text, files[0]);
+    err_code code = os_join(p.text, at.text, files[0], e);
     if (code == ERR_OK)
         code = read_tensors(p.text, s, (float *const *const[]){s->w}, (const char *const[]){""}, 1, e);
-    if (code == ERR_OK && (code = join(&p, e, at.text, files[1])) == ERR_OK)
+    if (code == ERR_OK && (code = os_join(p.text, at.text, files[1], e)) == ERR_OK)
         code = read_tensors(p.text, s, (float *const *const[]){s->m, s->v}, (const char *const[]){"m.", "v."}, 2, e);
     if (code == ERR_OK)
         code = compare(s, root, info, at.text, e);
@@ -415,7 +409,7 @@ err_code ckpt_remove(const char *folder, uint64_t step, err *e) {
     TRY(folder_of(&from, e, folder, step));
     /* First another name: a folder that lost a file must not look like a checkpoint. */
     snprintf(name, sizeof name, "new-old-%ld", (long)getpid());
-    TRY(join(&to, e, folder, name));
+    TRY(os_join(to.text, folder, name, e));
     if (rename(from.text, to.text) != 0)
         return refused(from.text, "removed", e);
     return remove_folder(to.text, e);
@@ -427,7 +421,7 @@ void ckpt_sweep(const char *folder) {
         return;
     for (struct dirent *x; (x = readdir(d));) {
         path p;
-        if (strncmp(x->d_name, "new-", 4) == 0 && join(&p, NULL, folder, x->d_name) == ERR_OK)
+        if (strncmp(x->d_name, "new-", 4) == 0 && os_join(p.text, folder, x->d_name, NULL) == ERR_OK)
             remove_folder(p.text, NULL);
     }
     closedir(d);

@@ -17,10 +17,6 @@ enum { FILE_BYTES_MAX = 1 << 30 };
 
 static bool same(hash256 a, hash256 b) { return memcmp(&a, &b, sizeof a) == 0; }
 
-static err_code join(run_path *p, err *e, const char *folder, const char *name) {
-    return run_file(&(run){.path = (char *)(uintptr_t)folder}, name, p, e);
-}
-
 /* ---- the plan ---- */
 
 static int by_digest(const void *a, const void *b) { return memcmp(a, b, sizeof(hash256)); }
@@ -159,7 +155,7 @@ static err_code tokenizer_digest(const run *from, str json, hash256 *out, err *e
         hash256 h = hash_of(json.p, json.n);
         code = run_file(from, "tokenizer", &folder, e);
         if (code == ERR_OK)
-            code = join(&path, e, folder.text, tokens_files[i]);
+            code = os_join(path.text, folder.text, tokens_files[i], e);
         if (code == ERR_OK && i > 0 && !os_exists(path.text))
             continue;
         if (code == ERR_OK && i > 0)
@@ -203,7 +199,7 @@ static err_code write_record(rebuild_plan *p, const run *from, const char *stage
     if (code == ERR_OK)
         code = removal_text(&p->record, before, &text, e);
     if (code == ERR_OK)
-        code = join(&path, e, stage, "removals.jsonl");
+        code = os_join(path.text, stage, "removals.jsonl", e);
     if (code == ERR_OK)
         code = os_write_file(path.text, strbuf_str(&text), e);
     strbuf_fini(&text);
@@ -216,7 +212,7 @@ err_code rebuild_stage(rebuild_plan *p, const run *from, const char *stage, str 
     TRY(run_file(from, "tokenizer", &given, e));
     TRY(run_create(stage, &p->recipe, from->data, from->where, given.text, e));
     if (json.n) {
-        TRY(join(&path, e, stage, "tokenizer/tokenizer.json"));
+        TRY(os_join(path.text, stage, "tokenizer/tokenizer.json", e));
         TRY(os_write_file(path.text, json, e));
     }
     return write_record(p, from, stage, e);
@@ -314,7 +310,7 @@ err_code rebuild_is_same(const rebuild_plan *p, const run *out, err *e) {
 static err_code remove_files(const char *folder, const char *const *names, size_t n, err *e) {
     run_path path;
     for (size_t i = 0; i < n; i++) {
-        TRY(join(&path, e, folder, names[i]));
+        TRY(os_join(path.text, folder, names[i], e));
         if (unlink(path.text) != 0 && errno != ENOENT && errno != ENOTDIR)
             return err_set(e, ERR_IO, "%s: cannot be removed: %s", path.text, strerror(errno));
     }
@@ -331,10 +327,10 @@ err_code rebuild_sweep(const char *folder, err *e) {
     if (!os_exists(folder))
         return ERR_OK;
     TRY(remove_files(folder, files, sizeof files / sizeof *files, e));
-    TRY(join(&path, e, folder, "tokenizer"));
+    TRY(os_join(path.text, folder, "tokenizer", e));
     TRY(remove_files(path.text, tokens_files, TOKENS_FILES_N, e));
     rmdir(path.text);
-    TRY(join(&path, e, folder, "ckpt"));
+    TRY(os_join(path.text, folder, "ckpt", e));
     ckpt_sweep(path.text);
     TRY(ckpt_list(path.text, &steps, &n, e));
     err_code code = ERR_OK;
@@ -355,7 +351,7 @@ err_code rebuild_scratch(const run *like, const char *path, err *e) {
     TRY(run_file(like, "tokenizer", &given, e));
     TRY(run_file(like, "removals.jsonl", &from, e));
     TRY(run_create(path, &like->recipe, like->data, like->where, given.text, e));
-    TRY(join(&to, e, path, "removals.jsonl"));
+    TRY(os_join(to.text, path, "removals.jsonl", e));
     return os_exists(from.text) ? copy_file(from.text, to.text, e) : ERR_OK;
 }
 

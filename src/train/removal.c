@@ -48,20 +48,10 @@ static err_code body(const removal *r, strbuf *out, err *e) {
     return strbuf_addc(out, ']', e);
 }
 
-static err_code seal(str text, const hash256 *before, hash256 *out, err *e) {
-    hash_state *h;
-    TRY(hash_open(&h, e));
-    if (before)
-        hash_add(h, before->byte, sizeof before->byte);
-    hash_add(h, text.p, text.n);
-    *out = hash_close(h);
-    return ERR_OK;
-}
-
 err_code removal_text(removal *r, const hash256 *before, strbuf *out, err *e) {
     size_t from = out->n;
     TRY(body(r, out, e));
-    TRY(seal(str_sub(strbuf_str(out), from, out->n), before, &r->digest, e));
+    TRY(hash_after(before, str_sub(strbuf_str(out), from, out->n), &r->digest, e));
     TRY(add_hash(out, ",\"digest\":", r->digest, e));
     return strbuf_add(out, STR("}\n"), e);
 }
@@ -225,7 +215,7 @@ static err_code check_line(const removal *r, size_t number, hash256 *set, size_t
     *n += r->n;
     qsort(set, *n, sizeof *set, by_digest);
     hash256 is;
-    TRY(seal((str){(const char *)set, *n * sizeof *set}, NULL, &is, e));
+    is = hash_of(set, *n * sizeof *set);
     if (!same(is, r->from.data) || r->from.documents != *n)
         return err_set(e, ERR_MISMATCH,
                        "removals.jsonl: line %zu: the documents of the run and those taken out are not the data that "

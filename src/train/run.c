@@ -14,17 +14,13 @@
 
 enum { FILE_BYTES_MAX = 256 << 20, INPUTS_BYTES_MAX = 1 << 20 };
 
-static err_code join(run_path *p, err *e, const char *folder, const char *name) {
-    int n = snprintf(p->text, sizeof p->text, "%s/%s", folder, name);
-    return n > 0 && (size_t)n < sizeof p->text ? ERR_OK
-                                               : err_set(e, ERR_LIMIT, "%.60s...: the path is too long", folder);
+err_code run_file(const run *r, const char *name, run_path *out, err *e) {
+    return os_join(out->text, r->path, name, e);
 }
-
-err_code run_file(const run *r, const char *name, run_path *out, err *e) { return join(out, e, r->path, name); }
 
 bool run_is(const char *path) {
     run_path p;
-    return join(&p, NULL, path, "recipe.json") == ERR_OK && os_exists(p.text);
+    return os_join(p.text, path, "recipe.json", NULL) == ERR_OK && os_exists(p.text);
 }
 
 /* ---- making one ---- */
@@ -67,9 +63,9 @@ static err_code copy_tokenizer(const char *given, const char *folder, err *e) {
     run_path from, to;
     TRY(make_folder(folder, e));
     for (int i = 0; i < TOKENS_FILES_N; i++) {
-        TRY(join(&to, e, folder, tokens_files[i]));
+        TRY(os_join(to.text, folder, tokens_files[i], e));
         if (os_is_dir(given))
-            TRY(join(&from, e, given, tokens_files[i]));
+            TRY(os_join(from.text, given, tokens_files[i], e));
         else if (i == 0)
             snprintf(from.text, sizeof from.text, "%s", given);
         else
@@ -105,11 +101,11 @@ err_code run_create(const char *path, const recipe *r, const char *data, const c
     TRY(recipe_check(r, e));
     TRY(make_folder(path, e));
     TRY(check_folder(path, e));
-    TRY(join(&p, e, path, "tokenizer"));
+    TRY(os_join(p.text, path, "tokenizer", e));
     TRY(copy_tokenizer(given, p.text, e));
-    TRY(join(&p, e, path, "inputs.json"));
+    TRY(os_join(p.text, path, "inputs.json", e));
     TRY(write_inputs(p.text, data, where, e));
-    TRY(join(&p, e, path, "recipe.json"));
+    TRY(os_join(p.text, path, "recipe.json", e));
     err_code code = recipe_text(r, &text, e);
     if (code == ERR_OK)
         code = os_write_file(p.text, strbuf_str(&text), e);
@@ -192,7 +188,7 @@ static err_code end_of(const tokenizer *t, const char *path, uint64_t *end, err 
 /* A folder with tokenizer.json for what the user gave: a folder, or the file in one. */
 static err_code tokenizer_folder(const char *given, run_path *out, err *e) {
     if (os_is_dir(given))
-        return join(out, e, given, "");
+        return os_join(out->text, given, "", e);
     const char *slash = strrchr(given, '/');
     if (!os_exists(given))
         return err_set(e, ERR_IO,

@@ -17,10 +17,8 @@
 #include "train/removal.h"
 #include "train/trainer.h"
 
-enum { RUN_PATH_BYTES = 4096 };
-
 typedef struct {
-    char text[RUN_PATH_BYTES];
+    char text[OS_PATH_BYTES];
 } run_path;
 
 typedef struct {

@@ -19,17 +19,15 @@ err_code tokens_tokenizer_digest(const char *folder, hash256 *out, err *e) {
     strbuf lines = {0};
     err_code code = ERR_OK;
     for (int i = 0; i < TOKENS_FILES_N && code == ERR_OK; i++) {
-        char path[4096], hex[65];
+        char path[OS_PATH_BYTES], hex[65];
         hash256 h;
-        int n = snprintf(path, sizeof path, "%s/%s", folder, tokens_files[i]);
-        if (n < 0 || (size_t)n >= sizeof path)
-            code = err_set(e, ERR_LIMIT, "%.60s...: the path is too long", folder);
-        else if (os_exists(path)) {
+        code = os_join(path, folder, tokens_files[i], e);
+        if (code == ERR_OK && os_exists(path)) {
             code = hash_file(path, &h, e);
             hash_hex(h, hex);
             if (code == ERR_OK)
                 code = strbuf_addf(&lines, e, "%s %s\n", tokens_files[i], hex);
-        } else if (i == 0)
+        } else if (code == ERR_OK && i == 0)
             code = err_set(e, ERR_IO, "%s: there is no such file (it is the tokenizer)", path);
     }
     if (code == ERR_OK)

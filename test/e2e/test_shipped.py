@@ -49,6 +49,22 @@ def _():
     assert scores["facts"]["accuracy"] >= 0.95
 
 
+@case("the commands of its page give its tokenizer and its recipe")
+def _():
+    place = os.path.join(tmp(), "again")
+    os.mkdir(place)
+    with open(os.path.join(place, "small.jsonl"), "w") as f:
+        f.write(loam("corpus", "homeworld", "--mix", "small", "--docs", 48000).stdout)
+    loam("data", "build", "small.db", "small.jsonl", cwd=place)
+    loam("tokenizer", "train", "small.db", "tokenizer", "--vocab", 768, cwd=place)
+    command = re.search(r"^loam (train homeworld .*?)\n```", PAGE, re.M | re.S).group(1).replace("\\\n", " ").replace('"', "")
+    loam(*command.split(), "--until", 1, cwd=place, timeout=300)
+    for name in "tokenizer/tokenizer.json", "recipe.json":
+        assert open(os.path.join(place, "homeworld", name)).read() == open(os.path.join(MODEL, name)).read(), name
+    first = open(os.path.join(place, "homeworld", "chain.jsonl")).readlines()
+    assert first == open(os.path.join(MODEL, "chain.jsonl")).readlines()[:2]
+
+
 @case("verify executes both its segments: from random weights, and up to the weights that are shipped")
 def _():
     out = json.loads(loam("verify", MODEL, "--spot", 2, "--challenge", "test", "--json", timeout=600).stdout)

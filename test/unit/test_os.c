@@ -338,8 +338,29 @@ static void terminal_width(void **state) {
     close(fd);
 }
 
+static void paths_are_joined(void **state) {
+    (void)state;
+    char path[OS_PATH_BYTES], longest[OS_PATH_BYTES + 1];
+    const struct {
+        const char *folder, *name, *want;
+    } t[] = {{"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"/", "b", "/b"},
+             {"a", "", "a"},    {"", "b", "b"},     {"a/b", "c/d", "a/b/c/d"}};
+    for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
+        assert_int_equal(os_join(path, t[i].folder, t[i].name, NULL), ERR_OK);
+        assert_string_equal(path, t[i].want);
+    }
+    memset(longest, 'x', sizeof longest);
+    longest[OS_PATH_BYTES - 3] = 0;
+    assert_int_equal(os_join(path, longest, "y", NULL), ERR_OK);
+    assert_int_equal(os_join(path, longest, "yy", NULL), ERR_LIMIT);
+    assert_true(str_is(os_last_part("/a/b//"), "b"));
+    assert_true(str_is(os_last_part("b"), "b"));
+    assert_int_equal(os_last_part("/").n, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_are_joined),
         cmocka_unit_test(maps_a_file),
         cmocka_unit_test(refuses_to_map_what_is_no_file),
         cmocka_unit_test(test_cve_blocking_read_2024_39719_2024_39721),
