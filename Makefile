@@ -58,7 +58,7 @@ LINK_FLAGS := -pie -pthread -fsanitize=$(SAN)
 endif
 
 # pkg-config is asked when first needed, so that `make deps` can run before the packages are there.
-LIB_PKGS := jansson libpcre2-8 libutf8proc libcrypto sqlite3 zlib libzstd libdivsufsort libmicrohttpd
+LIB_PKGS := jansson libpcre2-8 libutf8proc libcrypto sqlite3 zlib libzstd libdivsufsort libmicrohttpd libseccomp
 CLI_PKGS := libedit
 lazy = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call lazy,PKG_CFLAGS,$(shell $(PKG_CONFIG) --cflags $(LIB_PKGS) $(CLI_PKGS)))

@@ -9,6 +9,7 @@
 #include "base/os.h"
 #include "cli/load.h"
 #include "cli/out.h"
+#include "serve/sandbox.h"
 #include "serve/serve.h"
 
 enum { SECRET_BYTES_MAX = 4096, PEM_BYTES_MAX = 1 << 20, NAME_BYTES_MAX = 128 };
@@ -20,6 +21,7 @@ typedef struct {
     const char *address, *unix_path, *token_file, *cert, *key;
     int64_t port, ctx, parallel, queue, cache_mb, body_mb, connections, timeout, receive, grace;
     option_list host, origin;
+    bool sandbox;
 } values;
 
 static const values defaults = {
@@ -32,6 +34,7 @@ static const values defaults = {
     .grace = 30,
     .body_mb = 16,
     .connections = 1024,
+    .sandbox = true,
 };
 
 #define AT(field) offsetof(values, field)
@@ -48,6 +51,8 @@ static const option listen_options[] = {
      AT(host), 0, 0, NULL},
     {"allow-origin", 0, OPT_LIST, "ORIGIN", "web pages of this origin may ask, such as https://example.org", AT(origin),
      0, 0, NULL},
+    {"no-sandbox", 0, OPT_UNFLAG, NULL, "keep rights that serving does not need: to execute, connect, open any file",
+     AT(sandbox), 0, 0, NULL},
     {0},
 };
 static const option limit_options[] = {
@@ -90,6 +95,11 @@ typedef struct {
     serve_source *source;
     size_t n;
     strbuf token, cert, key;
+    listening at;
+    load_place *place;                      /* of each model */
+    const char *read[SERVE_MODELS_MAX + 2]; /* what the sandbox lets be read: these, a template, NULL */
+    sandbox_plan plan;
+    unsigned parts; /* of the sandbox that are in force */
     serve_options o;
 } server;
 
@@ -133,9 +143,39 @@ static err_code read_template(served *m, serve_source *to, const values *v, err 
     return ERR_OK;
 }
 
+static err_code listen_now(server *sv, const values *v, err *e) {
+    if (v->unix_path)
+        return listen_unix(&sv->at, v->unix_path, e);
+    return listen_tcp(&sv->at, v->address, (uint16_t)v->port, e);
+}
+
+/* Before the first thread: they inherit it. */
+static err_code guard_files(server *sv, const values *v, const arguments *args, err *e) {
+    size_t n = 0;
+    for (int i = 0; i < args->n; i++) {
+        TRY(load_find(args->arg[i], &sv->place[i], e));
+        sv->read[n++] = sv->place[i].path;
+    }
+    if (v->talk.template_name && !chat_builtin_find(v->talk.template_name))
+        sv->read[n++] = v->talk.template_name;
+    sv->plan = (sandbox_plan){.read = sv->read, .remove = v->unix_path};
+    return v->sandbox ? sandbox_files(&sv->plan, &sv->parts, e) : ERR_OK;
+}
+
+/* When everything runs. */
+static err_code guard_calls(server *sv, serve *s, const values *v, err *e) {
+    if (v->sandbox)
+        TRY(sandbox_calls(&sv->plan, &sv->parts, e));
+    atomic_store(&s->sandbox, sv->parts);
+    if (!v->sandbox)
+        out_note("WARNING: --no-sandbox: who finds a fault in the server can execute programs, open connections, and "
+                 "read and write your files");
+    else if (sandbox_missing(sv->parts))
+        out_note("WARNING: %s", sandbox_missing(sv->parts));
+    return ERR_OK;
+}
+
 static err_code load_all(server *sv, const values *v, const arguments *args, err *e) {
-    for (int i = 0; i < args->n; i++)
-        TRY(load_check_path(args->arg[i], e));
     for (int i = 0; i < args->n; i++) {
         served *m = &sv->model[i];
         TRY(name_of(args->arg[i], m->name, e));
@@ -174,9 +214,7 @@ static void fill_options(server *sv, const values *v) {
         .n_queued = (size_t)v->queue,
         .cache_bytes = (size_t)v->cache_mb * 1000000,
     };
-    h->address = v->address;
-    h->port = (uint16_t)v->port;
-    h->unix_path = v->unix_path;
+    h->at = &sv->at;
     h->token = sv->token.n > 1 ? sv->token.p : NULL;
     h->tls_cert = v->cert ? sv->cert.p : NULL;
     h->tls_key = v->key ? sv->key.p : NULL;
@@ -256,6 +294,8 @@ static void server_close(server *sv) {
     }
     free(sv->model);
     free(sv->source);
+    free(sv->place);
+    listen_close(&sv->at);
     if (sv->token.p)
         explicit_bzero(sv->token.p, sv->token.n);
     if (sv->key.p)
@@ -268,14 +308,20 @@ static void server_close(server *sv) {
 static err_code run(const void *p, const arguments *args, err *e) {
     const values *v = p;
     server sv = {.model = calloc(SERVE_MODELS_MAX, sizeof *sv.model),
-                 .source = calloc(SERVE_MODELS_MAX, sizeof *sv.source)};
+                 .source = calloc(SERVE_MODELS_MAX, sizeof *sv.source),
+                 .place = calloc(SERVE_MODELS_MAX, sizeof *sv.place),
+                 .at.fd = -1};
     serve *s = NULL;
     sigset_t set;
-    err_code code = sv.model && sv.source ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for the models");
+    err_code code = sv.model && sv.source && sv.place ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for the models");
     if (code == ERR_OK && args->n > SERVE_MODELS_MAX)
         code = err_set(e, ERR_USAGE, "%d models (at most %d)", args->n, SERVE_MODELS_MAX);
     if (code == ERR_OK)
         code = read_secrets(&sv, v, e);
+    if (code == ERR_OK)
+        code = listen_now(&sv, v, e);
+    if (code == ERR_OK)
+        code = guard_files(&sv, v, args, e);
     if (code == ERR_OK)
         code = load_all(&sv, v, args, e);
     if (code == ERR_OK) {
@@ -286,6 +332,8 @@ static err_code run(const void *p, const arguments *args, err *e) {
         fill_options(&sv, v);
         code = serve_open(&s, sv.source, sv.n, &sv.o, e);
     }
+    if (code == ERR_OK)
+        code = guard_calls(&sv, s, v, e);
     if (code == ERR_OK)
         code = serve_until_told(s, v, e);
     serve_close(s);

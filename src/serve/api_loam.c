@@ -9,6 +9,7 @@
 
 #include "serve/job.h"
 #include "serve/route.h"
+#include "serve/sandbox.h"
 #include "text/utf8.h"
 
 static err_code tokenize(serve *s, http_call *c, json_t *body, str rest, err *e) {
@@ -196,6 +197,19 @@ static err_code http_metrics(serve *s, strbuf *out, err *e) {
     return ERR_OK;
 }
 
+static err_code sandbox_metrics(serve *s, strbuf *out, err *e) {
+    static const struct {
+        unsigned part;
+        const char *name;
+    } parts[] = {{SANDBOX_FILES, "files"}, {SANDBOX_TCP, "tcp"}, {SANDBOX_SCOPE, "scope"}, {SANDBOX_CALLS, "calls"}};
+    unsigned on = atomic_load(&s->sandbox);
+    TRY(strbuf_addf(out, e,
+                    "# HELP loam_sandbox 1: this part of the sandbox is in force\n# TYPE loam_sandbox gauge\n"));
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        TRY(strbuf_addf(out, e, "loam_sandbox{part=\"%s\"} %d\n", parts[i].name, (on & parts[i].part) != 0));
+    return ERR_OK;
+}
+
 static err_code prometheus(serve *s, http_call *c, json_t *body, str rest, err *e) {
     engine_stats stats[SERVE_MODELS_MAX];
     strbuf text = {0};
@@ -206,6 +220,8 @@ static err_code prometheus(serve *s, http_call *c, json_t *body, str rest, err *
     err_code code = model_metrics(s, stats, &text, e);
     if (code == ERR_OK)
         code = http_metrics(s, &text, e);
+    if (code == ERR_OK)
+        code = sandbox_metrics(s, &text, e);
     if (code == ERR_OK)
         http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", strbuf_str(&text));
     strbuf_fini(&text);

@@ -65,7 +65,6 @@ struct http_call {
 struct http {
     http_options o;
     listening at;
-    bool has_file;
     struct MHD_Daemon *daemon;
     char url[200];
     pthread_mutex_t lock;
@@ -619,8 +618,6 @@ static err_code start_daemon(http *h, err *e) {
 static err_code start(http *h, err *e) {
     if (!h->o.tls_cert != !h->o.tls_key)
         return err_set(e, ERR_USAGE, "TLS needs both a certificate and its key");
-    TRY(h->o.unix_path ? listen_unix(&h->at, h->o.unix_path, e) : listen_tcp(&h->at, h->o.address, h->o.port, e));
-    h->has_file = h->at.is_unix;
     if (!h->at.loopback && !h->o.token)
         return err_set(e, ERR_USAGE,
                        "%s can be reached from other machines, so a token is required (--token-file FILE)",
@@ -643,7 +640,8 @@ err_code http_open(http **out, const http_options *o, err *e) {
     if (!h)
         return err_set(e, ERR_MEMORY, "no memory for the server");
     h->o = *o;
-    h->at.fd = -1;
+    h->at = *o->at;
+    *o->at = (listening){.fd = -1};
     set_defaults(&h->o);
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
@@ -705,8 +703,6 @@ void http_close(http *h) {
         return;
     if (h->daemon)
         http_quiesce(h);
-    else if (h->at.fd >= 0)
-        close(h->at.fd);
     if (h->watching) {
         lock(h);
         h->stop = true;
@@ -716,8 +712,7 @@ void http_close(http *h) {
     }
     if (h->daemon)
         MHD_stop_daemon(h->daemon);
-    if (h->has_file)
-        listen_remove(&h->at);
+    listen_close(&h->at);
     pthread_cond_destroy(&h->changed);
     pthread_mutex_destroy(&h->lock);
     free(h);

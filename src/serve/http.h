@@ -35,6 +35,7 @@
 #include <stdbool.h>
 
 #include "base/str.h"
+#include "serve/listen.h"
 
 typedef struct http http;
 typedef struct http_call http_call;
@@ -42,9 +43,7 @@ typedef struct http_call http_call;
 enum { HTTP_ALLOW_MAX = 16 };
 
 typedef struct {
-    const char *address;            /* numeric or a name; NULL: 127.0.0.1 */
-    uint16_t port;                  /* 0: any free one */
-    const char *unix_path;          /* instead of address and port */
+    listening *at;                  /* taken: what is left there is closed */
     const char *token;              /* NULL: none; required off loopback */
     const char *tls_cert, *tls_key; /* PEM texts; both or neither */
     str host_ok[HTTP_ALLOW_MAX], origin_ok[HTTP_ALLOW_MAX];
@@ -60,8 +59,7 @@ typedef struct {
     void *ctx;
 } http_options;
 
-/* Listens and answers from now on. The strings of *o must outlive it. Address off loopback without a token: ERR_USAGE.
- */
+/* Answers from now on. The strings of *o must outlive it. A socket off loopback without a token: ERR_USAGE. */
 err_code http_open(http **out, const http_options *o, err *e);
 const char *http_url(const http *h); /* "http://127.0.0.1:8080", or "unix:PATH" */
 /* Takes no new connections; requests on open ones are refused with 503. */

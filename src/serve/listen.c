@@ -75,11 +75,10 @@ static bool is_stale(const struct sockaddr_un *at) {
 err_code listen_unix(listening *l, const char *path, err *e) {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct stat st;
-    *l = (listening){.fd = -1, .loopback = true, .is_unix = true};
+    *l = (listening){.fd = -1};
     if (strlen(path) >= sizeof at.sun_path)
         return err_set(e, ERR_USAGE, "%.60s...: a socket's path has at most %zu bytes", path, sizeof at.sun_path - 1);
     memcpy(at.sun_path, path, strlen(path) + 1);
-    snprintf(l->where, sizeof l->where, "%s", path);
     if (lstat(path, &st) == 0) {
         if (!S_ISSOCK(st.st_mode) || !is_stale(&at))
             return err_set(e, ERR_IO, "%s: %s", path,
@@ -91,15 +90,21 @@ err_code listen_unix(listening *l, const char *path, err *e) {
         return err_set(e, ERR_IO, "socket: %s", strerror(errno));
     /* Between bind and listen nobody can connect, so the mode is in force for everybody. */
     if (bind(l->fd, (const struct sockaddr *)&at, sizeof at) == 0 && chmod(path, 0600) == 0 &&
-        listen(l->fd, BACKLOG) == 0)
+        listen(l->fd, BACKLOG) == 0) {
+        l->loopback = l->is_unix = true;
+        snprintf(l->where, sizeof l->where, "%s", path);
         return ERR_OK;
+    }
     int why = errno;
     close(l->fd);
     l->fd = -1;
     return err_set(e, ERR_IO, "%s: %s", path, strerror(why));
 }
 
-void listen_remove(const listening *l) {
+void listen_close(listening *l) {
+    if (l->fd >= 0)
+        close(l->fd);
     if (l->is_unix)
         unlink(l->where);
+    *l = (listening){.fd = -1};
 }

@@ -20,6 +20,7 @@ typedef struct {
 err_code listen_tcp(listening *l, const char *address, uint16_t port, err *e);
 /* Mode 0600. A socket file that nobody listens on is replaced; any other file there is ERR_IO. */
 err_code listen_unix(listening *l, const char *path, err *e);
-void listen_remove(const listening *l); /* the file of a Unix socket; the descriptor is the caller's to close */
+/* Closes what is open and removes the file of a Unix socket; then l->fd is -1, which may be closed again. */
+void listen_close(listening *l);
 
 #endif

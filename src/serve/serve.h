@@ -46,6 +46,7 @@ typedef struct serve {
     const char *version;
     int64_t begun; /* Unix time */
     atomic_uint_fast64_t next_id;
+    atomic_uint sandbox; /* SANDBOX_*: parts in force; whoever opened the server sets it */
 } serve;
 
 typedef struct {
