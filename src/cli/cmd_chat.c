@@ -12,6 +12,7 @@
 #include "cli/line.h"
 #include "cli/load.h"
 #include "cli/out.h"
+#include "cli/shape.h"
 #include "cli/tracer.h"
 
 typedef struct {
@@ -19,6 +20,7 @@ typedef struct {
     compute_values compute;
     sampling_values sampling;
     talk_values talk;
+    shape_values shape;
     int64_t n, ctx;
     bool no_history;
     const char *trace;
@@ -48,13 +50,8 @@ static const option trace_options[] = {
 #undef AT
 
 static const option_group groups[] = {
-    {"Chat", own_options, 0},
-    {"Tracing", trace_options, 0},
-    TALK_GROUP(values),
-    SAMPLING_GROUP(values),
-    COMPUTE_GROUP(values),
-    COMMON_GROUP,
-    {0},
+    {"Chat", own_options, 0}, {"Tracing", trace_options, 0}, TALK_GROUP(values), SHAPE_GROUP(values),
+    SAMPLING_GROUP(values),   COMPUTE_GROUP(values),         COMMON_GROUP,       {0},
 };
 
 /* What /set may change. */
@@ -75,6 +72,7 @@ typedef struct {
     bool short_of_memory;
     progress bar;
     generate_result last; /* of the latest answer */
+    shape form;           /* of every answer */
     tracer tracer;        /* what NULL: not open */
 } chat;
 
@@ -116,6 +114,7 @@ static err_code generate(chat *c, const tok_ids *ids, err *e) {
         .on_prefill = on_prefill,
         .ctx = c,
         .cancel = &interrupt_flag,
+        .grammar = shape_begin(&c->form),
     };
     if (ids->n >= session_ctx(c->s))
         return too_long(c, ids->n, e);
@@ -406,6 +405,7 @@ static err_code begin(chat *c, err *e) {
     TRY(sampler_check(&sampling, e));
     TRY(load_model(&c->l, c->model_path, &c->v.common, &c->v.compute, LOAD_WITH_TOKENIZER, e));
     TRY(talk_open(&c->k, c->l.t, c->model_path, &c->v.talk, e));
+    TRY(shape_open(&c->form, &c->v.shape, c->l.t, false, e));
     TRY(load_ctx(c->l.m, c->v.ctx, 1, &ctx_tokens, e));
     TRY(session_open(&c->s, c->l.m, c->l.t, ctx_tokens, e));
     if (c->v.talk.system)
@@ -435,6 +435,7 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
     session_close(c.s);
     tracer_close(&c.tracer);
     talk_close(&c.k);
+    shape_close(&c.form);
     loaded_close(&c.l);
     strbuf_fini(&c.answer);
     return code;

@@ -4,6 +4,7 @@
 
 #include "cli/load.h"
 #include "cli/out.h"
+#include "cli/shape.h"
 #include "cli/tracer.h"
 
 typedef struct {
@@ -11,6 +12,7 @@ typedef struct {
     compute_values compute;
     sampling_values sampling;
     talk_values talk;
+    shape_values shape;
     const char *prompt, *file, *trace;
     int64_t n, ctx;
     option_list stop;
@@ -44,7 +46,13 @@ static const option own_options[] = {
 #undef AT
 
 static const option_group groups[] = {
-    {"Text", own_options, 0}, SAMPLING_GROUP(values), TALK_GROUP(values), COMPUTE_GROUP(values), COMMON_GROUP, {0},
+    {"Text", own_options, 0},
+    SHAPE_GROUP(values),
+    SAMPLING_GROUP(values),
+    TALK_GROUP(values),
+    COMPUTE_GROUP(values),
+    COMMON_GROUP,
+    {0},
 };
 
 /* What is being printed: text as it comes, or all of it for JSON. */
@@ -104,7 +112,8 @@ static err_code trace(const values *v, const loaded *l, str text, err *e) {
     return code;
 }
 
-static err_code generate(const values *v, const loaded *l, const option_list *stop, const tok_ids *ids, err *e) {
+static err_code generate(const values *v, const loaded *l, shape *form, const option_list *stop, const tok_ids *ids,
+                         err *e) {
     size_t ctx_tokens;
     session *s = NULL;
     TRY(load_ctx(l->m, v->ctx, ids->n + (v->n > 0 ? (size_t)v->n : 1), &ctx_tokens, e));
@@ -118,6 +127,7 @@ static err_code generate(const values *v, const loaded *l, const option_list *st
         .n_stop = stop->n,
         .special = v->special,
         .ignore_end = v->ignore_end,
+        .grammar = shape_begin(form),
         .on_text = on_text,
         .on_prefill = on_prefill,
         .ctx = &p,
@@ -151,6 +161,7 @@ static err_code generate(const values *v, const loaded *l, const option_list *st
 static err_code prompt_and_generate(const values *v, const loaded *l, const talk *k, str prompt, const char *path,
                                     err *e) {
     tok_ids ids = {0};
+    shape form = {0};
     option_list stop = v->stop;
     err_code code;
     if (v->chat)
@@ -159,11 +170,14 @@ static err_code prompt_and_generate(const values *v, const loaded *l, const talk
         code = tokenizer_encode(l->t, prompt, TOK_SPECIAL_ADD | (v->special ? TOK_SPECIAL_PARSE : 0), &ids, e);
     if (code == ERR_OK && k->stop.n > 0 && stop.n < OPTION_LIST_MAX)
         stop.item[stop.n++] = k->stop;
+    if (code == ERR_OK)
+        code = shape_open(&form, &v->shape, l->t, v->special, e);
     if (code == ERR_OK) {
-        code = generate(v, l, &stop, &ids, e);
+        code = generate(v, l, &form, &stop, &ids, e);
         if (code != ERR_OK && code != ERR_CANCELLED)
             err_in(e, code, "%s", path);
     }
+    shape_close(&form);
     tok_ids_fini(&ids);
     return code;
 }
@@ -204,6 +218,7 @@ const command command_run = {
         "ids, an end token included; with --trace a second line as loam trace --json has it.\n\n"
         "  loam run model.gguf -p \"The sea is\" -n 32\n"
         "  loam run model.gguf --chat -p \"Why is the sky blue?\" --temp 0\n"
+        "  loam run model.gguf --chat -p \"Name a colour\" --json-schema '{\"enum\": [\"red\", \"green\"]}'\n"
         "  loam run model.gguf -f letter.txt --stop \"Yours\" --json",
     .n_args_min = 1,
     .n_args_max = 1,

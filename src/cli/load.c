@@ -282,6 +282,8 @@ static const char *reason(stop_reason why) {
         return "the full context";
     case STOP_CANCELLED:
         return "Ctrl-C";
+    case STOP_COMPLETE:
+        return "the grammar, by which nothing may follow";
     }
     return "";
 }

@@ -485,15 +485,20 @@ static err_code take_token(engine *g, engine_ticket *q, float *logits, err *e) {
     }
     for (size_t i = 0; i < q->r.n_bias; i++)
         logits[q->r.bias[i].id] += (float)q->r.bias[i].logprob;
-    if (q->r.mask)
-        TRY(q->r.mask(q->r.ctx, q->ids, q->n, logits, e));
+    if (q->r.grammar)
+        TRY(constraint_mask(q->r.grammar, logits, g->n_vocab, e));
     int32_t id = sampler_next(g->sampler, &q->r.sampling, logits, q->ids, q->n);
     if (id < 0)
         return err_set(e, ERR_FORMAT, "%s: after %zu tokens no logit is a number (is the file damaged?)",
                        model_path(g->m), q->n);
+    bool complete = false;
+    if (q->r.grammar)
+        TRY(constraint_take(q->r.grammar, id, &complete, e));
     q->ids[q->n++] = id;
     q->result.n_generated++;
-    if (g->t && id < tokenizer_n_vocab(g->t) && tokenizer_is_end(g->t, id) && !q->r.ignore_end)
+    if (complete)
+        q->result.why = STOP_COMPLETE;
+    if (g->t && id < tokenizer_n_vocab(g->t) && tokenizer_is_end(g->t, id) && (!q->r.ignore_end || q->r.grammar))
         q->result.why = STOP_END_TOKEN;
     g->text.n = 0;
     TRY(add_text(g, q, q->n - 1, id, &hit, e));

@@ -59,9 +59,9 @@ typedef struct {
     bool logprobs;    /* tell log probabilities */
     bool prompt_too;  /* tell the prompt's tokens as well, each but the first with its log probability */
     bool prompt_only; /* end after the prompt: nothing is generated, the result is STOP_LENGTH */
-    /* Constrained decoding: sets logits of tokens that may not follow to -inf. ids: prompt and answer so far; the
-     * prompt has n. An error ends this request alone. NULL: anything may follow. */
-    err_code (*mask)(void *ctx, const int32_t *ids, size_t n_ids, float *logits, err *e);
+    /* Constrained decoding: a cursor at the beginning, the engine's until on_done() is called. Its errors end this
+     * request alone; an end token ends it even if ignore_end. NULL: anything may follow. */
+    constraint_cursor *grammar;
     void (*on_prompt)(void *ctx, const engine_token *t); /* only with prompt_too */
     void (*on_token)(void *ctx, const engine_token *t);  /* an end token too, mostly without text; may be NULL */
     /* Exactly once for every request that was taken. code ERR_OK, ERR_CANCELLED, or what went wrong (e->text). text:

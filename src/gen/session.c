@@ -144,16 +144,23 @@ static err_code prefill(session *s, const generate_options *o, generate_result *
 /* Appends the next id; passes its text on; says whether to stop after it. */
 static err_code take_token(session *s, const sampler_config *sampling, const generate_options *o, generate_result *r,
                            err *e) {
+    if (o->grammar)
+        TRY(constraint_mask(o->grammar, s->logits, model_config_of(s->m)->V, e));
     int32_t id = sampler_next(s->sampler, sampling, s->logits, s->ids, s->n);
     if (id < 0)
         return err_set(e, ERR_FORMAT, "%s: after %zu tokens no logit is a number (is the file damaged?)",
                        model_path(s->m), s->n);
+    bool complete = false;
+    if (o->grammar)
+        TRY(constraint_take(o->grammar, id, &complete, e));
     size_t i_prev = s->n;
     s->ids[s->n++] = id;
     r->n_generated++;
+    if (complete)
+        r->why = STOP_COMPLETE;
     if (!s->t || id >= tokenizer_n_vocab(s->t)) /* padding rows of the output matrix have no text */
         return ERR_OK;
-    if (tokenizer_is_end(s->t, id) && !o->ignore_end)
+    if (tokenizer_is_end(s->t, id) && (!o->ignore_end || o->grammar))
         r->why = STOP_END_TOKEN;
     s->piece.n = 0;
     TRY(tokenizer_decode_next(s->t, i_prev, id, o->special, &s->piece, e));

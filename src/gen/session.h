@@ -7,6 +7,7 @@
 #ifndef LOAM_GEN_SESSION_H
 #define LOAM_GEN_SESSION_H
 
+#include "gen/constraint.h"
 #include "gen/sampler.h"
 #include "gen/stops.h"
 #include "model/model.h"
@@ -16,7 +17,15 @@ typedef struct session session;
 
 enum { SESSION_CHUNK_TOKENS = 512, SESSION_STOPS_MAX = STOPS_MAX, SESSION_STOP_BYTES_MAX = STOPS_BYTES_MAX };
 
-typedef enum { STOP_NONE, STOP_END_TOKEN, STOP_STRING, STOP_LENGTH, STOP_CONTEXT, STOP_CANCELLED } stop_reason;
+typedef enum {
+    STOP_NONE,
+    STOP_END_TOKEN,
+    STOP_STRING,
+    STOP_LENGTH,
+    STOP_CONTEXT,
+    STOP_CANCELLED,
+    STOP_COMPLETE
+} stop_reason;
 
 typedef struct {
     size_t n_max;    /* tokens to generate at most; 0: until the context is full */
@@ -24,6 +33,9 @@ typedef struct {
     size_t n_stop;
     bool special;    /* print control tokens as spelled */
     bool ignore_end; /* go on after an end token */
+    /* Constrained decoding: a cursor at the beginning; when nothing may follow, the text ends (STOP_COMPLETE). An end
+     * token then ends it even if ignore_end. NULL: anything may follow. */
+    constraint_cursor *grammar;
     /* Called with text as it becomes certain: valid UTF-8, whole characters, and never a part of a stop string
      * (gen/stops.h). Without stop strings the pieces together are utf8_repair() of the decoded ids. May be NULL. */
     void (*on_text)(void *ctx, str text);

@@ -387,7 +387,9 @@ size_t job_answer_tokens(const job *j) {
     return n;
 }
 
-bool job_ended_by_text(const job_choice *c) { return c->result.why == STOP_END_TOKEN || c->result.why == STOP_STRING; }
+bool job_ended_by_text(const job_choice *c) {
+    return c->result.why == STOP_END_TOKEN || c->result.why == STOP_STRING || c->result.why == STOP_COMPLETE;
+}
 
 str job_text(const job_choice *c) {
     size_t from = 0;

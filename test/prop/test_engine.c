@@ -1,7 +1,7 @@
 /* test_engine: what a request gets from the engine is what it would get alone, bit for bit: ids, text, reason, log
  * probabilities. Random mixes of requests that join and leave, with prefixes cold and warm, little and much memory,
  * threads 1 to 3, cancels at any moment, on models of several families. Alone: session_generate(), and for bias and
- * mask a loop of model_forward() and sampler_next(). */
+ * grammar a loop of model_forward() and sampler_next(). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,6 +17,7 @@
 #include "gen/engine.h"
 #include "kern/math64.h"
 #include "prop/gen.h"
+#include "text/gbnf.h"
 #include "unit/gguf_build.h"
 
 enum { CTX = 150, ASKS = 20, FEW = 5, BIASES = 3, TOP = 4, NEVER = 1000 };
@@ -28,6 +29,8 @@ typedef struct {
     sampler_config sampling;
     str stop[2];
     engine_scored bias[BIASES];
+    constraint *grammar; /* when masked */
+    constraint_cursor place;
     bool special, masked, logprobs, prompt_too, prompt_only, cancel_outside;
     /* alone */
     int32_t want[CTX];
@@ -49,6 +52,7 @@ typedef struct {
 } ask;
 
 static tokenizer *t;
+static token_tree *tree;
 static engine *g;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -86,6 +90,8 @@ static int open_tokenizer(void **state) {
         code = os_write_file(path, STR("{\"eos_token\": \"</s>\"}"), &e);
     if (code == ERR_OK)
         code = tokenizer_open_folder(&t, folder, &e);
+    if (code == ERR_OK)
+        code = token_tree_open(&tree, t, false, &e);
     if (code != ERR_OK)
         fprintf(stderr, "%s\n", e.text);
     return code == ERR_OK ? 0 : -1;
@@ -93,6 +99,7 @@ static int open_tokenizer(void **state) {
 
 static int close_tokenizer(void **state) {
     (void)state;
+    token_tree_close(tree);
     tokenizer_close(t);
     return 0;
 }
@@ -101,14 +108,16 @@ static int close_tokenizer(void **state) {
 
 static size_t n_vocab;
 
-/* Only ids of the parity of the number of ids so far may follow. */
-static err_code parity(void *ctx, const int32_t *ids, size_t n, float *logits, err *e) {
-    (void)ctx;
-    (void)ids;
-    (void)e;
-    for (size_t i = n % 2; i < n_vocab; i += 2)
-        logits[i] = -INFINITY;
-    return ERR_OK;
+/* By turns tokens with one letter and with another; a character of two tokens. */
+static const char turns[] = "root ::= ( even odd ){0,7} even? | ( odd even )*\n"
+                            "even ::= [ac] [0-9]{1,3} | \"\xc3\xa9\"\n"
+                            "odd ::= [bc] [0-9]+\n";
+
+static void open_grammar(ask *a) {
+    err e = {0};
+    grammar *made;
+    must(gbnf_compile(&made, str_from(turns), &e), &e);
+    must(constraint_open(&a->grammar, made, tree, &e), &e);
 }
 
 static void add_text(void *ctx, str text) { must(strbuf_add(ctx, text, NULL), NULL); }
@@ -130,7 +139,7 @@ static void alone_by_session(ask *a, session *s) {
     a->want_why = r.why;
 }
 
-/* Bias and mask; no stop strings. */
+/* Bias and grammar; no stop strings. */
 static void alone_by_hand(ask *a, model *m) {
     err e = {0};
     sampler *s;
@@ -140,26 +149,34 @@ static void alone_by_hand(ask *a, model *m) {
     must(kv_open(&kv, m, CTX, &e), &e);
     memcpy(a->want, a->ids, a->n * sizeof *a->want);
     a->want_why = STOP_CONTEXT;
+    if (a->masked)
+        constraint_begin(a->grammar, &a->place);
     for (a->n_want = a->n; a->n_want < CTX;) {
         size_t from = kv_len(kv);
         must(model_forward(m, kv, a->want + from, a->n_want - from, LOGITS_LAST, logits, &e), &e);
         for (size_t i = 0; i < a->n_bias; i++)
             logits[a->bias[i].id] += (float)a->bias[i].logprob;
+        bool complete = false;
         if (a->masked)
-            parity(NULL, a->want, a->n_want, logits, &e);
+            must(constraint_mask(&a->place, logits, n_vocab, &e), &e);
         int32_t id = sampler_next(s, &a->sampling, logits, a->want, a->n_want);
+        if (a->masked)
+            must(constraint_take(&a->place, id, &complete, &e), &e);
         must(id < tokenizer_n_vocab(t) ? tokenizer_decode_next(t, a->n_want, id, a->special, &a->want_text, &e)
                                        : ERR_OK,
              &e);
         a->want[a->n_want++] = id;
         if (id < tokenizer_n_vocab(t) && tokenizer_is_end(t, id))
             a->want_why = STOP_END_TOKEN;
+        else if (complete)
+            a->want_why = STOP_COMPLETE;
         else if (a->n_max && a->n_want - a->n == a->n_max)
             a->want_why = STOP_LENGTH;
         else
             continue;
         break;
     }
+    constraint_end(&a->place);
     kv_close(kv);
     sampler_close(s);
     free(logits);
@@ -218,6 +235,8 @@ static void make(ask *a, const ask *before, size_t i, model *m, session *s) {
     a->cancel_at = draw(5) ? NEVER : draw(20);
     a->cancel_outside = draw(12) == 0;
     a->masked = draw(5) == 0;
+    if (a->masked)
+        open_grammar(a);
     a->n_bias = draw(4) ? 0 : BIASES;
     for (size_t k = 0; k < a->n_bias; k++)
         a->bias[k] = (engine_scored){(int32_t)draw(n_vocab), (double)draw(9) - 4};
@@ -266,6 +285,7 @@ static void on_done(void *ctx, const generate_result *r, str text, err_code code
     add_text(&a->text, text);
     if (code && code != ERR_CANCELLED)
         fprintf(stderr, "%s\n", e->text);
+    constraint_end(&a->place);
     pthread_mutex_lock(&lock);
     a->r = *r;
     a->code = code;
@@ -289,7 +309,7 @@ static void submit(ask *a) {
                               .logprobs = a->logprobs,
                               .prompt_too = a->prompt_too,
                               .prompt_only = a->prompt_only,
-                              .mask = a->masked ? parity : NULL,
+                              .grammar = a->masked ? &a->place : NULL,
                               .on_prompt = on_prompt,
                               .on_token = on_token,
                               .on_done = on_done,
@@ -299,6 +319,8 @@ static void submit(ask *a) {
     a->n_got = a->n_told = 0;
     a->text.n = 0;
     a->done = false;
+    if (a->masked)
+        constraint_begin(a->grammar, &a->place);
     memcpy(a->got, a->ids, a->n * sizeof *a->got);
     must(engine_submit(g, &r, &a->ticket, &busy, &e), &e);
 }
@@ -389,6 +411,7 @@ static void mix(const char *path, int n_threads, uint64_t seed, size_t n_asks, s
     model_close(m);
     pool_close(p);
     for (size_t i = 0; i < n_asks; i++) {
+        constraint_close(a[i].grammar);
         strbuf_fini(&a[i].text);
         strbuf_fini(&a[i].want_text);
     }

@@ -12,11 +12,13 @@
 #include <string.h>
 
 #include "gen/engine.h"
+#include "text/gbnf.h"
 
 enum { CTX = 64, V = 160 };
 
 static model *m;
 static engine *g;
+static token_tree *tree;
 static const int32_t ids[CTX + 1] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3, 2, 3, 8, 4, 6};
 
 typedef struct {
@@ -155,51 +157,59 @@ static void refuses_what_is_wrong(void **state) {
     engine_close(NULL);
 }
 
-static err_code allow(void *ctx, const int32_t *so_far, size_t n, float *logits, err *e) {
-    (void)ctx;
-    (void)so_far;
-    if (n == 22)
-        return err_set(e, ERR_UNSUPPORTED, "the grammar is stuck");
-    for (size_t i = 0; i < V; i++)
-        if (i != 7)
-            logits[i] = -INFINITY;
-    return ERR_OK;
-}
-
-static err_code forbid(void *ctx, const int32_t *so_far, size_t n, float *logits, err *e) {
-    (void)ctx;
-    (void)so_far;
-    (void)n;
-    (void)e;
-    for (size_t i = 0; i < V; i++)
-        logits[i] = -INFINITY;
-    return ERR_OK;
+/* Tokens 7 and 8 are "a" and "b", the others have no text. */
+static constraint *open_grammar(const char *text) {
+    str texts[V] = {[7] = STR("a"), [8] = STR("b")};
+    bool is_end[V] = {false};
+    constraint *c = NULL;
+    grammar *made = NULL;
+    err e = {0};
+    if (!tree && token_tree_of(&tree, texts, is_end, V, &e) != ERR_OK)
+        fail_msg("%s", e.text);
+    if (gbnf_compile(&made, str_from(text), &e) != ERR_OK || constraint_open(&c, made, tree, &e) != ERR_OK)
+        fail_msg("%s", e.text);
+    return c;
 }
 
 static void one_fails_alone(void **state) {
     (void)state;
-    outcome a = {0}, b = {0}, c = {0};
+    outcome a = {0}, b = {0}, c = {0}, d = {0}, f = {0};
     open_engine(&(engine_options){.ctx_tokens = CTX});
     engine_request r = request(&a);
     submit(&r, NULL);
-    r.ctx = &b;
-    r.mask = allow;
-    submit(&r, NULL);
-    r.ctx = &c;
-    r.mask = forbid;
-    submit(&r, NULL);
+    const char *const text[4] = {"root ::= \"aa\" \"c\"", "root ::= \"z\"", "root ::= \"ab\"", "root ::= \"b\"*"};
+    outcome *const out[4] = {&b, &c, &d, &f};
+    constraint *grammars[4];
+    constraint_cursor place[4];
+    for (size_t i = 0; i < 4; i++) {
+        grammars[i] = open_grammar(text[i]);
+        constraint_begin(grammars[i], &place[i]);
+        r.ctx = out[i];
+        r.grammar = &place[i];
+        submit(&r, NULL);
+    }
     wait_for(&a.n_done, 1);
-    wait_for(&b.n_done, 1);
-    wait_for(&c.n_done, 1);
+    for (size_t i = 0; i < 4; i++)
+        wait_for(&out[i]->n_done, 1);
     assert_int_equal(a.code, ERR_OK);
     assert_int_equal(a.n_tokens, 5);
     assert_int_equal(a.r.why, STOP_LENGTH);
     assert_int_equal(b.code, ERR_UNSUPPORTED);
-    assert_string_equal(b.text, "the grammar is stuck");
+    assert_string_equal(b.text, "no token of the model's vocabulary can follow by the grammar, after 2 tokens");
     assert_int_equal(b.n_tokens, 2);
-    assert_int_equal(c.code, ERR_FORMAT);
+    assert_int_equal(c.code, ERR_UNSUPPORTED);
     assert_int_equal(c.n_tokens, 0);
+    assert_int_equal(d.code, ERR_OK);
+    assert_int_equal(d.n_tokens, 2);
+    assert_int_equal(d.r.why, STOP_COMPLETE);
+    assert_int_equal(f.n_tokens, 5);
+    assert_int_equal(f.r.why, STOP_LENGTH);
     engine_close(g);
+    for (size_t i = 0; i < 4; i++) {
+        constraint_end(&place[i]);
+        constraint_close(grammars[i]);
+    }
+    token_tree_close(tree);
 }
 
 static void queue_and_close(void **state) {

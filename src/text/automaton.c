@@ -1,0 +1,403 @@
+/* automaton: stacks, states and what is known of their bytes; see automaton.h.
+ *
+ * Invariants:
+ *   1. Nodes, states and rows are numbered in the order in which they were met; none changes once it is there, but a
+ *      row's places, which become known one by one.
+ *   2. A state's stacks all stand at BYTES instructions, by ascending number; equal sets are one state.
+ *   3. Node 0 is the bottom of every stack, state AUTOMATON_DEAD has no stack and may not end.
+ */
+#include "text/automaton.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    NODES_MAX = 1 << 20,
+    STATES_MAX = 1 << 18,
+    ROWS_MAX = 1 << 13, /* of 1 KB */
+    STACKS_TOTAL_MAX = 1 << 21,
+    ROW = 256,
+    UNKNOWN = -1 /* as uint32_t: a byte not yet tried */
+};
+
+typedef struct {
+    uint32_t parent, at, count; /* at: an instruction; count: rounds done, when it is a LOOP */
+    uint32_t depth, mark;
+} stack_node;
+
+typedef struct {
+    uint32_t from, n; /* of stacks */
+    uint32_t row;     /* 0: none yet */
+    bool may_end;
+} state_set;
+
+typedef struct {
+    uint32_t *slot; /* number + 1 */
+    uint32_t n;     /* a power of two */
+} table;
+
+struct automaton {
+    const grammar *g;
+    stack_node *node;
+    state_set *state;
+    uint32_t *stack; /* the states' */
+    uint32_t *row;   /* [n_rows][ROW] */
+    uint32_t n_nodes, cap_nodes, n_states, cap_states, n_stacks, cap_stacks, n_rows, cap_rows;
+    table nodes, states;
+    uint32_t *todo, *found; /* of the closure at hand */
+    uint32_t n_todo, cap_todo, n_found, cap_found;
+    uint32_t mark;
+    bool end; /* the closure has come to the bottom */
+    size_t budget;
+};
+
+/* ---- memory ---- */
+
+static err_code room(void **p, uint32_t n, uint32_t *cap, size_t size, uint32_t most, err *e) {
+    if (n < *cap)
+        return ERR_OK;
+    if (n >= most)
+        return err_set(e, ERR_LIMIT, "the grammar is too ambiguous here: too much must be kept in mind");
+    uint32_t more = *cap ? 2 * *cap : 256;
+    void *q = realloc(*p, more * size);
+    if (!q)
+        return err_set(e, ERR_MEMORY, "no memory for the states of a grammar");
+    *p = q;
+    *cap = more;
+    return ERR_OK;
+}
+
+static uint32_t mix(uint32_t h, uint32_t x) {
+    h = (h ^ x) * 0x9E3779B1u;
+    return h ^ h >> 15;
+}
+
+static uint32_t hash_node(const stack_node *n) { return mix(mix(mix(7, n->parent), n->at), n->count); }
+
+static uint32_t hash_stacks(const uint32_t *stack, uint32_t n, bool may_end) {
+    uint32_t h = may_end;
+    for (uint32_t i = 0; i < n; i++)
+        h = mix(h, stack[i]);
+    return h;
+}
+
+static uint32_t hash_number(const automaton *a, const table *t, uint32_t number) {
+    if (t == &a->nodes)
+        return hash_node(&a->node[number]);
+    const state_set *s = &a->state[number];
+    return hash_stacks(a->stack + s->from, s->n, s->may_end);
+}
+
+/* Room in t for one more than the n that are there. */
+static err_code table_room(automaton *a, table *t, uint32_t n, err *e) {
+    if (2 * n < t->n)
+        return ERR_OK;
+    table more = {.n = t->n ? 2 * t->n : 1024};
+    more.slot = calloc(more.n, sizeof *more.slot);
+    if (!more.slot)
+        return err_set(e, ERR_MEMORY, "no memory for the states of a grammar");
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t i = hash_number(a, t, k) & (more.n - 1);
+        while (more.slot[i])
+            i = (i + 1) & (more.n - 1);
+        more.slot[i] = k + 1;
+    }
+    free(t->slot);
+    *t = more;
+    return ERR_OK;
+}
+
+/* ---- nodes ---- */
+
+/* The node (parent, at, count), new or not; AUTOMATON_DEPTH_MAX passed: 0. */
+static err_code intern(automaton *a, uint32_t parent, uint32_t at, uint32_t count, uint32_t *out, err *e) {
+    const stack_node want = {parent, at, count, a->node[parent].depth + 1, 0};
+    *out = 0;
+    if (want.depth > AUTOMATON_DEPTH_MAX)
+        return ERR_OK;
+    TRY(table_room(a, &a->nodes, a->n_nodes, e));
+    uint32_t i = hash_node(&want) & (a->nodes.n - 1), k;
+    for (; (k = a->nodes.slot[i]) != 0; i = (i + 1) & (a->nodes.n - 1)) {
+        const stack_node *n = &a->node[k - 1];
+        if (n->parent == parent && n->at == at && n->count == count && k > 1) {
+            *out = k - 1;
+            return ERR_OK;
+        }
+    }
+    TRY(room((void **)&a->node, a->n_nodes, &a->cap_nodes, sizeof *a->node, NODES_MAX, e));
+    a->node[a->n_nodes] = want;
+    *out = a->n_nodes++;
+    a->nodes.slot[i] = *out + 1;
+    return ERR_OK;
+}
+
+static err_code spend(automaton *a, size_t steps, err *e) {
+    if (a->budget < steps)
+        return err_set(e, ERR_LIMIT, "the grammar is too ambiguous here: it takes too many steps");
+    a->budget -= steps;
+    return ERR_OK;
+}
+
+/* The stack (parent, at, count) is one of the closure's; looked at once. */
+static err_code reach(automaton *a, uint32_t parent, uint32_t at, uint32_t count, err *e) {
+    uint32_t k;
+    TRY(spend(a, 1, e));
+    TRY(intern(a, parent, at, count, &k, e));
+    if (k == 0 || a->node[k].mark == a->mark)
+        return ERR_OK;
+    TRY(room((void **)&a->todo, a->n_todo, &a->cap_todo, sizeof *a->todo, NODES_MAX, e));
+    a->node[k].mark = a->mark;
+    a->todo[a->n_todo++] = k;
+    return ERR_OK;
+}
+
+static err_code find(automaton *a, uint32_t k, err *e) {
+    if (a->n_found == AUTOMATON_STACKS_MAX)
+        return err_set(e, ERR_LIMIT, "the grammar is too ambiguous here: more than %d possibilities at once",
+                       AUTOMATON_STACKS_MAX);
+    TRY(room((void **)&a->found, a->n_found, &a->cap_found, sizeof *a->found, AUTOMATON_STACKS_MAX, e));
+    a->found[a->n_found++] = k;
+    return ERR_OK;
+}
+
+/* One instruction that takes no byte. */
+static err_code follow(automaton *a, uint32_t k, err *e) {
+    const stack_node n = a->node[k], top = a->node[n.parent];
+    const grammar_op op = a->g->op[n.at];
+    uint32_t frame;
+    switch (op.op) {
+    case GRAMMAR_OP_BYTES:
+        return find(a, k, e);
+    case GRAMMAR_OP_JUMP:
+        return reach(a, n.parent, op.a, 0, e);
+    case GRAMMAR_OP_SPLIT:
+        TRY(reach(a, n.parent, op.a, 0, e));
+        return reach(a, n.parent, op.b, 0, e);
+    case GRAMMAR_OP_CALL:
+        TRY(intern(a, n.parent, n.at + 1, 0, &frame, e));
+        return frame ? reach(a, frame, op.a, 0, e) : ERR_OK;
+    case GRAMMAR_OP_RETURN:
+        a->end = a->end || n.parent == 0;
+        return n.parent ? reach(a, top.parent, top.at, 0, e) : ERR_OK;
+    case GRAMMAR_OP_LOOP:
+        if (n.count >= op.a)
+            TRY(reach(a, n.parent, op.c, 0, e));
+        return n.count < op.b ? reach(a, k, n.at + 1, 0, e) : ERR_OK;
+    case GRAMMAR_OP_AGAIN:
+        break;
+    }
+    const grammar_op loop = a->g->op[top.at];
+    /* The round may have been an empty one: its beginning is part of this closure. Where nothing must be counted, fewer
+     * rounds can go on with all that more rounds could. */
+    if (loop.a == 0 && top.mark == a->mark)
+        return ERR_OK;
+    uint32_t count = loop.b == GRAMMAR_NO_END && top.count == loop.a ? top.count : top.count + 1;
+    return reach(a, top.parent, top.at, count, e);
+}
+
+/* Follows everything that was reached up to where a byte is needed. */
+static err_code close_over(automaton *a, err *e) {
+    while (a->n_todo > 0)
+        TRY(follow(a, a->todo[--a->n_todo], e));
+    return ERR_OK;
+}
+
+static void begin_closure(automaton *a) {
+    a->n_todo = a->n_found = 0;
+    a->end = false;
+    if (++a->mark == 0) { /* all marks are old ones again */
+        for (uint32_t i = 0; i < a->n_nodes; i++)
+            a->node[i].mark = 0;
+        a->mark = 1;
+    }
+}
+
+/* ---- states ---- */
+
+static int ascending(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static err_code put_state(automaton *a, const uint32_t *stack, uint32_t n, bool may_end, uint32_t *out, err *e) {
+    TRY(table_room(a, &a->states, a->n_states, e));
+    uint32_t i = hash_stacks(stack, n, may_end) & (a->states.n - 1), k;
+    for (; (k = a->states.slot[i]) != 0; i = (i + 1) & (a->states.n - 1)) {
+        const state_set *s = &a->state[k - 1];
+        if (s->n == n && s->may_end == may_end &&
+            (n == 0 || memcmp(a->stack + s->from, stack, n * sizeof *stack) == 0)) {
+            *out = k - 1;
+            return ERR_OK;
+        }
+    }
+    TRY(room((void **)&a->state, a->n_states, &a->cap_states, sizeof *a->state, STATES_MAX, e));
+    while (a->cap_stacks < a->n_stacks + n)
+        TRY(room((void **)&a->stack, a->cap_stacks, &a->cap_stacks, sizeof *a->stack, STACKS_TOTAL_MAX, e));
+    for (uint32_t j = 0; j < n; j++)
+        a->stack[a->n_stacks + j] = stack[j];
+    a->state[a->n_states] = (state_set){a->n_stacks, n, 0, may_end};
+    a->n_stacks += n;
+    *out = a->n_states++;
+    a->states.slot[i] = *out + 1;
+    return ERR_OK;
+}
+
+static err_code closed_state(automaton *a, uint32_t *out, err *e) {
+    TRY(close_over(a, e));
+    if (a->n_found > 1)
+        qsort(a->found, a->n_found, sizeof *a->found, ascending);
+    return put_state(a, a->found, a->n_found, a->end, out, e);
+}
+
+static err_code compute(automaton *a, uint32_t state, unsigned char byte, uint32_t *next, err *e) {
+    enum { LOOKS_A_STEP = 8 };
+    begin_closure(a);
+    TRY(spend(a, a->state[state].n / LOOKS_A_STEP, e));
+    for (uint32_t i = 0; i < a->state[state].n; i++) {
+        const stack_node n = a->node[a->stack[a->state[state].from + i]];
+        if (grammar_has(&a->g->set[a->g->op[n.at].a], byte))
+            TRY(reach(a, n.parent, n.at + 1, 0, e));
+    }
+    return closed_state(a, next, e);
+}
+
+static err_code give_row(automaton *a, state_set *s, err *e) {
+    if (a->n_rows >= a->cap_rows) {
+        uint32_t cap = a->cap_rows ? 2 * a->cap_rows : 16;
+        if (a->n_rows >= ROWS_MAX)
+            return err_set(e, ERR_LIMIT, "the grammar is too ambiguous here: too much must be kept in mind");
+        uint32_t *p = realloc(a->row, (size_t)cap * ROW * sizeof *p);
+        if (!p)
+            return err_set(e, ERR_MEMORY, "no memory for the states of a grammar");
+        a->row = p;
+        a->cap_rows = cap;
+    }
+    memset(a->row + (size_t)a->n_rows * ROW, UNKNOWN, ROW * sizeof *a->row);
+    s->row = a->n_rows++;
+    return ERR_OK;
+}
+
+err_code automaton_next(automaton *a, uint32_t state, unsigned char byte, uint32_t *next, err *e) {
+    state_set *s = &a->state[state];
+    if (s->row == 0)
+        TRY(give_row(a, s, e));
+    size_t at = (size_t)s->row * ROW + byte;
+    *next = a->row[at];
+    if (*next != (uint32_t)UNKNOWN)
+        return ERR_OK;
+    TRY(compute(a, state, byte, next, e));
+    a->row[at] = *next;
+    return ERR_OK;
+}
+
+bool automaton_may_end(const automaton *a, uint32_t state) { return a->state[state].may_end; }
+
+bool automaton_must_end(const automaton *a, uint32_t state) {
+    return a->state[state].may_end && a->state[state].n == 0;
+}
+
+void automaton_allow(automaton *a, size_t steps) {
+    a->budget = steps < AUTOMATON_BUDGET_MAX - a->budget ? a->budget + steps : AUTOMATON_BUDGET_MAX;
+}
+
+/* ---- a life ---- */
+
+/* The bottom node, the dead state, row 0, which stands for none. */
+static err_code furnish(automaton *a, err *e) {
+    uint32_t dead;
+    state_set none = {0};
+    TRY(table_room(a, &a->nodes, 0, e));
+    TRY(room((void **)&a->node, 0, &a->cap_nodes, sizeof *a->node, NODES_MAX, e));
+    a->node[0] = (stack_node){0};
+    a->n_nodes = 1;
+    a->nodes.slot[hash_node(&a->node[0]) & (a->nodes.n - 1)] = 1;
+    TRY(give_row(a, &none, e));
+    return put_state(a, NULL, 0, false, &dead, e);
+}
+
+static void empty(automaton *a) {
+    free(a->node);
+    free(a->state);
+    free(a->stack);
+    free(a->row);
+    free(a->nodes.slot);
+    free(a->states.slot);
+    free(a->todo);
+    free(a->found);
+}
+
+err_code automaton_open(automaton **out, const grammar *g, uint32_t *start, err *e) {
+    automaton *a = calloc(1, sizeof *a);
+    *out = NULL;
+    if (!a)
+        return err_set(e, ERR_MEMORY, "no memory for the states of a grammar");
+    a->g = g;
+    a->budget = AUTOMATON_BUDGET_MAX;
+    err_code code = furnish(a, e);
+    if (code == ERR_OK) {
+        begin_closure(a);
+        code = reach(a, 0, g->start, 0, e);
+    }
+    if (code == ERR_OK)
+        code = closed_state(a, start, e);
+    if (code == ERR_OK)
+        *out = a;
+    else
+        automaton_close(a);
+    return code;
+}
+
+void automaton_close(automaton *a) {
+    if (!a)
+        return;
+    empty(a);
+    free(a);
+}
+
+/* ---- forgetting ---- */
+
+/* Node k of `old` as a node of a: its stack is built from the bottom up. */
+static err_code copy_node(automaton *a, const automaton *old, uint32_t k, uint32_t *out, err *e) {
+    uint32_t path[AUTOMATON_DEPTH_MAX + 1], n = 0;
+    for (; k; k = old->node[k].parent)
+        path[n++] = k;
+    *out = 0;
+    while (n > 0) {
+        const stack_node *from = &old->node[path[--n]];
+        TRY(intern(a, *out, from->at, from->count, out, e));
+    }
+    return ERR_OK;
+}
+
+static err_code copy_state(automaton *a, const automaton *old, uint32_t state, uint32_t *out, err *e) {
+    const state_set *s = &old->state[state];
+    begin_closure(a);
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t k;
+        TRY(copy_node(a, old, old->stack[s->from + i], &k, e));
+        TRY(find(a, k, e));
+    }
+    a->end = s->may_end;
+    return closed_state(a, out, e);
+}
+
+err_code automaton_tidy(automaton *a, uint32_t *const *live, size_t n, bool *did, err *e) {
+    automaton fresh = {.g = a->g, .budget = a->budget};
+    *did = a->n_nodes >= NODES_MAX / 2 || a->n_states >= STATES_MAX / 2 || a->n_rows >= ROWS_MAX / 2 ||
+           a->n_stacks >= STACKS_TOTAL_MAX / 2;
+    if (!*did || n == 0)
+        return ERR_OK;
+    uint32_t *number = malloc(n * sizeof *number);
+    err_code code = number ? furnish(&fresh, e) : err_set(e, ERR_MEMORY, "no memory for the states of a grammar");
+    for (size_t i = 0; i < n && code == ERR_OK; i++)
+        code = copy_state(&fresh, a, *live[i], &number[i], e);
+    if (code == ERR_OK) {
+        for (size_t i = 0; i < n; i++)
+            *live[i] = number[i];
+        empty(a);
+        *a = fresh;
+    } else
+        empty(&fresh);
+    free(number);
+    return code;
+}
