@@ -108,3 +108,38 @@ bool guard_bearer(str authorization, str *token) {
     *token = str_sub(authorization, from, to);
     return token->n > 0;
 }
+
+static bool token_character(char c) {
+    return (c >= '0' && c <= '9') || (lower(c) >= 'a' && lower(c) <= 'z') || (c && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+/* libmicrohttpd 0.9.75 adds a folded line ("Content-Length:\r\n 5") to the name instead of the value. */
+static bool folded(str name, str of) { return name.n > of.n && same(str_sub(name, 0, of.n), of); }
+
+void guard_frame_see(guard_frame *f, str name, str value) {
+    for (size_t i = 0; i < name.n; i++)
+        f->odd_name |= !token_character(name.p[i]);
+    f->odd_name |= name.n == 0 || folded(name, STR("Content-Length")) || folded(name, STR("Transfer-Encoding"));
+    f->n_length += same(name, STR("Content-Length"));
+    f->n_host += same(name, STR("Host"));
+    if (same(name, STR("Transfer-Encoding"))) {
+        f->n_encoding++;
+        f->odd_encoding |= !same(value, STR("chunked"));
+    }
+}
+
+const char *guard_frame_fault(const guard_frame *f, bool http_1_0, int *status) {
+    *status = 400;
+    if (f->odd_name)
+        return "a header's name is not one, or its line is folded";
+    if (f->n_host > 1)
+        return "there is more than one Host header";
+    if (f->n_length > 1)
+        return "there is more than one Content-Length header";
+    if (f->n_encoding > 0 && (f->n_length > 0 || http_1_0))
+        return "Transfer-Encoding goes neither with Content-Length nor with HTTP/1.0";
+    if (f->n_encoding < 2 && !f->odd_encoding)
+        return NULL;
+    *status = 501;
+    return "of Transfer-Encoding, \"chunked\" alone is supported";
+}

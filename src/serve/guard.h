@@ -1,4 +1,5 @@
-/* guard: who may speak to the server: Host, Origin, token. Pure functions over header values; http.h has the rules.
+/* guard: who may speak to the server: Host, Origin, token; and whether it is plain where a request ends. Pure functions
+ * over header values; http.h has the rules.
  *
  * Proved by test_serve.c.
  */
@@ -23,5 +24,16 @@ bool guard_in_list(str s, const str *list, size_t n); /* letters of ASCII in eit
 bool guard_token_ok(str given, str token);
 /* The token in "Bearer T" (the word in any case); false: another scheme. */
 bool guard_bearer(str authorization, str *token);
+
+/* Where a request ends must be said once and plainly; else a proxy before this server and the server could read
+ * different requests out of the same bytes (request smuggling: RFC 9112, sections 6.1, 6.3, 11.2). Zero-initialise,
+ * show it every header, ask. */
+typedef struct {
+    size_t n_length, n_encoding, n_host;
+    bool odd_name, odd_encoding;
+} guard_frame;
+void guard_frame_see(guard_frame *f, str name, str value);
+/* NULL: plain. Else what is wrong, and *status. */
+const char *guard_frame_fault(const guard_frame *f, bool http_1_0, int *status);
 
 #endif

@@ -28,8 +28,9 @@
 enum {
     HEADERS_MAX = 4,
     WATCH_MS = 250,
-    SPARE_FILES = 64,  /* descriptors for all but connections */
-    BLOCK_BYTES = 8192 /* of a streamed answer */
+    HALF_CLOSED_MS = 1000, /* no more requests will come: so long for those that are still being read */
+    SPARE_FILES = 64,      /* descriptors for all but connections */
+    BLOCK_BYTES = 8192     /* of a streamed answer */
 };
 
 typedef struct conn {
@@ -53,6 +54,7 @@ struct http_call {
     const char *refuse_what, *type, *name[HEADERS_MAX], *value[HEADERS_MAX];
     size_t n_headers;
     bool handled, promised;          /* the handler ran; somebody will end it */
+    bool last;                       /* the connection ends with the answer */
     bool suspended, queued, let_go;  /* the library's side */
     bool answered, streaming, ended; /* ours */
     bool failed;                     /* of a stream: cut off */
@@ -288,7 +290,7 @@ static enum MHD_Result queue(http_call *c) {
     if (!r)
         return MHD_NO;
     add_headers(c, r);
-    if (c->h->quiet || c->at->refused || c->refuse_status == 413)
+    if (c->h->quiet || c->at->refused || c->last)
         MHD_add_response_header(r, "Connection", "close");
     count_status(c->h, c->status);
     enum MHD_Result done = MHD_queue_response(c->c, (unsigned)c->status, r);
@@ -322,6 +324,25 @@ static void refuse(http_call *c, int status, const char *what) {
         return;
     c->refuse_status = status;
     c->refuse_what = what;
+    c->last = status == 413;
+}
+
+static enum MHD_Result see_header(void *ctx, enum MHD_ValueKind kind, const char *name, size_t n_name,
+                                  const char *value, size_t n_value) {
+    (void)kind;
+    guard_frame_see(ctx, (str){name, n_name}, (str){value, n_value});
+    return MHD_YES;
+}
+
+static void check_frame(http_call *c, const char *version) {
+    guard_frame f = {0};
+    int status;
+    MHD_get_connection_values_n(c->c, MHD_HEADER_KIND, see_header, &f);
+    const char *fault = guard_frame_fault(&f, strcmp(version, "HTTP/1.0") == 0, &status);
+    if (!fault)
+        return;
+    refuse(c, status, fault);
+    c->last = true;
 }
 
 static bool token_ok(const http_call *c) {
@@ -396,16 +417,17 @@ static void dispatch(http_call *c) {
 /* ---- the library's callbacks ---- */
 
 static enum MHD_Result take_headers(http *h, struct MHD_Connection *lib, const char *method, const char *path,
-                                    void **to) {
+                                    const char *version, void **to) {
     http_call *c = call_new(h, lib, method, path);
     if (!c)
         return MHD_NO;
     *to = c;
+    check_frame(c, version);
     check_speaker(c);
     uint64_t bytes = declared_bytes(c);
     if (bytes > h->o.body_bytes)
         refuse(c, 413, "the body is too large");
-    if (bytes / 4 > h->o.body_bytes) { /* not worth reading to its end */
+    if (c->last && (c->refuse_status != 413 || bytes / 4 > h->o.body_bytes)) { /* not worth reading to its end */
         dispatch(c);
         return settle(c);
     }
@@ -434,9 +456,8 @@ static enum MHD_Result take_body(http_call *c, const char *data, size_t n) {
 
 static enum MHD_Result on_request(void *ctx, struct MHD_Connection *lib, const char *path, const char *method,
                                   const char *version, const char *data, size_t *n, void **to) {
-    (void)version;
     if (!*to)
-        return take_headers(ctx, lib, method, path, to);
+        return take_headers(ctx, lib, method, path, version, to);
     http_call *c = *to;
     if (*n > 0) {
         size_t given = *n;
@@ -446,6 +467,13 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *lib, const c
     if (!c->handled)
         dispatch(c);
     return settle(c);
+}
+
+/* "%00" stays as it stands: a path must not be cut there. */
+static size_t unescape(void *ctx, struct MHD_Connection *lib, char *text) {
+    (void)ctx;
+    (void)lib;
+    return strstr(text, "%00") ? strlen(text) : MHD_http_unescape(text);
 }
 
 static void on_completed(void *ctx, struct MHD_Connection *lib, void **to, enum MHD_RequestTerminationCode why) {
@@ -546,10 +574,13 @@ static http_call *find_gone(http *h, double now) { /* locked */
     return NULL;
 }
 
+/* The library does not see that a client has left when that came together with its last bytes. */
 static void close_late(http *h, double now) { /* locked */
-    for (conn *k = h->conns; k; k = k->next)
-        if (!k->busy && now - k->since > h->o.receive_seconds)
+    for (conn *k = h->conns; k; k = k->next) {
+        double idle = now - k->since;
+        if (!k->busy && (idle > h->o.receive_seconds || (idle * 1000 > HALF_CLOSED_MS && has_left(k->fd))))
             shutdown(k->fd, SHUT_RDWR);
+    }
 }
 
 static void *watch(void *ctx) {
@@ -603,12 +634,12 @@ static err_code start_daemon(http *h, err *e) {
             return err_set(e, ERR_UNSUPPORTED, "this libmicrohttpd was built without TLS");
         flags |= MHD_USE_TLS;
     }
-    h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, h->at.fd,
-                                 MHD_OPTION_CONNECTION_LIMIT, h->o.connections + SPARE_FILES,
-                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, h->o.header_bytes, MHD_OPTION_CONNECTION_TIMEOUT,
-                                 h->o.idle_seconds, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
-                                 on_completed, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_ARRAY,
-                                 h->o.tls_cert ? tls : none, MHD_OPTION_END);
+    h->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, h->at.fd, MHD_OPTION_CONNECTION_LIMIT,
+        h->o.connections + SPARE_FILES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, h->o.header_bytes,
+        MHD_OPTION_CONNECTION_TIMEOUT, h->o.idle_seconds, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+        MHD_OPTION_ARRAY, h->o.tls_cert ? tls : none, MHD_OPTION_END);
     if (!h->daemon)
         return err_set(e, ERR_IO, "%s: the HTTP library did not start%s", h->at.where,
                        h->o.tls_cert ? " (are certificate and key PEM, and do they belong together?)" : "");

@@ -20,6 +20,7 @@
  * request     request_seconds                              gone() is called; the handler's promise answers
  *
  * Who may speak (each is the proper status and a line that says why):
+ *   - It must be plain where the request ends (guard_frame): else 400 or 501, and the connection is closed.
  *   - Host: a name or address in http_options.host_ok, or, listening on loopback: localhost, 127.0.0.1, ::1; elsewhere
  * any literal address. A page that made its own name point here (DNS rebinding) sends another one: 403.
  *   - Origin: the page's own (http or https, this Host) or one in origin_ok; any other, and "null": 403. CORS headers
@@ -27,7 +28,7 @@
  *   - token, when there is one: Authorization: Bearer T or X-Api-Key: T, compared in constant time: 401. Open without
  * it: what the handler's open_path() says.
  *
- * Proved by test_serve.c and test/e2e/test_serve.py.
+ * Proved by test_serve.c, test/e2e/test_serve.py and test_serve_hostile.py.
  */
 #ifndef LOAM_SERVE_HTTP_H
 #define LOAM_SERVE_HTTP_H

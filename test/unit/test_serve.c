@@ -82,6 +82,42 @@ static void tokens(void **state) {
     assert_false(guard_bearer(STR("Bearer"), &t));
 }
 
+static void frames(void **state) {
+    static const struct {
+        const char *name[3], *value[3];
+        bool http_1_0;
+        int status; /* 0: plain */
+    } rows[] = {
+        {{"Host", "Content-Length"}, {"x", "5"}, false, 0},
+        {{"Host", "transfer-encoding"}, {"x", "Chunked"}, false, 0},
+        {{"Host"}, {"x"}, true, 0},
+        {{"x!#$%&'*+-.^_`|~09AZ"}, {""}, false, 0},
+        {{"Content-Length", "content-length"}, {"5", "5"}, false, 400},
+        {{"Host", "HOST"}, {"x", "x"}, false, 400},
+        {{"Content-Length", "Transfer-Encoding"}, {"5", "chunked"}, false, 400},
+        {{"Transfer-Encoding"}, {"chunked"}, true, 400},
+        {{"Content-Length "}, {"5"}, false, 400},
+        {{"Transfer-Encoding\t"}, {"chunked"}, false, 400},
+        {{"X\x80"}, {"5"}, false, 400},
+        {{"Transfer-Encodingchunked"}, {""}, false, 400}, /* what the library makes of a folded line */
+        {{""}, {"5"}, false, 400},
+        {{"Transfer-Encoding"}, {"xchunked"}, false, 501},
+        {{"Transfer-Encoding"}, {"gzip, chunked"}, false, 501},
+        {{"Transfer-Encoding"}, {""}, false, 501},
+        {{"Transfer-Encoding", "Transfer-Encoding"}, {"chunked", "chunked"}, false, 501},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        guard_frame f = {0};
+        int status = 0;
+        for (size_t k = 0; k < 3 && rows[i].name[k]; k++)
+            guard_frame_see(&f, str_from(rows[i].name[k]), str_from(rows[i].value[k]));
+        const char *fault = guard_frame_fault(&f, rows[i].http_1_0, &status);
+        if ((fault ? status : 0) != rows[i].status)
+            fail_msg("row %zu: %s", i, fault ? fault : "plain");
+    }
+}
+
 /* ---- bodies ---- */
 
 static err_code parse(const char *text, json_t **v) { return body_parse(str_from(text), v, NULL); }
@@ -231,8 +267,8 @@ static void statuses(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hosts),  cmocka_unit_test(origins),  cmocka_unit_test(tokens),   cmocka_unit_test(bodies),
-        cmocka_unit_test(fields), cmocka_unit_test(messages), cmocka_unit_test(statuses),
+        cmocka_unit_test(hosts),  cmocka_unit_test(origins), cmocka_unit_test(tokens),   cmocka_unit_test(frames),
+        cmocka_unit_test(bodies), cmocka_unit_test(fields),  cmocka_unit_test(messages), cmocka_unit_test(statuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
