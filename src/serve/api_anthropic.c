@@ -5,16 +5,18 @@
  */
 #include <string.h>
 
+#include "serve/form.h"
 #include "serve/job.h"
 #include "serve/route.h"
 
 static err_code read_messages(job *j, err *e) {
-    static const char *const refused[] = {"tools", "thinking", "mcp_servers", "container", "output_config", NULL};
+    static const char *const refused[] = {"tools", "thinking", "mcp_servers", "container", NULL};
     str system;
     chat_message *m;
     size_t n;
     const json_t *thinking = json_object_get(j->body, "thinking");
     bool off = str_is(json_get_str(thinking, "type", (str){0}), "disabled");
+    TRY(param_refuse(json_object_get(j->body, "output_config"), (const char *const[]){"effort", NULL}, e));
     TRY(param_refuse(j->body, off ? (const char *const[]){"tools", "mcp_servers", NULL} : refused, e));
     TRY(params_content(json_object_get(j->body, "system"), &j->mem, &system, e));
     TRY(params_messages(json_object_get(j->body, "messages"), system, &j->mem, &m, &n, e));
@@ -30,6 +32,7 @@ static err_code read_request(job *j, err *e) {
     TRY(param_stop(j->body, "stop_sequences", &j->p, e));
     TRY(param_bool(j->body, "stream", &j->p.stream, e));
     j->p.n_max = (size_t)n_max;
+    TRY(form_anthropic(j->body, &j->p.grammar, e));
     return read_messages(j, e);
 }
 

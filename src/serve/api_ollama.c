@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "base/os.h"
+#include "serve/form.h"
 #include "serve/job.h"
 #include "serve/route.h"
 
@@ -107,7 +108,7 @@ static err_code embed(serve *s, http_call *c, json_t *body, str rest, err *e) {
 /* ---- chat, generate ---- */
 
 static err_code read_options(job *j, err *e) {
-    static const char *const refused[] = {"format", "tools", "images", "suffix", "context", NULL};
+    static const char *const refused[] = {"tools", "images", "suffix", "context", NULL};
     const json_t *o = json_object_get(j->body, "options");
     int64_t predict = -1, ctx = 0;
     j->p.sampling.temperature = 0.8F;
@@ -117,6 +118,7 @@ static err_code read_options(job *j, err *e) {
     j->p.stream = true;
     TRY(param_refuse(j->body, refused, e));
     TRY(param_bool(j->body, "stream", &j->p.stream, e));
+    TRY(form_ollama(j->body, &j->p.grammar, e));
     if (!o || json_is_null(o))
         return ERR_OK;
     if (!json_is_object(o))

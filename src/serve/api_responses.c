@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "serve/form.h"
 #include "serve/job.h"
 #include "serve/route.h"
 
@@ -12,14 +13,12 @@ static err_code read_request(job *j, err *e) {
     static const char *const refused[] = {"tools", "previous_response_id", "conversation", "background", "prompt",
                                           NULL};
     const json_t *input = json_object_get(j->body, "input");
-    const json_t *format = json_object_get(json_object_get(j->body, "text"), "format");
     chat_message one[2], *m = one;
     size_t n = 0;
     int64_t n_max = 0;
     str instructions = {0};
     TRY(param_refuse(j->body, refused, e));
-    if (json_is_object(format) && !str_is(json_get_str(format, "type", (str){0}), "text"))
-        return err_set(e, ERR_UNSUPPORTED, "text.format: only {\"type\": \"text\"} is supported");
+    TRY(form_responses(j->body, &j->p.grammar, e));
     TRY(params_sampling(j->body, &j->p, e));
     TRY(param_int(j->body, "max_output_tokens", 1, INT32_MAX, &n_max, e));
     TRY(param_bool(j->body, "stream", &j->p.stream, e));
@@ -68,16 +67,20 @@ static json_t *usage(const job *j) {
 static json_t *response(const job *j, bool ended) {
     const char *status = status_now(j, ended);
     const json_t *instructions = json_object_get(j->body, "instructions");
+    const json_t *format = json_object_get(json_object_get(j->body, "text"), "format");
     json_t *output = json_array();
     if (ended)
         json_array_append_new(output, item(j, status, json_pack("[o]", part(job_text(&j->choice[0])))));
-    json_t *v = json_pack(
-        "{s:o, s:s, s:I, s:s, s:n, s:s, s:o, s:b, s:s, s:[], s:f, s:f, s:n, s:b, s:{}, s:{s:{s:s}}, s:s}", "id",
-        json_sprintf("resp_%llx%08llx", (unsigned long long)j->s->begun, (unsigned long long)j->id), "object",
-        "response", "created_at", (json_int_t)j->created, "status", status, "error", "model", j->m->source.name,
-        "output", output, "parallel_tool_calls", 0, "tool_choice", "none", "tools", "temperature",
-        (double)j->p.sampling.temperature, "top_p", (double)j->p.sampling.top_p, "previous_response_id", "store", 0,
-        "metadata", "text", "format", "type", "text", "truncation", "disabled");
+    json_t *v =
+        json_pack("{s:o, s:s, s:I, s:s, s:n, s:s, s:o, s:b, s:s, s:[], s:f, s:f, s:n, s:b, s:{}, s:s}", "id",
+                  json_sprintf("resp_%llx%08llx", (unsigned long long)j->s->begun, (unsigned long long)j->id), "object",
+                  "response", "created_at", (json_int_t)j->created, "status", status, "error", "model",
+                  j->m->source.name, "output", output, "parallel_tool_calls", 0, "tool_choice", "none", "tools",
+                  "temperature", (double)j->p.sampling.temperature, "top_p", (double)j->p.sampling.top_p,
+                  "previous_response_id", "store", 0, "metadata", "truncation", "disabled");
+    json_object_set_new(v, "text",
+                        json_is_object(format) ? json_pack("{s:O}", "format", format)
+                                               : json_pack("{s:{s:s}}", "format", "type", "text"));
     json_object_set_new(v, "instructions", instructions ? json_deep_copy(instructions) : json_null());
     json_object_set_new(v, "max_output_tokens", j->p.n_max ? json_integer((json_int_t)j->p.n_max) : json_null());
     json_object_set_new(v, "incomplete_details",

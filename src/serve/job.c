@@ -20,7 +20,10 @@ static void job_free(job *j) {
         free(c->token);
         free(c->top);
         tok_ids_fini(&c->ids);
+        constraint_end(&c->place);
     }
+    constraint_close(j->form);
+    grammar_close(j->p.grammar);
     for (size_t i = 0; i < j->n_prompts; i++)
         tok_ids_fini(&j->prompt[i]);
     arena_fini(&j->mem);
@@ -199,6 +202,7 @@ static err_code submit(job *j, job_choice *c, err *e, bool *busy) {
         .logprobs = p->logprobs,
         .prompt_too = p->logprobs && j->echo,
         .prompt_only = p->nothing,
+        .grammar = j->form ? &c->place : NULL,
         .on_prompt = on_prompt,
         .on_token = on_token,
         .on_done = on_done,
@@ -255,6 +259,20 @@ static err_code plan_choices(job *j, err *e) {
     return ERR_OK;
 }
 
+/* Before any choice runs: from then on the cursors are the engine's thread's. */
+static err_code plan_form(job *j, err *e) {
+    const token_tree *tree;
+    if (!j->p.grammar)
+        return ERR_OK;
+    TRY(serve_tree(j->s, j->m, j->p.special, &tree, e));
+    grammar *g = j->p.grammar;
+    j->p.grammar = NULL;
+    TRY(constraint_open(&j->form, g, tree, e));
+    for (size_t i = 0; i < j->n_choices; i++)
+        constraint_begin(j->form, &j->choice[i].place);
+    return ERR_OK;
+}
+
 /* A job whose body has been read. */
 static err_code job_new(job **out, serve *s, http_call *c, json_t *body, const job_dialect *d, err *e) {
     const serve_model *m;
@@ -270,6 +288,8 @@ static err_code job_new(job **out, serve *s, http_call *c, json_t *body, const j
     err_code code = d->read(j, e);
     if (code == ERR_OK)
         code = plan_choices(j, e);
+    if (code == ERR_OK)
+        code = plan_form(j, e);
     if (code != ERR_OK) {
         job_free(j);
         return code;

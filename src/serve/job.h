@@ -37,6 +37,7 @@ typedef struct {
     size_t text_sent; /* the dialect's own */
     generate_result result;
     /* job.c's */
+    constraint_cursor place;
     engine_ticket *ticket;
     bool begun, done;
 } job_choice;
@@ -74,6 +75,7 @@ struct job {
     size_t n_events; /* the dialect's own */
     bool chat, echo, aux;
     /* job.c's */
+    constraint *form; /* of p.grammar, for all choices; NULL: none */
     pthread_mutex_t lock;
     size_t left; /* choices that have not ended, and one while job_run() submits */
     bool cancelled, deaf, opened;

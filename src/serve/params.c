@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "serve/form.h"
+
 static const json_t *field(const json_t *o, const char *key) {
     const json_t *v = json_object_get(o, key);
     return json_is_null(v) ? NULL : v;
@@ -168,14 +170,13 @@ static err_code read_bias(const json_t *o, params *p, arena *mem, err *e) {
 }
 
 err_code params_openai(const json_t *o, params *p, arena *mem, err *e) {
-    static const char *const refused[] = {"tools",  "functions", "grammar",    "json_schema", "guided_json",
-                                          "suffix", "audio",     "prediction", NULL};
-    const json_t *format = field(o, "response_format"), *options = field(o, "stream_options");
+    static const char *const refused[] = {
+        "tools", "functions", "guided_json", "guided_grammar", "guided_regex", "suffix", "audio", "prediction", NULL};
+    const json_t *options = field(o, "stream_options");
     int64_t n = 1;
     TRY(params_sampling(o, p, e));
     TRY(param_refuse(o, refused, e));
-    if (format && !str_is(json_get_str(format, "type", (str){0}), "text"))
-        return err_set(e, ERR_UNSUPPORTED, "response_format: only {\"type\": \"text\"} is supported");
+    TRY(form_openai(o, &p->grammar, e));
     TRY(param_stop(o, "stop", p, e));
     TRY(param_int(o, "n", 1, PARAMS_N_MAX, &n, e));
     p->n = (size_t)n;

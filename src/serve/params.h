@@ -23,6 +23,7 @@ typedef struct {
     const engine_scored *bias;
     size_t n_bias, n_top;
     bool logprobs, stream, usage, ignore_end, special;
+    grammar *grammar; /* the answer's form (form.h); NULL: any */
 } params;
 
 /* Single fields. */

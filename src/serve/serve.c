@@ -140,6 +140,14 @@ err_code serve_find(serve *s, const json_t *body, const serve_model **out, err *
                    STR_ARG(json_str_of(name)));
 }
 
+err_code serve_tree(serve *s, const serve_model *m, bool special, const token_tree **out, err *e) {
+    token_tree **tree = &s->model[m - s->model].tree[special];
+    if (!*tree)
+        TRY(token_tree_open(tree, m->source.t, special, e));
+    *out = *tree;
+    return ERR_OK;
+}
+
 /* Counts before anything is allocated: 16 MB of "[[[[" or "0,0,0" would become gigabytes of values. */
 static err_code body_limits(str text, err *e) {
     size_t depth = 0, values = 0;
@@ -263,6 +271,8 @@ void serve_close(serve *s) {
     for (size_t i = 0; i < s->n_models; i++) {
         engine_close(s->model[i].g);
         chat_close(s->model[i].chat);
+        token_tree_close(s->model[i].tree[0]);
+        token_tree_close(s->model[i].tree[1]);
     }
     free(s);
 }

@@ -37,6 +37,7 @@ typedef struct {
     engine *g;
     chat_template *chat; /* NULL: none */
     uint64_t bytes;      /* of the weights in memory */
+    token_tree *tree[2]; /* for grammars, without and with control tokens' spelling; made when first needed */
 } serve_model;
 
 typedef struct serve {
@@ -78,6 +79,9 @@ bool line_push(http_call *c, json_t *v); /* one line of JSON (Ollama) */
 /* The model that the body names; none named: the first. Unknown: ERR_IO. */
 err_code serve_find(serve *s, const json_t *body, const serve_model **out, err *e);
 const serve_model *serve_find_name(const serve *s, str name); /* "name" or "name:latest"; NULL: none */
+
+/* On the HTTP thread. */
+err_code serve_tree(serve *s, const serve_model *m, bool special, const token_tree **out, err *e);
 
 /* The body of a request as an object, with its limits: bytes, values, depth; *out is a new reference. */
 err_code body_parse(str text, json_t **out, err *e);

@@ -3,25 +3,27 @@
  * Every text of the grammar is valid against the schema. The reverse need not be so: of the many ways to spell a value
  * one or a few are in the grammar, and what a schema leaves open is used sparingly:
  *   - properties come in the order in which the schema has them; others only where additionalProperties says so, or
- * where there are no properties at all; items beyond prefixItems only where items says so;
+ *     where there are no properties at all; items beyond prefixItems only where items says so, or minItems asks;
  *   - white space is none, one space, or a line break with up to 20 blanks; numbers have at most 16 digits before and
  *     after the point; names of additional properties hold no escapes;
  *   - a pattern is matched as it stands in the text: what need not be escaped is not.
  *
- *   any type      type (one or a list), enum, const, $ref (to a place in the same document, also recursive),
- *                 anyOf, oneOf (alternatives that exclude each other: by type, const, enum, or a required property that
- *                 does), allOf (merged), nullable, true, false
- *   object        properties, required, additionalProperties, minProperties and maxProperties (where counting is easy)
- *   array         items, prefixItems (and items as a list, additionalItems), minItems, maxItems
- *   string        minLength, maxLength, pattern (schema_pattern.h), format: date, time, date-time, duration, uuid,
- * email, hostname, ipv4, ipv6, uri integer, number   minimum, maximum, exclusiveMinimum, exclusiveMaximum annotations
- * title, description, default, examples, deprecated, readOnly, writeOnly, $comment, $schema, $id at the top, $defs,
- * definitions, discriminator, x-...
+ *   any type         type (one or a list), enum, const, nullable, true, false, $ref (to a place in the same document,
+ *                    also recursive), anyOf, allOf (merged), oneOf (alternatives that exclude each other: by type,
+ *                    const, enum, or a required property that does)
+ *   object           properties, required, additionalProperties, and where counting is easy minProperties and
+ *                    maxProperties
+ *   array            items, prefixItems (also as draft 7 has it), minItems, maxItems
+ *   string           minLength, maxLength, pattern (schema_pattern.c), format: date, time, date-time, duration, uuid,
+ *                    email, hostname, ipv4, ipv6, uri
+ *   integer, number  minimum, maximum, exclusiveMinimum, exclusiveMaximum
+ *   annotations      title, description, default, examples, deprecated, readOnly, writeOnly, discriminator, $comment,
+ *                    $schema, $defs, definitions, x-..., at the top $id: without effect
  *
  * Anything else that could change what is valid is ERR_UNSUPPORTED with keyword and JSON pointer: never ignored. A
- * schema without any value is ERR_FORMAT. Sizes are bounded: ERR_LIMIT. Source: JSON Schema draft 2020-12, and of draft
- * 7 what is spelled otherwise. Proved by test_schema.c,
- * fuzz_schema.c.
+ * schema without any value is ERR_FORMAT. Sizes are bounded: ERR_LIMIT. Source: JSON Schema draft 2020-12, and of
+ * draft 7 what is spelled otherwise. Proved by test_schema.c, fuzz_schema.c, and against the jsonschema package of
+ * Python by test/e2e/test_structured.py.
  */
 #ifndef LOAM_TEXT_SCHEMA_H
 #define LOAM_TEXT_SCHEMA_H
@@ -38,9 +40,11 @@ enum {
  * rules that all schemas share with "json-": appended by schema_shared_rules(), once. So texts of several schemas, and
  * rules of the caller's own that refer to them, make one grammar:
  *
- *   schema_to_rules(a, "weather", &text, e); schema_to_rules(b, "time", &text, e); schema_shared_rules(&text, e);
- *   strbuf_addf(&text, e, "root ::= \"<call>\" ( weather | time ) \"</call>\"\n"); gbnf_compile(&g, strbuf_str(&text),
- * e);
+ *   schema_to_rules(a, "weather", &text, e);
+ *   schema_to_rules(b, "time", &text, e);
+ *   schema_shared_rules(&text, e);
+ *   strbuf_addf(&text, e, "root ::= \"<call>\" ( weather | time ) \"</call>\"\n");
+ *   gbnf_compile(&g, strbuf_str(&text), e);
  *
  * name: letters, digits and '-', a letter first; not "json". */
 err_code schema_to_rules(const json_t *schema, const char *name, strbuf *out, err *e);

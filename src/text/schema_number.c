@@ -310,7 +310,7 @@ static err_code take_apart(schema_run *c, const char *keyword, const json_t *v, 
         bool exponent = strpbrk(p, "eE") != NULL;
         while (m > 0 && p[n + m] == '0')
             m--;
-        if (exponent || n > BOUND_DIGITS_MAX || m > FRACTION_MAX || (b->strict && n + m > 9))
+        if (exponent || n > BOUND_DIGITS_MAX || m > FRACTION_MAX)
             code = schema_unsupported(c, keyword, "a bound of so many digits is not supported");
         else {
             memcpy(b->whole, p, n);
@@ -407,6 +407,18 @@ static err_code real_side(digits_run *r, side s, bool minus, size_t *n) {
     return real_between(r, &s.from, &s.to);
 }
 
+/* The first digit by which a number passes an exclusive bound is the last of 15 that a double tells apart. */
+static err_code check_strict(schema_run *c, const bound *low, const bound *high) {
+    enum { WHOLE_MAX = 9, ALL_MAX = 14 };
+    const bound *both[] = {low, high};
+    for (int i = 0; i < 2; i++)
+        if (both[i]->strict &&
+            (strlen(both[i]->whole) > WHOLE_MAX || strlen(both[i]->whole) + strlen(both[i]->part) > ALL_MAX))
+            return schema_unsupported(c, i ? "exclusiveMaximum" : "exclusiveMinimum",
+                                      "a bound of so many digits is not supported");
+    return ERR_OK;
+}
+
 static err_code numbers(schema_run *c, const json_t *s, const char *free_rule, strbuf *to,
                         err_code (*put)(digits_run *r, side s, bool minus, size_t *n)) {
     bound low, high;
@@ -415,6 +427,8 @@ static err_code numbers(schema_run *c, const json_t *s, const char *free_rule, s
     TRY(read_bound(c, s, "maximum", "exclusiveMaximum", false, &high));
     if (!low.given && !high.given)
         return strbuf_add(to, str_from(free_rule), c->e);
+    if (put == real_side)
+        TRY(check_strict(c, &low, &high));
     digits_run r = {to, low.strict || high.strict ? FRACTION_STRICT : FRACTION_MAX, c->e};
     PUT(&r, "( ");
     bool below = !low.given || low.negative;

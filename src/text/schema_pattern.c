@@ -19,6 +19,7 @@ enum { NESTING_MAX = 24, RANGES_MAX = 256 };
 typedef struct {
     grammar_range range[RANGES_MAX];
     size_t n;
+    bool negated; /* what is read into it is what it has not */
 } character_set;
 
 typedef struct {
@@ -85,7 +86,7 @@ static err_code negate(pattern_run *r, character_set *set) {
     return ERR_OK;
 }
 
-/* Of d, w, s what every engine takes; of D, W, S, the same. `ends`: pairs, first and last. */
+/* What every engine takes. `ends`: pairs, first and last. */
 static const struct {
     char name;
     int n;
@@ -100,14 +101,24 @@ static const struct {
                0x200B, 0x2027, 0x202A, 0x202E, 0x2030, 0x205E, 0x2060, 0x2FFF, 0x3001, 0xFEFE, 0xFF00, 0x10FFFF}},
 };
 
-static err_code add_class(pattern_run *r, character_set *set, int name, bool *was_one) {
-    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (classes[i].name == name) {
-            *was_one = true;
-            for (int k = 0; k < classes[i].n; k++)
-                TRY(add(r, set, classes[i].ends[2 * k], classes[i].ends[2 * k + 1]));
-        }
+static err_code add_all(pattern_run *r, character_set *set, const character_set *more) {
+    for (size_t i = 0; i < more->n; i++)
+        TRY(add(r, set, more->range[i].first, more->range[i].last));
     return ERR_OK;
+}
+
+/* A class by its letter; *was_one tells. In a set that is to be negated it stands for what any engine takes, which is
+ * all but what every engine takes of its opposite. */
+static err_code add_class(pattern_run *r, character_set *set, int name, bool *was_one) {
+    character_set one = {.n = 0};
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        for (int k = 0; classes[i].name == (set->negated ? name ^ 0x20 : name) && k < classes[i].n; k++) {
+            *was_one = true;
+            TRY(add(r, &one, classes[i].ends[2 * k], classes[i].ends[2 * k + 1]));
+        }
+    if (set->negated && *was_one)
+        TRY(negate(r, &one));
+    return add_all(r, set, &one);
 }
 
 /* ---- out ---- */
@@ -219,8 +230,7 @@ static err_code read_member(pattern_run *r, character_set *set, int32_t *ch) {
 }
 
 static err_code read_set(pattern_run *r) {
-    character_set set = {.n = 0};
-    bool negated = eat(r, "^");
+    character_set set = {.negated = eat(r, "^")};
     while (!eat(r, "]")) {
         int32_t first, last;
         TRY(read_member(r, &set, &first));
@@ -235,7 +245,7 @@ static err_code read_set(pattern_run *r) {
             return refuse(r, "a range of characters runs backwards");
         TRY(add(r, &set, first, last));
     }
-    if (negated)
+    if (set.negated)
         TRY(negate(r, &set));
     return put_set(r, &set);
 }
