@@ -160,7 +160,7 @@ static err_code open_tracer(chat *c, const char *what, err *e) {
     if (!what)
         return ERR_OK;
     tracer_close(t);
-    err_code code = tracer_open(t, what, NULL, c->l.pool, e);
+    err_code code = tracer_open_here(t, what, NULL, c->l.pool, e);
     if (code != ERR_OK)
         tracer_close(t);
     return code;

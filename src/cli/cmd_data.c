@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "text/json.h"
 #include "text/utf8.h"
 
 static const common_values defaults = COMMON_DEFAULTS;
@@ -79,31 +78,6 @@ void data_js_hash(js_out *j, const char *key, hash256 h) {
     char hex[65];
     hash_hex(h, hex);
     data_js_text(j, key, str_from(hex));
-}
-
-void data_js_fields(js_out *j, const dataset_doc *doc) {
-    data_js_int(j, "id", doc->key.id);
-    data_js_hash(j, "sha256", doc->key.sha256);
-    data_js_int(j, "bytes", (int64_t)doc->key.bytes);
-    data_js_text(j, "name", doc->name);
-    data_js_text(j, "source", doc->source);
-    data_js_text(j, "licence", doc->licence);
-    data_js_text(j, "topic", doc->topic);
-    data_js_text(j, "kind", doc->kind);
-    js_key(j, "meta");
-    json_t *meta = NULL; /* a file that is not ours may hold anything there */
-    if (doc->meta.n && json_read(doc->meta, doc->meta.n, &meta, NULL) == ERR_OK)
-        js_raw(j, doc->meta);
-    else
-        js_raw(j, STR("{}"));
-    json_decref(meta);
-    if (doc->duplicate_of)
-        data_js_int(j, "duplicate_of", doc->duplicate_of);
-    if (doc->near_of) {
-        data_js_int(j, "near_of", doc->near_of);
-        js_key(j, "similarity");
-        js_real(j, doc->similarity, 17);
-    }
 }
 
 const char *data_licence(str licence, size_t *n) {

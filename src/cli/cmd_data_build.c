@@ -217,9 +217,9 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
     err_code code = dataset_build(args->arg[0], args->arg + 1, (size_t)args->n - 1, &o, &r, e);
     double seconds = os_now() - began;
     data_progress_end(&bar);
-    suffix_totals traced;
+    suffix_totals indexed;
     if (code == ERR_OK && v->index)
-        code = tracer_index(args->arg[0], 0, o.workers, &traced, e);
+        code = tracer_index_here(args->arg[0], 0, o.workers, &indexed, e);
     pool_close(o.workers);
     if (n.n > NOTES_SHOWN && !n.all)
         out_note("%" PRId64 " more notes like these (--verbose shows all; table files of the data set counts them)",

@@ -6,6 +6,7 @@
 #include "cli/data.h"
 #include "cli/filter.h"
 #include "store/jsonl.h"
+#include "view/library.h"
 
 enum { FLUSH_EVERY = 256 };
 
@@ -85,7 +86,7 @@ static err_code print_line(const values *v, const dataset_doc *doc, err *e) {
 static err_code print_object(const values *v, const dataset_doc *doc, err *e) {
     js_out j = {.e = e};
     js_begin(&j, '{');
-    data_js_fields(&j, doc);
+    library_fields(&j, doc);
     if (v->text)
         data_js_text(&j, "text", doc->text);
     js_end(&j, '}');
@@ -174,7 +175,7 @@ static err_code show(const values *v, dataset *d, const char *word, err *e) {
     if (v->common.json) {
         js_out j = {.e = e};
         js_begin(&j, '{');
-        data_js_fields(&j, &doc);
+        library_fields(&j, &doc);
         data_js_text(&j, "text", doc.text);
         js_end(&j, '}');
         return js_print(&j);

@@ -1,12 +1,10 @@
 /* loam plot: a run's losses as a curve. */
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/os.h"
 #include "cli/chart.h"
 #include "cli/training.h"
-#include "store/runlog.h"
+#include "view/runs.h"
 
 typedef struct {
     common_values common;
@@ -27,43 +25,6 @@ static const option own_options[] = {
 
 static const option_group groups[] = {{"Plot", own_options, 0}, COMMON_GROUP, {0}};
 
-typedef struct {
-    double *x, *y;
-    size_t n;
-} curve;
-
-static err_code make(curve *c, size_t n, err *e) {
-    c->x = calloc(n + 1, sizeof *c->x);
-    c->y = calloc(n + 1, sizeof *c->y);
-    return c->x && c->y ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for a curve of %zu steps", n);
-}
-
-static err_code read_curves(const run *r, curve *loss, curve *held_out, err *e) {
-    run_path file;
-    chain c = {0};
-    runlog_rows rows = {0};
-    TRY(run_file(r, "chain.jsonl", &file, e));
-    TRY(chain_read(&c, file.text, e));
-    err_code code = make(loss, c.n, e);
-    for (size_t i = 1; i < c.n && code == ERR_OK; i++) {
-        loss->x[loss->n] = (double)c.line[i].step;
-        loss->y[loss->n++] = c.line[i].loss;
-    }
-    chain_fini(&c);
-    if (code == ERR_OK)
-        code = run_file(r, "log.db", &file, e);
-    if (code == ERR_OK && os_exists(file.text))
-        code = runlog_read(&rows, file.text, e);
-    if (code == ERR_OK)
-        code = make(held_out, rows.n_evals, e);
-    for (size_t i = 0; i < rows.n_evals && code == ERR_OK; i++) {
-        held_out->x[held_out->n] = (double)rows.eval[i].step;
-        held_out->y[held_out->n++] = rows.eval[i].bits;
-    }
-    runlog_rows_fini(&rows);
-    return code;
-}
-
 static err_code show(const values *v, const chart *c, err *e) {
     strbuf text = {0};
     int columns = v->columns ? (int)v->columns : os_columns(STDOUT_FILENO);
@@ -80,24 +41,22 @@ static err_code show(const values *v, const chart *c, err *e) {
 static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
     run r = {0};
-    curve loss = {0}, held_out = {0};
+    runs_curves curves = {0};
     err_code code = run_open(&r, args->arg[0], e);
     if (code == ERR_OK)
-        code = read_curves(&r, &loss, &held_out, e);
-    if (code == ERR_OK && loss.n == 0)
+        code = runs_curves_read(&curves, &r, e);
+    if (code == ERR_OK && curves.loss.n == 0)
         code = err_set(e, ERR_USAGE, "%s: has no steps yet", args->arg[0]);
     if (code == ERR_OK) {
+        const runs_curve *loss = &curves.loss, *held_out = &curves.held_out;
         const chart_series series[] = {
-            {"loss, nats a token", loss.x, loss.y, loss.n, false},
-            {"held out, bits a byte", held_out.x, held_out.y, held_out.n, true},
+            {"loss, nats a token", loss->x, loss->y, loss->n, false},
+            {"held out, bits a byte", held_out->x, held_out->y, held_out->n, true},
         };
-        chart c = {args->arg[0], "step", "loss", series, held_out.n ? 2 : 1};
+        chart c = {args->arg[0], "step", "loss", series, held_out->n ? 2 : 1};
         code = show(v, &c, e);
     }
-    free(loss.x);
-    free(loss.y);
-    free(held_out.x);
-    free(held_out.y);
+    runs_curves_fini(&curves);
     run_close(&r);
     return code;
 }

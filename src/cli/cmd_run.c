@@ -103,7 +103,7 @@ static err_code chat_ids(const values *v, const talk *k, str prompt, tok_ids *id
 
 static err_code trace(const values *v, const loaded *l, str text, err *e) {
     tracer t = {0};
-    err_code code = tracer_open(&t, v->trace, NULL, l->pool, e);
+    err_code code = tracer_open_here(&t, v->trace, NULL, l->pool, e);
     if (code == ERR_OK && !v->common.json)
         out_text(STR("\n"));
     if (code == ERR_OK)

@@ -9,10 +9,11 @@
 #include "base/os.h"
 #include "cli/load.h"
 #include "cli/out.h"
+#include "serve/lineage.h"
 #include "serve/sandbox.h"
 #include "serve/serve.h"
 
-enum { SECRET_BYTES_MAX = 4096, PEM_BYTES_MAX = 1 << 20, NAME_BYTES_MAX = 128 };
+enum { SECRET_BYTES_MAX = 4096, PEM_BYTES_MAX = 1 << 20, NAME_BYTES_MAX = 128, READ_MAX = 1024 };
 
 typedef struct {
     common_values common;
@@ -20,8 +21,9 @@ typedef struct {
     talk_values talk;
     const char *address, *unix_path, *token_file, *cert, *key;
     int64_t port, ctx, parallel, queue, cache_mb, body_mb, connections, timeout, receive, grace;
-    option_list host, origin;
-    bool sandbox;
+    option_list host, origin, data;
+    const char *runs;
+    bool sandbox, index;
 } values;
 
 static const values defaults = {
@@ -35,6 +37,7 @@ static const values defaults = {
     .body_mb = 16,
     .connections = 1024,
     .sandbox = true,
+    .runs = ".",
 };
 
 #define AT(field) offsetof(values, field)
@@ -53,6 +56,15 @@ static const option listen_options[] = {
      0, 0, NULL},
     {"no-sandbox", 0, OPT_UNFLAG, NULL, "keep rights that serving does not need: to execute, connect, open any file",
      AT(sandbox), 0, 0, NULL},
+    {0},
+};
+static const option show_options[] = {
+    {"data", 0, OPT_LIST, "D.db", "also show this data set and trace in it; may be given up to 16 times", AT(data), 0,
+     0, NULL},
+    {"runs", 0, OPT_TEXT, "FOLDER", "also show the runs in this folder; default: the current one", AT(runs), 0, 0,
+     NULL},
+    {"index", 0, OPT_FLAG, NULL, "first make the index of a served run's documents when there is none, for tracing",
+     AT(index), 0, 0, NULL},
     {0},
 };
 static const option limit_options[] = {
@@ -76,6 +88,7 @@ static const option limit_options[] = {
 #undef AT
 
 static const option_group groups[] = {{"Listening", listen_options, 0},
+                                      {"Runs and data", show_options, 0},
                                       {"Limits", limit_options, 0},
                                       TALK_GROUP(values),
                                       COMPUTE_GROUP(values),
@@ -96,8 +109,10 @@ typedef struct {
     size_t n;
     strbuf token, cert, key;
     listening at;
-    load_place *place;                      /* of each model */
-    const char *read[SERVE_MODELS_MAX + 2]; /* what the sandbox lets be read: these, a template, NULL */
+    load_place *place; /* of each model */
+    lineage *lineage;
+    char *read[READ_MAX]; /* what the sandbox lets be read; ends with NULL */
+    size_t n_read;
     sandbox_plan plan;
     unsigned parts; /* of the sandbox that are in force */
     serve_options o;
@@ -149,16 +164,55 @@ static err_code listen_now(server *sv, const values *v, err *e) {
     return listen_tcp(&sv->at, v->address, (uint16_t)v->port, e);
 }
 
-/* Before the first thread: they inherit it. */
-static err_code guard_files(server *sv, const values *v, const arguments *args, err *e) {
-    size_t n = 0;
+/* The run that has made the model: the folder of RUN/model.gguf. */
+static err_code add_run_of(server *sv, const char *model_path, err *e) {
+    str last = os_last_part(model_path);
+    run_path folder;
+    if (!str_is(last, "model.gguf"))
+        return ERR_OK;
+    size_t n = (size_t)(last.p - model_path);
+    int len = n ? snprintf(folder.text, sizeof folder.text, "%.*s", (int)n - 1, model_path)
+                : snprintf(folder.text, sizeof folder.text, ".");
+    return len > 0 && run_is(folder.text) ? lineage_add_run(sv->lineage, folder.text, e) : ERR_OK;
+}
+
+static err_code find_all(server *sv, const values *v, const arguments *args, err *e) {
     for (int i = 0; i < args->n; i++) {
         TRY(load_find(args->arg[i], &sv->place[i], e));
-        sv->read[n++] = sv->place[i].path;
+        TRY(add_run_of(sv, sv->place[i].path, e));
     }
+    for (size_t i = 0; i < v->data.n; i++)
+        TRY(lineage_add_data(sv->lineage, v->data.item[i].p, e));
+    return lineage_add_runs(sv->lineage, v->runs, e);
+}
+
+static void show_progress(void *ctx, uint64_t done, uint64_t total) { progress_step(ctx, done, total); }
+
+static err_code index_all(server *sv, err *e) {
+    progress bar = {.what = "indexing"};
+    tracer_watch watch = {.stop = &interrupt_flag, .progress = show_progress, .ctx = &bar};
+    interrupt_catch();
+    err_code code = lineage_index(sv->lineage, &watch, e);
+    progress_end(&bar);
+    return code;
+}
+
+static err_code may_read(void *ctx, const char *path, err *e) {
+    server *sv = ctx;
+    if (sv->n_read + 1 == READ_MAX)
+        return err_set(e, ERR_LIMIT, "more than %d files and folders to read", READ_MAX - 1);
+    sv->read[sv->n_read] = strdup(path);
+    return sv->read[sv->n_read++] ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for a path");
+}
+
+/* Before the first thread: they inherit it. */
+static err_code guard_files(server *sv, const values *v, const arguments *args, err *e) {
+    for (int i = 0; i < args->n; i++)
+        TRY(may_read(sv, sv->place[i].path, e));
     if (v->talk.template_name && !chat_builtin_find(v->talk.template_name))
-        sv->read[n++] = v->talk.template_name;
-    sv->plan = (sandbox_plan){.read = sv->read, .remove = v->unix_path};
+        TRY(may_read(sv, v->talk.template_name, e));
+    TRY(lineage_paths(sv->lineage, may_read, sv, e));
+    sv->plan = (sandbox_plan){.read = (const char *const *)sv->read, .remove = v->unix_path};
     return v->sandbox ? sandbox_files(&sv->plan, &sv->parts, e) : ERR_OK;
 }
 
@@ -181,7 +235,8 @@ static err_code load_all(server *sv, const values *v, const arguments *args, err
         TRY(name_of(args->arg[i], m->name, e));
         TRY(load_model(&m->l, args->arg[i], &v->common, &v->compute, LOAD_WITH_TOKENIZER, e));
         sv->n = (size_t)i + 1;
-        sv->source[i] = (serve_source){.name = m->name, .path = args->arg[i], .m = m->l.m, .t = m->l.t};
+        sv->source[i] = (serve_source){.name = m->name, .path = sv->place[i].path, .m = m->l.m, .t = m->l.t};
+        sv->source[i].run = lineage_run_of_model(sv->lineage, sv->place[i].path);
         TRY(read_template(m, &sv->source[i], v, e));
     }
     return ERR_OK;
@@ -208,6 +263,7 @@ static err_code read_secrets(server *sv, const values *v, err *e) {
 static void fill_options(server *sv, const values *v) {
     http_options *h = &sv->o.http;
     sv->o.version = LOAM_VERSION;
+    sv->o.lineage = sv->lineage;
     sv->o.engine = (engine_options){
         .ctx_tokens = (size_t)v->ctx,
         .n_running = (size_t)v->parallel,
@@ -295,6 +351,11 @@ static void server_close(server *sv) {
     free(sv->model);
     free(sv->source);
     free(sv->place);
+    if (sv->lineage)
+        lineage_fini(sv->lineage);
+    free(sv->lineage);
+    for (size_t i = 0; i < sv->n_read; i++)
+        free(sv->read[i]);
     listen_close(&sv->at);
     if (sv->token.p)
         explicit_bzero(sv->token.p, sv->token.n);
@@ -305,21 +366,27 @@ static void server_close(server *sv) {
     strbuf_fini(&sv->key);
 }
 
-static err_code run(const void *p, const arguments *args, err *e) {
+static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
     server sv = {.model = calloc(SERVE_MODELS_MAX, sizeof *sv.model),
                  .source = calloc(SERVE_MODELS_MAX, sizeof *sv.source),
                  .place = calloc(SERVE_MODELS_MAX, sizeof *sv.place),
+                 .lineage = calloc(1, sizeof *sv.lineage),
                  .at.fd = -1};
     serve *s = NULL;
     sigset_t set;
-    err_code code = sv.model && sv.source && sv.place ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for the models");
+    err_code code =
+        sv.model && sv.source && sv.place && sv.lineage ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for the models");
     if (code == ERR_OK && args->n > SERVE_MODELS_MAX)
         code = err_set(e, ERR_USAGE, "%d models (at most %d)", args->n, SERVE_MODELS_MAX);
     if (code == ERR_OK)
         code = read_secrets(&sv, v, e);
     if (code == ERR_OK)
         code = listen_now(&sv, v, e);
+    if (code == ERR_OK)
+        code = find_all(&sv, v, args, e);
+    if (code == ERR_OK && v->index)
+        code = index_all(&sv, e);
     if (code == ERR_OK)
         code = guard_files(&sv, v, args, e);
     if (code == ERR_OK)
@@ -354,7 +421,9 @@ const command command_serve = {
         "origins may not ask.\n"
         "OpenAI: /v1/models, /v1/chat/completions, /v1/completions, /v1/responses. Anthropic: /v1/messages, "
         "/v1/messages/count_tokens. Ollama: /api/tags, show, ps, version, chat, generate. Also /tokenize, /detokenize, "
-        "/tokenizer_info, /apply-template, /health, /metrics.\n\n"
+        "/tokenizer_info, /apply-template, /health, /metrics; /loam/models, trace, runs, data, card show what the "
+        "models "
+        "are made of.\n\n"
         "  loam serve model.gguf\n"
         "  loam serve small.gguf large.gguf --port 8000 --ctx 4096\n"
         "  loam serve model.gguf --address 0.0.0.0 --token-file token --tls-cert cert.pem --tls-key key.pem",
@@ -363,5 +432,5 @@ const command command_serve = {
     .groups = groups,
     .defaults = &defaults,
     .values_bytes = sizeof defaults,
-    .run = run,
+    .run = run_command,
 };

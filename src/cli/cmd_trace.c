@@ -42,7 +42,7 @@ static err_code index_set(const values *v, const char *path, pool *workers, err 
     suffix_totals t;
     char hex[65];
     double began = os_now();
-    TRY(v->check ? check(path, workers, &t, e) : tracer_index(path, (size_t)v->shard_mb << 20, workers, &t, e));
+    TRY(v->check ? check(path, workers, &t, e) : tracer_index_here(path, (size_t)v->shard_mb << 20, workers, &t, e));
     double seconds = os_now() - began, bytes = (double)t.text_bytes;
     hash_hex(t.digest, hex);
     if (v->common.verbose || err_is_terminal())
@@ -81,7 +81,7 @@ static err_code trace(const values *v, const char *what, const char *text, pool 
         code = os_read_stdin(SPANS_TEXT_BYTES_MAX, &given, e);
     double began = os_now();
     if (code == ERR_OK)
-        code = tracer_open(&t, what, v->run, workers, e);
+        code = tracer_open_here(&t, what, v->run, workers, e);
     double opened = os_now();
     interrupt_catch();
     if (code == ERR_OK)

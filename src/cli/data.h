@@ -27,7 +27,4 @@ const char *data_licence(str licence, size_t *n); /* "unknown" for an empty one 
  * blanks. */
 void data_print_cell(str s, size_t width);
 
-/* All fields but the text as an object's members. */
-void data_js_fields(js_out *j, const dataset_doc *doc);
-
 #endif

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "text/js.h"
 
 void out_text(str s);
 void out_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -54,22 +55,6 @@ extern volatile int interrupt_flag;
 void interrupt_catch(void);
 void interrupt_clear(void);
 
-/* One JSON value after another into a buffer, with commas and quotes. The first failure sticks in `code`. */
-typedef struct {
-    strbuf text;
-    err *e;
-    err_code code;
-    bool comma;
-} js_out;
-void js_begin(js_out *j, char bracket); /* '{' or '[' */
-void js_end(js_out *j, char bracket);   /* '}' or ']' */
-void js_key(js_out *j, const char *key);
-void js_colon(js_out *j);         /* after js_text(): that was a key */
-void js_raw(js_out *j, str json); /* a value that is JSON text already */
-void js_text(js_out *j, str s);
-void js_int(js_out *j, int64_t x);
-void js_real(js_out *j, double x, int digits); /* significant digits; what is no number becomes null */
-void js_flag(js_out *j, bool x);
 /* Prints it as one line and frees; returns the first failure. */
 err_code js_print(js_out *j);
 

@@ -26,7 +26,7 @@
 #include "serve/listen.h"
 
 enum {
-    HEADERS_MAX = 4,
+    HEADERS_MAX = 8,
     WATCH_MS = 250,
     HALF_CLOSED_MS = 1000, /* no more requests will come: so long for those that are still being read */
     SPARE_FILES = 64,      /* descriptors for all but connections */
@@ -170,6 +170,10 @@ const char *http_header(const http_call *c, const char *name) {
     return MHD_lookup_connection_value(c->c, MHD_HEADER_KIND, name);
 }
 
+const char *http_argument(const http_call *c, const char *name) {
+    return MHD_lookup_connection_value(c->c, MHD_GET_ARGUMENT_KIND, name);
+}
+
 void http_answer(http_call *c, int status, const char *type, str body) {
     http *h = c->h;
     lock(h);
@@ -266,10 +270,18 @@ static ssize_t read_stream(void *ctx, uint64_t pos, char *buf, size_t max) {
     return n;
 }
 
+static bool has_header(const http_call *c, const char *name) {
+    for (size_t i = 0; i < c->n_headers; i++)
+        if (strcmp(c->name[i], name) == 0)
+            return true;
+    return false;
+}
+
 static void add_headers(const http_call *c, struct MHD_Response *r) {
     const http *h = c->h;
     const char *origin = http_header(c, "Origin");
-    MHD_add_response_header(r, "Cache-Control", "no-store");
+    if (!has_header(c, "Cache-Control"))
+        MHD_add_response_header(r, "Cache-Control", "no-store");
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (c->type && *c->type)
         MHD_add_response_header(r, "Content-Type", c->type);

@@ -79,8 +79,11 @@ str http_path(const http_call *c);                             /* decoded, witho
 str http_body(const http_call *c);                             /* until the call has ended */
 const char *http_header(const http_call *c, const char *name); /* on the library's thread only; NULL: absent */
 
+const char *http_argument(const http_call *c, const char *name); /* of the query, decoded; likewise */
+
 void http_answer(http_call *c, int status, const char *type, str body);
-/* "Name: value" for the answer to come; literals only; at most 4. Before the answer, on the library's thread. */
+/* "Name: value" for the answer to come; literals, or what lives as long as the server; at most 8. Before the answer, on
+ * the library's thread. */
 void http_add_header(http_call *c, const char *name, const char *value);
 /* Tells to call gone(ctx) once, when the client has gone or the time is over; from another thread than the one that
  * answers; never after http_end() or http_answer() has returned. */

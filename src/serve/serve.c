@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/os.h"
+#include "serve/desk.h"
 #include "serve/route.h"
 #include "text/json_write.h"
 
@@ -214,11 +215,12 @@ err_code serve_open(serve **out, const serve_source *models, size_t n, const ser
     if (!s)
         return err_set(e, ERR_MEMORY, "no memory for the server");
     s->version = o->version;
+    s->lineage = o->lineage;
     s->begun = time(NULL);
     engine_options each = o->engine;
     if (each.cache_bytes == 0)
         each.cache_bytes = os_memory_bytes() / (4 * n);
-    err_code code = ERR_OK;
+    err_code code = desk_open(&s->desk, e);
     for (size_t i = 0; i < n && code == ERR_OK; i++) {
         if (serve_find_name(s, str_from(models[i].name)))
             code = err_set(e, ERR_USAGE, "two models are called \"%s\"", models[i].name);
@@ -268,6 +270,7 @@ void serve_close(serve *s) {
             doze(10);
         http_close(s->h);
     }
+    desk_close(s->desk);
     for (size_t i = 0; i < s->n_models; i++) {
         engine_close(s->model[i].g);
         chat_close(s->model[i].chat);

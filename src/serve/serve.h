@@ -25,6 +25,7 @@ enum {
 /* A model to serve; everything is the caller's and must outlive the server. */
 typedef struct {
     const char *name, *path;
+    const char *run; /* of options.lineage, whose model it is; NULL: of none known */
     model *m;
     const tokenizer *t;
     str template_source; /* empty: no conversations */
@@ -40,10 +41,15 @@ typedef struct {
     token_tree *tree[2]; /* for grammars, without and with control tokens' spelling; made when first needed */
 } serve_model;
 
+typedef struct lineage lineage;
+typedef struct desk desk;
+
 typedef struct serve {
     serve_model model[SERVE_MODELS_MAX];
     size_t n_models;
     http *h;
+    lineage *lineage; /* the desk's thread alone opens what is in it */
+    desk *desk;
     const char *version;
     int64_t begun; /* Unix time */
     atomic_uint_fast64_t next_id;
@@ -53,6 +59,7 @@ typedef struct serve {
 typedef struct {
     http_options http; /* handle, refuse, open_path and ctx are filled in */
     engine_options engine;
+    lineage *lineage; /* runs and data to show; must outlive the server */
     const char *version;
 } serve_options;
 

@@ -1,5 +1,5 @@
-/* tracer: opening; see tracer.h. */
-#include "cli/tracer.h"
+/* tracer: see tracer.h. */
+#include "view/tracer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -46,18 +46,12 @@ static err_code next_doc(void *ctx, bool *got, int64_t *id, str *text, err *e) {
     return ERR_OK;
 }
 
-static void show_progress(void *ctx, uint64_t done, uint64_t total) { progress_step(ctx, done, total); }
+static err_code make(const char *path, walker *w, const indexer_options *o, err *e) {
+    return indexer_make(path, &(indexer_source){next_doc, w}, o, e);
+}
 
-static err_code make(const char *path, walker *w, const indexer_options *given, err *e) {
-    progress bar = {.what = "indexing"};
-    indexer_options o = *given;
-    o.stop = &interrupt_flag;
-    o.progress = show_progress;
-    o.progress_ctx = &bar;
-    interrupt_catch();
-    err_code code = indexer_make(path, &(indexer_source){next_doc, w}, &o, e);
-    progress_end(&bar);
-    return code;
+static indexer_options options_of(pool *workers, const tracer_watch *w) {
+    return (indexer_options){.workers = workers, .stop = w->stop, .progress = w->progress, .progress_ctx = w->ctx};
 }
 
 static int by_id(const void *a, const void *b) {
@@ -85,11 +79,13 @@ static err_code make_of_set(const char *path, dataset *set, indexer_options *o, 
     return code;
 }
 
-err_code tracer_index(const char *path, size_t shard_bytes, pool *workers, suffix_totals *out, err *e) {
+err_code tracer_index(const char *path, size_t shard_bytes, pool *workers, const tracer_watch *w, suffix_totals *out,
+                      err *e) {
     dataset *set;
     run_path to;
     suffix *x;
-    indexer_options o = {.workers = workers, .shard_bytes = shard_bytes};
+    indexer_options o = options_of(workers, w);
+    o.shard_bytes = shard_bytes;
     TRY(join(&to, path, BESIDE, e));
     TRY(dataset_open(&set, path, e));
     err_code code = make_of_set(to.text, set, &o, e);
@@ -169,7 +165,9 @@ static err_code number_made(tracer *t, err *e) {
 static err_code open_in_run(tracer *t, err *e) {
     run_path at;
     bool fits = false, made = docs_is_made(t->run.data);
-    indexer_options o = {.workers = t->workers, .digest = t->run.docs.digest, .bytes_total = t->run.docs.bytes};
+    indexer_options o = options_of(t->workers, &t->watch);
+    o.digest = t->run.docs.digest;
+    o.bytes_total = t->run.docs.bytes;
     TRY(run_file(&t->run, IN_RUN, &at, e));
     if (made)
         o.source = origin_of_text(str_from(t->run.data));
@@ -181,6 +179,8 @@ static err_code open_in_run(tracer *t, err *e) {
         return ERR_OK;
     suffix_close(t->index);
     t->index = NULL;
+    if (t->watch.never)
+        return err_set(e, ERR_IO, "%s: its documents have no index yet", t->what);
     walker w = {.docs = &t->run.docs, .number = t->number, .n = t->run.docs.n};
     if (made)
         TRY(make(at.text, &w, &o, e));
@@ -209,8 +209,8 @@ static err_code open_what(tracer *t, err *e) {
     return os_exists(beside.text) ? tracer_open_index(&t->index, t->run.data, e) : open_in_run(t, e);
 }
 
-err_code tracer_open(tracer *t, const char *what, const char *of_run, pool *workers, err *e) {
-    *t = (tracer){.workers = workers, .what = strdup(what)};
+err_code tracer_open(tracer *t, const char *what, const char *of_run, pool *workers, const tracer_watch *w, err *e) {
+    *t = (tracer){.workers = workers, .watch = *w, .what = strdup(what)};
     if (!t->what)
         return err_set(e, ERR_MEMORY, "no memory for a path");
     TRY(open_what(t, e));
