@@ -19,6 +19,7 @@ endif
 CFLAGS ?= -O2 -g
 ISA_OPT ?= -O3
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 120
 PYTHON ?= python3
 PKG_CONFIG ?= pkg-config
 SAN ?=
@@ -233,7 +234,7 @@ vnni-run: $(BUILD)/test/prop/test_kern $(BUILD)/test/prop/test_digests $(BUILD)/
 # Cross-compiled for arm64, run under qemu-user with NEON and in portable C: the same digests as here.
 ARM64 := $(BUILD)-arm64
 ARM64_BIN := $(patsubst $(BUILD)/%,$(ARM64)/%,$(filter %/test_digests %/test_kern %/test_func %/test_forward %/test_matrix \
-               %/test_tok %/test_tok_golden,$(UNIT_BIN) $(PROP_BIN)))
+               %/test_tok %/test_tok_golden %/test_sandbox,$(UNIT_BIN) $(PROP_BIN)))
 QEMU_ARM64 := qemu-aarch64 -cpu max
 ARM64_MODEL := $(wildcard $(or $(LOAM_CACHE),.cache)/models/gemma-3-270m-q4_k_m.gguf)
 .PHONY: arm64
@@ -251,6 +252,16 @@ fuzz: deps-fuzz ## libFuzzer on each test/fuzz/fuzz_*.c for FUZZ_SECONDS=60; T=n
 	    CFLAGS='-O1 -g' ISA_OPT=-O1 fuzz-run
 fuzz-run: $(FUZZ_BIN)
 	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) script/fuzz.sh $(if $(T),$(foreach f,$(FUZZ),$(if $(findstring $(T),$(f)),$(f))),$(FUZZ))
+
+# The server alone, then instrumented: there no sandbox, for the search for leaks needs what it forbids.
+SOAK = LOAM_BIN=$(BUILD)/loam LOAM_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) test/e2e/test_serve_soak.py
+.PHONY: soak soak-san
+soak: deps-fuzz all ## 16 clients of the server at once for SOAK_SECONDS=120, of the program and of one under ASan
+	@$(SOAK)
+	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-san CC=clang SAN=address,undefined \
+	    CFLAGS='-O1 -g' ISA_OPT=-O1 soak-san
+soak-san: all
+	@LOAM_SOAK_LEAKS=1 $(SOAK)
 
 .PHONY: tidy format
 tidy: deps-tidy ## layering, format, banned calls and flags, file sizes, static analysis

@@ -312,8 +312,8 @@ static err_code filter_new(scmp_filter_ctx *out, const sandbox_plan *p, uint32_t
     return err_set(e, ERR_IO, "the sandbox: rules of seccomp: %s", strerror(-bad));
 }
 
-/* All threads at once has been possible since Linux 3.17. */
-static bool lacks_seccomp(void) { return seccomp_api_get() < 2; }
+/* All threads at once since Linux 3.17, killing the process and not one thread since 4.14. */
+static bool lacks_seccomp(void) { return seccomp_api_get() < 3; }
 
 err_code sandbox_calls(const sandbox_plan *p, unsigned *parts, err *e) {
     scmp_filter_ctx f;

@@ -38,7 +38,7 @@ typedef struct {
     const char *remove;       /* a file that is removed at the end, such as a Unix socket; NULL: none */
 } sandbox_plan;
 
-/* A path that is not there: ERR_IO. *parts gets what came into force. */
+/* A path that is not there: ERR_IO, where there is Landlock. *parts gets what came into force. */
 err_code sandbox_files(const sandbox_plan *p, unsigned *parts, err *e);
 err_code sandbox_calls(const sandbox_plan *p, unsigned *parts, err *e);
 

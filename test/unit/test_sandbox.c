@@ -440,13 +440,15 @@ static void wrong_paths(void **state) {
     const char *const missing[] = {"/no/such/folder", NULL};
     const sandbox_plan p = {.read = missing};
     int status;
+    bool has_files = parts_here() & SANDBOX_FILES;
     (void)state;
     pid_t child = fork();
     if (child == 0) {
         unsigned parts = 0;
         err e = {0};
         err_code code = sandbox_files(&p, &parts, &e);
-        _exit(parts == 0 && code == ERR_IO && strstr(e.text, "/no/such/folder") ? 0 : 1);
+        bool told = code == ERR_IO && strstr(e.text, "/no/such/folder");
+        _exit(parts == 0 && (told || (code == ERR_OK && !has_files)) ? 0 : 1);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
@@ -582,6 +584,7 @@ static void either_architecture(void **state) {
     static program p;
     const uint32_t arch[] = {AUDIT_ARCH_X86_64, AUDIT_ARCH_AARCH64};
     (void)state;
+    seccomp_api_set(3); /* a filter can be made where the kernel takes none: under an emulator */
     for (size_t a = 0; a < 2; a++) {
         export_program(&p, &reads, arch[a]);
         for (size_t i = 0; i < sizeof decisions / sizeof *decisions; i++)
