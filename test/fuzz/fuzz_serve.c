@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "serve/form.h"
 #include "serve/guard.h"
 #include "serve/params.h"
 #include "serve/serve.h"
@@ -37,6 +38,31 @@ static void read_body(const json_t *body, arena *mem) {
     if (params_messages(json_object_get(body, "messages"), s, mem, &m, &n, &e) == ERR_OK)
         for (size_t i = 0; i < n; i++)
             check(m[i].role.n > 0 && (m[i].content.n == 0 || m[i].content.p));
+    grammar_close(p.grammar);
+}
+
+/* The other APIs' words for the form of an answer. */
+static void read_forms(const json_t *body) {
+    err_code (*const form[])(const json_t *, grammar **, err *) = {form_responses, form_ollama, form_anthropic};
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
+        grammar *g = NULL;
+        err e = {0};
+        check(form[i](body, &g, &e) == ERR_OK || e.text[0]);
+        grammar_close(g);
+    }
+}
+
+/* Two headers, the first line's and the rest's: a fault has a status, and one length alone has none. */
+static void read_frame(str text) {
+    guard_frame f = {0};
+    int status = 0;
+    ptrdiff_t line = str_find(text, STR("\n"), 0);
+    size_t end = line < 0 ? text.n : (size_t)line;
+    guard_frame_see(&f, str_sub(text, 0, end), str_sub(text, end, text.n));
+    guard_frame_see(&f, STR("Content-Length"), STR("5"));
+    bool good = guard_frame_fault(&f, false, &status) == NULL;
+    check(good || status == 400 || status == 501);
+    check(!good || (f.n_length == 1 && f.n_encoding == 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
@@ -47,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     if (body_parse(text, &body, &e) == ERR_OK) {
         check(json_is_object(body));
         read_body(body, &mem);
+        read_forms(body);
         json_decref(body);
     } else
         check(!body && e.code != ERR_OK && e.text[0]);
@@ -54,6 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         json_t *v = error_json(a, 400, ERR_USAGE, e.text); /* NULL when the text is no UTF-8 */
         json_decref(v);
     }
+    read_frame(text);
     if (guard_host_name(text, &name))
         check(name.n > 0 && name.n <= text.n);
     bool near = guard_host_ok(text, true, NULL, 0), far = guard_host_ok(text, false, NULL, 0);
