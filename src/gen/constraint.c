@@ -26,7 +26,9 @@ struct constraint {
     constraint_cursor *first;
     token_mask mask[MASKS_MAX];
     size_t n_words, next_mask; /* which goes next */
+    /* Of a walk, by depth: the state and what is known of it. */
     uint32_t path[TOKEN_TREE_BYTES_MAX + 1];
+    const uint32_t *row[TOKEN_TREE_BYTES_MAX + 1];
 };
 
 err_code constraint_open(constraint **out, grammar *g, const token_tree *tree, err *e) {
@@ -74,24 +76,32 @@ void constraint_end(constraint_cursor *k) {
 
 /* ---- masks ---- */
 
-/* Bits of all tokens that may follow in `state`. */
+static void set_bit(token_mask *m, int32_t id) { m->bit[id >> 6] |= (uint64_t)1 << (id & 63); }
+
+/* Bits of all tokens that may follow in `state`. Nodes of the tree are many, so what is known of a byte is looked up
+ * here. */
 static err_code walk(constraint *c, uint32_t state, token_mask *m, err *e) {
     const token_tree *t = c->tree;
+    TRY(automaton_row(c->a, state, &c->row[0], e));
     c->path[0] = state;
     for (uint32_t i = 0; i < t->n;) {
-        uint32_t next;
-        TRY(automaton_next(c->a, c->path[t->depth[i] - 1], t->byte[i], &next, e));
+        uint32_t depth = t->depth[i], next = c->row[depth - 1][t->byte[i]];
+        if (next == AUTOMATON_UNKNOWN)
+            TRY(automaton_next(c->a, c->path[depth - 1], t->byte[i], &next, e));
         if (next == AUTOMATON_DEAD) {
             i = t->end[i];
             continue;
         }
-        c->path[t->depth[i]] = next;
         for (uint32_t k = t->first[i]; k < t->first[i + 1]; k++)
-            m->bit[t->id[k] >> 6] |= (uint64_t)1 << (t->id[k] & 63);
+            set_bit(m, t->id[k]);
+        if (t->end[i] > i + 1) {
+            c->path[depth] = next;
+            TRY(automaton_row(c->a, next, &c->row[depth], e));
+        }
         i++;
     }
     for (size_t k = 0; k < t->n_ends && automaton_may_end(c->a, state); k++)
-        m->bit[t->end_id[k] >> 6] |= (uint64_t)1 << (t->end_id[k] & 63);
+        set_bit(m, t->end_id[k]);
     m->any = false;
     for (size_t i = 0; i < c->n_words && !m->any; i++)
         m->any = m->bit[i] != 0;
@@ -99,6 +109,7 @@ static err_code walk(constraint *c, uint32_t state, token_mask *m, err *e) {
 }
 
 static err_code mask_of(constraint *c, uint32_t state, const token_mask **out, err *e) {
+    TRY(automaton_like(c->a, state, c->tree->longest, &state, e));
     for (size_t i = 0; i < MASKS_MAX; i++)
         if (c->mask[i].state == state && state != AUTOMATON_DEAD) {
             *out = &c->mask[i];
@@ -147,9 +158,16 @@ err_code constraint_mask(constraint_cursor *k, float *logits, size_t n_logits, e
     if (!m->any)
         return err_set(e, ERR_UNSUPPORTED,
                        "no token of the model's vocabulary can follow by the grammar, after %zu tokens", k->n_taken);
-    for (size_t id = 0; id < n_logits; id++)
-        if (id >= n_vocab || !(m->bit[id >> 6] >> (id & 63) & 1))
-            logits[id] = -INFINITY;
+    for (size_t from = 0; from < n_logits; from += 64) { /* mostly all of 64 may follow, or none */
+        size_t to = from + 64 < n_logits ? from + 64 : n_logits;
+        uint64_t bits = from < n_vocab ? m->bit[from >> 6] : 0;
+        if (bits == 0)
+            for (size_t id = from; id < to; id++)
+                logits[id] = -INFINITY;
+        else if (~bits != 0)
+            for (size_t id = from; id < to; id++)
+                logits[id] = bits >> (id & 63) & 1 ? logits[id] : -INFINITY;
+    }
     return ERR_OK;
 }
 

@@ -61,6 +61,7 @@ static void grow(token_tree *tree, const spelled *list, uint32_t n_list) {
             tree->first[tree->n++] = i;
         }
         tree->id[i] = list[i].id;
+        tree->longest = list[i].n > tree->longest ? list[i].n : tree->longest;
     }
     for (; depth > 0; depth--)
         tree->end[path[depth]] = tree->n;

@@ -23,6 +23,7 @@ typedef struct {
     uint32_t *end, *first; /* first: [n + 1] */
     int32_t *id;           /* of all tokens, by node, then ascending */
     uint32_t n;            /* nodes, without the root */
+    uint32_t longest;      /* bytes of the longest text */
     int32_t n_vocab;
     int32_t *end_id; /* the end tokens */
     size_t n_ends;

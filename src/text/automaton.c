@@ -14,10 +14,11 @@
 enum {
     NODES_MAX = 1 << 20,
     STATES_MAX = 1 << 18,
-    ROWS_MAX = 1 << 13, /* of 1 KB */
-    STACKS_TOTAL_MAX = 1 << 21,
     ROW = 256,
-    UNKNOWN = -1 /* as uint32_t: a byte not yet tried */
+    BLOCK_ROWS = 64,
+    BLOCKS_MAX = 128, /* of 64 KB */
+    ROWS_MAX = BLOCKS_MAX * BLOCK_ROWS,
+    STACKS_TOTAL_MAX = 1 << 21
 };
 
 typedef struct {
@@ -27,7 +28,7 @@ typedef struct {
 
 typedef struct {
     uint32_t from, n; /* of stacks */
-    uint32_t row;     /* 0: none yet */
+    uint32_t *row;    /* [ROW]; NULL: none yet */
     bool may_end;
 } state_set;
 
@@ -40,9 +41,9 @@ struct automaton {
     const grammar *g;
     stack_node *node;
     state_set *state;
-    uint32_t *stack; /* the states' */
-    uint32_t *row;   /* [n_rows][ROW] */
-    uint32_t n_nodes, cap_nodes, n_states, cap_states, n_stacks, cap_stacks, n_rows, cap_rows;
+    uint32_t *stack;             /* the states' */
+    uint32_t *block[BLOCKS_MAX]; /* [BLOCK_ROWS][ROW], the states' rows; they never move */
+    uint32_t n_nodes, cap_nodes, n_states, cap_states, n_stacks, cap_stacks, n_rows;
     table nodes, states;
     uint32_t *todo, *found; /* of the closure at hand */
     uint32_t n_todo, cap_todo, n_found, cap_found;
@@ -235,7 +236,7 @@ static err_code put_state(automaton *a, const uint32_t *stack, uint32_t n, bool 
         TRY(room((void **)&a->stack, a->cap_stacks, &a->cap_stacks, sizeof *a->stack, STACKS_TOTAL_MAX, e));
     for (uint32_t j = 0; j < n; j++)
         a->stack[a->n_stacks + j] = stack[j];
-    a->state[a->n_states] = (state_set){a->n_stacks, n, 0, may_end};
+    a->state[a->n_states] = (state_set){a->n_stacks, n, NULL, may_end};
     a->n_stacks += n;
     *out = a->n_states++;
     a->states.slot[i] = *out + 1;
@@ -261,32 +262,32 @@ static err_code compute(automaton *a, uint32_t state, unsigned char byte, uint32
     return closed_state(a, next, e);
 }
 
-static err_code give_row(automaton *a, state_set *s, err *e) {
-    if (a->n_rows >= a->cap_rows) {
-        uint32_t cap = a->cap_rows ? 2 * a->cap_rows : 16;
-        if (a->n_rows >= ROWS_MAX)
-            return err_set(e, ERR_LIMIT, "the grammar is too ambiguous here: too much must be kept in mind");
-        uint32_t *p = realloc(a->row, (size_t)cap * ROW * sizeof *p);
-        if (!p)
-            return err_set(e, ERR_MEMORY, "no memory for the states of a grammar");
-        a->row = p;
-        a->cap_rows = cap;
-    }
-    memset(a->row + (size_t)a->n_rows * ROW, UNKNOWN, ROW * sizeof *a->row);
-    s->row = a->n_rows++;
+err_code automaton_row(automaton *a, uint32_t state, const uint32_t **row, err *e) {
+    state_set *s = &a->state[state];
+    *row = s->row;
+    if (s->row)
+        return ERR_OK;
+    if (a->n_rows == ROWS_MAX)
+        return err_set(e, ERR_LIMIT, "the grammar is too ambiguous here: too much must be kept in mind");
+    uint32_t **block = &a->block[a->n_rows / BLOCK_ROWS];
+    if (!*block)
+        *block = malloc(BLOCK_ROWS * ROW * sizeof **block);
+    if (!*block)
+        return err_set(e, ERR_MEMORY, "no memory for the states of a grammar");
+    s->row = *block + (size_t)(a->n_rows++ % BLOCK_ROWS) * ROW;
+    memset(s->row, 0xFF, ROW * sizeof *s->row);
+    *row = s->row;
     return ERR_OK;
 }
 
 err_code automaton_next(automaton *a, uint32_t state, unsigned char byte, uint32_t *next, err *e) {
-    state_set *s = &a->state[state];
-    if (s->row == 0)
-        TRY(give_row(a, s, e));
-    size_t at = (size_t)s->row * ROW + byte;
-    *next = a->row[at];
-    if (*next != (uint32_t)UNKNOWN)
+    const uint32_t *row;
+    TRY(automaton_row(a, state, &row, e));
+    *next = row[byte];
+    if (*next != AUTOMATON_UNKNOWN)
         return ERR_OK;
     TRY(compute(a, state, byte, next, e));
-    a->row[at] = *next;
+    a->state[state].row[byte] = *next;
     return ERR_OK;
 }
 
@@ -302,16 +303,14 @@ void automaton_allow(automaton *a, size_t steps) {
 
 /* ---- a life ---- */
 
-/* The bottom node, the dead state, row 0, which stands for none. */
+/* The bottom node and the dead state. */
 static err_code furnish(automaton *a, err *e) {
     uint32_t dead;
-    state_set none = {0};
     TRY(table_room(a, &a->nodes, 0, e));
     TRY(room((void **)&a->node, 0, &a->cap_nodes, sizeof *a->node, NODES_MAX, e));
     a->node[0] = (stack_node){0};
     a->n_nodes = 1;
     a->nodes.slot[hash_node(&a->node[0]) & (a->nodes.n - 1)] = 1;
-    TRY(give_row(a, &none, e));
     return put_state(a, NULL, 0, false, &dead, e);
 }
 
@@ -319,7 +318,8 @@ static void empty(automaton *a) {
     free(a->node);
     free(a->state);
     free(a->stack);
-    free(a->row);
+    for (size_t i = 0; i < BLOCKS_MAX; i++)
+        free(a->block[i]);
     free(a->nodes.slot);
     free(a->states.slot);
     free(a->todo);
@@ -354,32 +354,50 @@ void automaton_close(automaton *a) {
     free(a);
 }
 
-/* ---- forgetting ---- */
+/* ---- copies ---- */
 
-/* Node k of `old` as a node of a: its stack is built from the bottom up. */
-static err_code copy_node(automaton *a, const automaton *old, uint32_t k, uint32_t *out, err *e) {
+/* Each round takes a byte or more. So a count that is more than `ahead` rounds from a bound does not come to it. */
+static uint32_t clipped(const grammar_op *op, uint32_t count, uint32_t ahead) {
+    bool far_from_max = op->b == GRAMMAR_NO_END || (op->b > count && op->b - count > ahead + 1);
+    if (op->op != GRAMMAR_OP_LOOP || !far_from_max)
+        return count;
+    if (count >= op->a)
+        return op->a;
+    return op->a - count > ahead + 2 ? op->a - (ahead + 2) : count;
+}
+
+/* Node k of `old`, which may be a, as a node of a, with its counts clipped: its stack is built from the bottom up. */
+static err_code copy_node(automaton *a, const automaton *old, uint32_t k, uint32_t ahead, uint32_t *out, err *e) {
     uint32_t path[AUTOMATON_DEPTH_MAX + 1], n = 0;
     for (; k; k = old->node[k].parent)
         path[n++] = k;
     *out = 0;
     while (n > 0) {
-        const stack_node *from = &old->node[path[--n]];
-        TRY(intern(a, *out, from->at, from->count, out, e));
+        const stack_node from = old->node[path[--n]];
+        TRY(intern(a, *out, from.at, clipped(&a->g->op[from.at], from.count, ahead), out, e));
     }
     return ERR_OK;
 }
 
-static err_code copy_state(automaton *a, const automaton *old, uint32_t state, uint32_t *out, err *e) {
-    const state_set *s = &old->state[state];
+static err_code copy_state(automaton *a, const automaton *old, uint32_t state, uint32_t ahead, uint32_t *out, err *e) {
+    const state_set s = old->state[state];
     begin_closure(a);
-    for (uint32_t i = 0; i < s->n; i++) {
+    for (uint32_t i = 0; i < s.n; i++) {
         uint32_t k;
-        TRY(copy_node(a, old, old->stack[s->from + i], &k, e));
-        TRY(find(a, k, e));
+        TRY(copy_node(a, old, old->stack[s.from + i], ahead, &k, e));
+        if (a->node[k].mark != a->mark) /* stacks that were two may have become one */
+            TRY(find(a, k, e));
+        a->node[k].mark = a->mark;
     }
-    a->end = s->may_end;
+    a->end = s.may_end;
     return closed_state(a, out, e);
 }
+
+err_code automaton_like(automaton *a, uint32_t state, uint32_t ahead, uint32_t *like, err *e) {
+    return copy_state(a, a, state, ahead, like, e);
+}
+
+/* ---- forgetting ---- */
 
 err_code automaton_tidy(automaton *a, uint32_t *const *live, size_t n, bool *did, err *e) {
     automaton fresh = {.g = a->g, .budget = a->budget};
@@ -390,7 +408,7 @@ err_code automaton_tidy(automaton *a, uint32_t *const *live, size_t n, bool *did
     uint32_t *number = malloc(n * sizeof *number);
     err_code code = number ? furnish(&fresh, e) : err_set(e, ERR_MEMORY, "no memory for the states of a grammar");
     for (size_t i = 0; i < n && code == ERR_OK; i++)
-        code = copy_state(&fresh, a, *live[i], &number[i], e);
+        code = copy_state(&fresh, a, *live[i], GRAMMAR_REPEAT_MAX, &number[i], e);
     if (code == ERR_OK) {
         for (size_t i = 0; i < n; i++)
             *live[i] = number[i];

@@ -18,6 +18,7 @@
 #include "text/grammar.h"
 
 enum { AUTOMATON_STACKS_MAX = 4096, AUTOMATON_DEPTH_MAX = 1024, AUTOMATON_DEAD = 0 };
+#define AUTOMATON_UNKNOWN UINT32_MAX
 
 typedef struct automaton automaton;
 
@@ -27,8 +28,15 @@ void automaton_close(automaton *a); /* NULL allowed */
 
 /* *next: the state after `byte`, or AUTOMATON_DEAD. After an error the automaton is as before. */
 err_code automaton_next(automaton *a, uint32_t state, unsigned char byte, uint32_t *next, err *e);
+/* What is known of it by byte, u32[256]: a state, or AUTOMATON_UNKNOWN, which automaton_next() finds out. For loops in
+ * a hurry; stays where it is until automaton_tidy(). */
+err_code automaton_row(automaton *a, uint32_t state, const uint32_t **row, err *e);
 bool automaton_may_end(const automaton *a, uint32_t state);  /* the bytes so far are a whole text */
 bool automaton_must_end(const automaton *a, uint32_t state); /* and nothing may follow */
+
+/* A state after which the same texts of up to `ahead` bytes may follow, and end; one for many states whose loops have
+ * counted differently, but are far from their bounds: what is computed for it holds for all of them. */
+err_code automaton_like(automaton *a, uint32_t state, uint32_t ahead, uint32_t *like, err *e);
 
 /* Adds to the budget, which never passes AUTOMATON_BUDGET_MAX and begins with it. */
 enum { AUTOMATON_BUDGET_MAX = 4 << 20 };

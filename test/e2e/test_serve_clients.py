@@ -7,6 +7,7 @@ these tests fail. This script runs itself again with that Python.
 import os
 import subprocess
 import sys
+import typing
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import _tiny  # noqa: E402
@@ -32,6 +33,7 @@ if "LOAM_SERVE_CLIENTS" not in os.environ:
 import anthropic  # noqa: E402
 import ollama  # noqa: E402
 import openai  # noqa: E402
+import pydantic  # noqa: E402
 
 _tiny.make_model(MODEL)
 SERVER = Server(MODEL, "--template", "plain", "--ctx", 512, env={"LOAM_TOKEN": "key"})
@@ -128,6 +130,48 @@ def _():
     raises(anthropic.BadRequestError, lambda: ANTHROPIC.messages.create(**{**ask, "extra_body": {"temperature": 500}}), "temperature")
     wrong = anthropic.Anthropic(base_url=SERVER.url, api_key="wrong", max_retries=0)
     raises(anthropic.AuthenticationError, lambda: wrong.messages.create(**ask), "token")
+
+
+class Item(pydantic.BaseModel):
+    kind: typing.Literal["fruit", "tool"]
+    count: int = pydantic.Field(ge=0, le=99)
+    name: str = pydantic.Field(max_length=12)
+    tags: list[str] = pydantic.Field(max_length=3)
+    next: typing.Optional["Item"] = None
+
+
+class Pair(pydantic.BaseModel):  # no text: the model would fill a limit with it
+    first: typing.Literal["fruit", "tool"]
+    second: typing.Union[int, None]
+    third: list[bool]
+
+
+@case("structured answers: each client parses them into pydantic's types, whole and streamed; errors are its own")
+def _():
+    ask = dict(model="tiny", messages=MESSAGES, temperature=1, seed=2)
+    r = OPENAI.chat.completions.parse(**ask, response_format=Item, max_completion_tokens=400)
+    assert isinstance(r.choices[0].message.parsed, Item), r.choices[0].message.content
+    with OPENAI.chat.completions.stream(**ask, response_format=Item) as s:
+        for _ in s:
+            pass
+        assert s.get_final_completion().choices[0].message.parsed == r.choices[0].message.parsed
+    r = OPENAI.responses.parse(model="tiny", input="Hello", text_format=Pair, temperature=1)
+    assert isinstance(r.output_parsed, Pair), r.output_text
+    r = ANTHROPIC.messages.parse(model="tiny", messages=MESSAGES, max_tokens=400, output_format=Pair)
+    assert isinstance(r.parsed_output, Pair), r
+    with ANTHROPIC.messages.stream(model="tiny", messages=MESSAGES, max_tokens=400, output_format=Pair) as s:
+        assert Pair.model_validate_json("".join(s.text_stream)) == s.get_final_message().parsed_output
+    r = OLLAMA.chat(model="tiny", messages=MESSAGES, format=Item.model_json_schema(), options={"seed": 3})
+    Item.model_validate_json(r.message.content)
+    text = "".join(x.response for x in OLLAMA.generate(model="tiny", prompt="x", format=Item.model_json_schema(), stream=True))
+    Item.model_validate_json(text)
+    bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "string", "contentSchema": {}}}}
+    raises(openai.BadRequestError, lambda: OPENAI.chat.completions.create(**ask, response_format=bad), "schema at #/contentSchema")
+    raises(anthropic.BadRequestError, lambda: ANTHROPIC.messages.create(
+        model="tiny", messages=MESSAGES, max_tokens=9, output_config={"format": {"type": "json_schema", "schema": {"not": {}}}}),
+        "schema at #/not")
+    assert raises(ollama.ResponseError, lambda: OLLAMA.chat(model="tiny", messages=MESSAGES, format={"not": {}}),
+                  "#/not").status_code == 400
 
 
 @case("ollama: list, ps, show, chat and generate whole and streamed, errors")
