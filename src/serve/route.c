@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-static const route *const tables[] = {routes_openai, routes_responses, routes_anthropic,
-                                      routes_ollama, routes_loam,      routes_lineage};
+static const route *const tables[] = {routes_openai, routes_responses, routes_anthropic, routes_ollama,
+                                      routes_loam,   routes_lineage,   routes_page};
 enum { N_TABLES = sizeof tables / sizeof *tables };
 
 static bool path_is(const route *r, str path, str *rest) {
