@@ -56,6 +56,7 @@ struct engine_ticket {
     size_t guess_at, n_wrong;
     stops filter;
     generate_result result;
+    double *pooled; /* f64[D], of an embedding */
     double begun;
 };
 
@@ -86,6 +87,7 @@ struct engine {
     model_part *parts; /* [o.n_running] the same for the model */
     sampler *sampler;
     float *logits, *row; /* f32[o.n_running + LOGIT_ROWS + GUESS_ROWS][V], f32[V] */
+    float *states;       /* f32[STEP_ROWS][D], of those who want embeddings */
     strbuf piece, text;  /* of one token; never grow */
     arena mem;
 };
@@ -120,6 +122,8 @@ static err_code check(const engine *g, const engine_request *r, err *e) {
     if (r->n_top > ENGINE_TOP_LOGPROBS_MAX)
         return err_set(e, ERR_USAGE, "%zu log probabilities for a token (at most %d)", r->n_top,
                        ENGINE_TOP_LOGPROBS_MAX);
+    if (r->embedding && (!r->prompt_only || r->prompt_too))
+        return err_set(e, ERR_USAGE, "an embedding is of a prompt alone");
     return ERR_OK;
 }
 
@@ -143,6 +147,8 @@ static err_code ticket_fill(engine *g, engine_ticket *q, const engine_request *r
     ARENA_NEW(mem, q->ids, q->room, e);
     memcpy(q->ids, r->ids, r->n * sizeof *q->ids);
     q->r.ids = q->ids;
+    if (r->embedding)
+        ARENA_NEW(mem, q->pooled, model_config_of(g->m)->D, e);
     /* The filter checks the stop strings; only then their number is known to be small. */
     TRY(stops_init(&q->filter, r->stop, r->n_stop, take_text, g, e));
     str *stop;
@@ -175,8 +181,9 @@ err_code engine_submit(engine *g, const engine_request *r, engine_ticket **ticke
         return code;
     }
     pthread_mutex_lock(&g->lock);
-    *busy = g->stats.queued >= g->o.n_queued;
-    if (!*busy) {
+    bool closing = g->closing;
+    *busy = !closing && !r->go_on && g->stats.queued >= g->o.n_queued;
+    if (!*busy && !closing) {
         *ticket = q;
         *g->last = q;
         g->last = &q->next;
@@ -185,10 +192,10 @@ err_code engine_submit(engine *g, const engine_request *r, engine_ticket **ticke
         pthread_cond_signal(&g->wake);
     }
     pthread_mutex_unlock(&g->lock);
-    if (!*busy)
+    if (*ticket)
         return ERR_OK;
     ticket_free(q);
-    return err_set(e, ERR_LIMIT, "the queue is full");
+    return closing ? err_set(e, ERR_CANCELLED, "the engine closes") : err_set(e, ERR_LIMIT, "the queue is full");
 }
 
 void engine_cancel(engine *g, engine_ticket *ticket) {
@@ -212,7 +219,7 @@ static void say_done(engine *g, engine_ticket *q, err_code code, const err *e) {
 static void keep(engine *g, engine_ticket *q) {
     size_t n = kv_len(q->kv), small = model_kv_bytes(g->m, n ? n : 1);
     g->running_bytes -= q->bytes;
-    if (n < SHARE_TOKENS) {
+    if (n < SHARE_TOKENS || q->r.embedding) {
         kv_close(q->kv);
     } else if (q->bytes / 2 <= small) {
         prefixes_keep(&g->kept, q->kv, q->bytes, q->ids);
@@ -294,9 +301,14 @@ static bool make_room(engine *g, size_t bytes, const prefix **but) {
     return true;
 }
 
+/* Every position of the prompt is wanted, so each must be computed. */
+static bool wants_all(const engine_ticket *q) {
+    return q->r.prompt_too || (q->r.embedding && q->r.pooling != POOL_LAST);
+}
+
 /* A cache for q, with what a kept prefix gives. Without room until others end: false. */
 static bool equip(engine *g, engine_ticket *q, err_code *code, err *e) {
-    size_t same = 0, most = q->r.prompt_too ? 0 : q->r.n - 1; /* the last one's logits are not kept */
+    size_t same = 0, most = wants_all(q) ? 0 : q->r.n - 1; /* the last one's logits are not kept */
     const prefix *from = prefixes_find(&g->kept, q->ids, most, &same);
     if (!make_room(g, q->bytes, &from))
         return false;
@@ -346,7 +358,7 @@ static void admit(engine *g) {
  * True: q should wait for the rest. */
 static bool lean(engine *g, engine_ticket *q) {
     bool wait = false;
-    for (size_t i = 0; i < g->n_running && !q->r.prompt_too; i++) {
+    for (size_t i = 0; i < g->n_running && !wants_all(q); i++) {
         engine_ticket *b = g->running[i];
         if (b == q)
             break;
@@ -380,6 +392,13 @@ static void learn(engine_ticket *q, size_t n, size_t n_right) {
         q->n_wrong += q->n_wrong < 6;
         q->guess_at = q->n + ((size_t)1 << q->n_wrong);
     }
+}
+
+/* Of a piece of a prompt. */
+static logits_which logits_wanted(const engine_ticket *q, bool last_piece) {
+    if (q->r.prompt_too)
+        return LOGITS_ALL;
+    return last_piece && !q->r.embedding ? LOGITS_LAST : LOGITS_NONE;
 }
 
 /* Who computes what in this step: a token of every answer, and pieces of prompts, in turn, as long as rows are left. */
@@ -420,7 +439,7 @@ static size_t deal(engine *g) {
                 *s = (share){.q = q};
             }
             s->n += n;
-            s->which = q->r.prompt_too ? LOGITS_ALL : n == left ? LOGITS_LAST : LOGITS_NONE;
+            s->which = logits_wanted(q, n == left);
             rows -= n;
             told -= q->r.prompt_too ? n : 0;
             dealt = true;
@@ -549,6 +568,16 @@ static err_code settle_answer(engine *g, const share *s, float *logits, err *e) 
     return code;
 }
 
+/* states f32[n][D] of a piece of the prompt. */
+static void pool_states(const engine *g, const share *s, const float *states) {
+    const engine_ticket *q = s->q;
+    size_t D = model_config_of(g->m)->D;
+    for (size_t i = 0; i < s->n; i++)
+        pooling_add(q->r.pooling, q->pooled, D, s->from + i, states + i * D);
+    if (s->from + s->n == q->r.n)
+        pooling_end(q->r.pooling, q->pooled, D, q->r.n, q->r.embedding);
+}
+
 static err_code settle_prompt(engine *g, const share *s, float *logits, err *e) {
     engine_ticket *q = s->q;
     size_t from = s->from;
@@ -565,11 +594,16 @@ static err_code settle_prompt(engine *g, const share *s, float *logits, err *e) 
 static size_t rows_told(const share *s) { return s->which == LOGITS_ALL ? s->n : s->which == LOGITS_LAST ? 1 : 0; }
 
 static void step(engine *g) {
+    float *states = g->states;
     size_t n_shares = deal(g), prompt_tokens = 0, cached = 0, generated = 0, guessed = 0, right = 0;
     for (size_t i = 0; i < n_shares; i++) {
         share *s = &g->step[i];
         s->from = kv_len(s->q->kv);
-        g->parts[i] = (model_part){s->q->kv, s->q->ids + s->from, s->n, s->which};
+        g->parts[i] = (model_part){.kv = s->q->kv, .ids = s->q->ids + s->from, .n = s->n, .which = s->which};
+        if (s->q->r.embedding) {
+            g->parts[i].states = states;
+            states += s->n * model_config_of(g->m)->D;
+        }
     }
     err failed = {0};
     err_code all = model_forward_batch(g->m, g->parts, n_shares, g->logits, &failed);
@@ -581,6 +615,8 @@ static void step(engine *g) {
         size_t before = q->result.n_generated;
         bool reading = q->phase == PROMPT;
         err_code code = all;
+        if (code == ERR_OK && g->parts[i].states)
+            pool_states(g, s, g->parts[i].states);
         if (code == ERR_OK)
             code = reading ? settle_prompt(g, s, logits, &e) : settle_answer(g, s, logits, &e);
         prompt_tokens += reading ? s->n : 0;
@@ -674,6 +710,7 @@ static err_code plan(engine *g, err *e) {
     ARENA_NEW(&g->mem, g->parts, g->o.n_running, e);
     ARENA_NEW(&g->mem, g->logits, (g->o.n_running + LOGIT_ROWS + GUESS_ROWS) * g->n_vocab, e);
     ARENA_NEW(&g->mem, g->row, g->n_vocab, e);
+    ARENA_NEW(&g->mem, g->states, STEP_ROWS * model_config_of(g->m)->D, e);
     TRY(sampler_open(&g->sampler, g->n_vocab, e));
     TRY(strbuf_reserve(&g->piece, text, e));
     /* A byte that is no UTF-8 becomes three. */

@@ -8,14 +8,16 @@
  * least recently used one goes first.
  *
  * Callbacks are made on the engine's thread, one at a time, and must not block for long nor call the engine, except
- * engine_cancel(). Memory for keys and values of a request's whole prompt and answer is taken before it starts: it
- * waits until there is as much within cache_bytes, and if the system has none, that request alone ends with ERR_MEMORY.
- * Proved by test/prop/test_engine.c, test/unit/test_engine.c, test/fault/test_engine_fault.c.
+ * engine_cancel() and, within on_done(), engine_submit(). Memory for keys and values of a request's whole prompt and
+ * answer is taken before it starts: it waits until there is as much within cache_bytes, and if the system has none,
+ * that request alone ends with ERR_MEMORY. Proved by test/prop/test_engine.c, test/unit/test_engine.c,
+ * test/fault/test_engine_fault.c.
  */
 #ifndef LOAM_GEN_ENGINE_H
 #define LOAM_GEN_ENGINE_H
 
 #include "gen/session.h"
+#include "model/pooling.h"
 
 typedef struct engine engine;
 typedef struct engine_ticket engine_ticket; /* one request under way */
@@ -59,6 +61,11 @@ typedef struct {
     bool logprobs;    /* tell log probabilities */
     bool prompt_too;  /* tell the prompt's tokens as well, each but the first with its log probability */
     bool prompt_only; /* end after the prompt: nothing is generated, the result is STOP_LENGTH */
+    /* With prompt_only and without prompt_too: receives the prompt's last hidden states, pooled, not yet of length 1,
+     * f32[D], before on_done(). Nothing of it is kept for others. NULL: not asked for. */
+    float *embedding;
+    pooling_how pooling;
+    bool go_on; /* made within on_done(), in place of the request that has ended: a full queue does not refuse it */
     /* Constrained decoding: a cursor at the beginning, the engine's until on_done() is called. Its errors end this
      * request alone; an end token ends it even if ignore_end. NULL: anything may follow. */
     constraint_cursor *grammar;
@@ -77,8 +84,9 @@ err_code engine_open(engine **out, model *m, const tokenizer *t, const engine_op
 void engine_close(engine *g);
 
 /* Puts a request into the queue. Wrong: ERR_USAGE; longer than the context: ERR_LIMIT (never cut); queue full:
- * ERR_LIMIT with e->text "the queue is full"; *busy tells the two apart. *ticket is written before the first callback
- * can be made; when the call returns, the request may have ended already, and the ticket with it. */
+ * ERR_LIMIT with e->text "the queue is full"; *busy tells the two apart. The engine closes: ERR_CANCELLED. *ticket is
+ * written before the first callback can be made; when the call returns, the request may have ended already, and the
+ * ticket with it. */
 err_code engine_submit(engine *g, const engine_request *r, engine_ticket **ticket, bool *busy, err *e);
 /* Ends a request soon, queued or running; on_done() is still called. From any thread, until on_done() has returned. */
 void engine_cancel(engine *g, engine_ticket *ticket);

@@ -147,6 +147,11 @@ err_code config_from_gguf(model_config *c, const gguf_file *g, arena *mem, err *
         return err_set(e, ERR_UNSUPPORTED, "%s: one of %llu parts of a split GGUF (join them first)", g->path,
                        (unsigned long long)files);
     size_t value_width;
+    bool causal;
+    TRY(gguf_get_bool(g, key(&k, "attention.causal"), true, &causal, e));
+    if (!causal)
+        return err_set(e, ERR_UNSUPPORTED, "%s: %s is false: attention to later positions is not supported", g->path,
+                       k.key);
     TRY(required(&k, "context_length", &c->ctx_train, e));
     TRY(required(&k, "embedding_length", &c->D, e));
     TRY(required(&k, "block_count", &c->L, e));

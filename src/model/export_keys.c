@@ -8,6 +8,7 @@
 
 #include "kern/math64.h"
 #include "model/export.h"
+#include "model/pooling.h"
 #include "model/rope.h"
 
 typedef struct {
@@ -176,6 +177,19 @@ static err_code scales(keys *k, err *e) {
     return ERR_OK;
 }
 
+/* ---- embeddings ---- */
+
+static void pools(keys *k) {
+    pooling p;
+    err e;
+    err_code code = pooling_of(k->m, &p, &e);
+    int number = code == ERR_OK && p.stated ? pooling_gguf(p.how) : -1;
+    if (number >= 0)
+        put_u32(k, "pooling_type", (size_t)number);
+    else if (code != ERR_OK || p.stated)
+        note(k, "a GGUF file cannot say how this model pools its hidden states into embeddings");
+}
+
 /* ---- all ---- */
 
 static err_code new_keys(keys *k, err *e) {
@@ -192,6 +206,7 @@ static err_code new_keys(keys *k, err *e) {
     }
     put_f32(k, "attention.layer_norm_rms_epsilon", c->norm_eps);
     put_u32(k, "vocab_size", c->V);
+    pools(k);
     TRY(ropes(k, e));
     TRY(windows(k, e));
     return scales(k, e);

@@ -24,6 +24,7 @@ typedef struct {
     kv_cache *kv;
     const int32_t *ids; /* [n] */
     size_t n, pos, row;
+    float *states;        /* f32[n][D] or NULL */
     size_t tiles, i_task; /* attention: tiles a head, the first of its tasks */
 } span;
 
@@ -263,6 +264,25 @@ static void head(const pass *p, const size_t *pick, size_t n, float *out) {
     rows_run(&m->engine, n, finish_rows, &picked);
 }
 
+/* The last hidden states of all rows, to those who asked. */
+static void tell_states(pass *p) {
+    const model *m = p->m;
+    size_t D = m->config.D;
+    bool asked = false;
+    for (size_t i = 0; i < p->n_spans; i++)
+        asked = asked || p->spans[i].states;
+    if (!asked)
+        return;
+    normed(p, m->scratch.x, m->out_norm, norm_rows);
+    for (size_t i = 0; i < p->n_spans; i++) {
+        const span *s = &p->spans[i];
+        if (!s->states)
+            continue;
+        memcpy(s->states, m->scratch.h + s->row * D, s->n * D * sizeof(float));
+        m->engine.kern->canonical(s->states, s->n * D);
+    }
+}
+
 static void angles(const pass *p) {
     model *m = p->m;
     size_t half = m->config.rope_width / 2;
@@ -312,8 +332,12 @@ err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, 
             const model_part *part = &parts[i];
             size_t left = part->n - done, n = left < MODEL_CHUNK - p.n ? left : MODEL_CHUNK - p.n;
             if (n > 0)
-                spans[p.n_spans++] =
-                    (span){.kv = part->kv, .ids = part->ids + done, .n = n, .pos = part->kv->len, .row = p.n};
+                spans[p.n_spans++] = (span){.kv = part->kv,
+                                            .ids = part->ids + done,
+                                            .n = n,
+                                            .pos = part->kv->len,
+                                            .row = p.n,
+                                            .states = part->states ? part->states + done * m->config.D : NULL};
             for (size_t k = 0; k < n; k++)
                 if (part->which == LOGITS_ALL || (part->which == LOGITS_LAST && k + 1 == left))
                     pick[n_picked++] = p.n + k;
@@ -321,8 +345,10 @@ err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, 
             done = n < left ? done + n : 0;
             i += done == 0;
         }
-        if (p.n > 0)
+        if (p.n > 0) {
             through_layers(&p);
+            tell_states(&p);
+        }
         if (n_picked > 0) {
             head(&p, pick, n_picked, logits);
             logits += n_picked * m->config.V;
@@ -333,5 +359,5 @@ err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, 
 
 err_code model_forward(model *m, kv_cache *kv, const int32_t *ids, size_t n, logits_which which, float *logits,
                        err *e) {
-    return model_forward_batch(m, &(model_part){kv, ids, n, which}, 1, logits, e);
+    return model_forward_batch(m, &(model_part){.kv = kv, .ids = ids, .n = n, .which = which}, 1, logits, e);
 }

@@ -76,6 +76,10 @@ static err_code read_config(model *m, str *prefix, err *e) {
     return safetensors_open(&m->tensors, m->path, e);
 }
 
+const char *model_hf_name(const model *m, const char *hf) {
+    return m && m->bare && strncmp(hf, "model.", 6) == 0 ? hf + 6 : hf;
+}
+
 err_code model_engine(model *m, const model_options *o, err *e) {
     m->engine = (engine){kern_select(o->isa), o->pool};
     if (!m->engine.kern)
@@ -104,6 +108,8 @@ static err_code open_in(model *m, const char *path, const model_options *o, err 
         return err_set(e, ERR_MEMORY, "no memory");
     m->prefix = STR("");
     TRY(read_config(m, &m->prefix, e));
+    m->bare = m->tensors.map && m->prefix.n == 0 && safetensors_find(&m->tensors, "embed_tokens.weight");
+    m->config.tied = m->config.tied || m->bare;
     TRY(weights_load(m, o, m->prefix, e));
     return model_ready(m, o, e);
 }

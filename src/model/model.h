@@ -77,6 +77,7 @@ typedef struct {
     const int32_t *ids; /* [n] */
     size_t n;
     logits_which which;
+    float *states; /* f32[n][D]: receives the last hidden states, after the final norm; NULL: not asked for */
 } model_part;
 
 /* Several caches at once, each as model_forward() would serve it alone and with the very same bits: the weights are

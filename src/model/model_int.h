@@ -35,6 +35,7 @@ struct model {
     gguf_file gguf; /* path NULL when the model is a folder */
     safetensors tensors;
     str prefix; /* what stands before the tensor names of a folder */
+    bool bare;  /* a folder without an output matrix, whose names begin where others' go on behind "model." */
     engine engine;
     model_weights how;
     layer *layers;        /* [L] */
@@ -66,6 +67,9 @@ err_code weights_load(model *m, const model_options *o, str prefix, err *e);
 /* The steps of opening that a new model shares: the kernels; and, when the weights are there, the scratch block. */
 err_code model_engine(model *m, const model_options *o, err *e);
 err_code model_ready(model *m, const model_options *o, err *e);
+
+/* The name in the folder of `m` of what others call `hf`, such as "model.norm"; m NULL: hf. */
+const char *model_hf_name(const model *m, const char *hf);
 
 /* One head's view of a layer's cache. */
 kern_kv kv_head(const kv_cache *kv, size_t layer, size_t g);

@@ -36,21 +36,25 @@ static const tensor_ref *find(const list *l, const char *name) {
     return l->from_gguf ? gguf_tensor(&l->m->gguf, name) : safetensors_find(&l->m->tensors, name);
 }
 
-static void name_of(bool gguf, str prefix, char out[TENSOR_NAME_MAX], size_t i_layer, const weight *w,
+/* A name in a GGUF file, in the folder of `from`, or in one that is written: `from` NULL. */
+static void name_of(bool gguf, const model *from, char out[TENSOR_NAME_MAX], size_t i_layer, const weight *w,
                     const char *what) {
+    str prefix = from ? from->prefix : (str){0};
     if (gguf)
         snprintf(out, TENSOR_NAME_MAX, "blk.%zu.%s.%s", i_layer, w->gguf, what);
     else
-        snprintf(out, TENSOR_NAME_MAX, "%.*smodel.layers.%zu.%s.%s", (int)prefix.n, prefix.p, i_layer, w->hf, what);
+        snprintf(out, TENSOR_NAME_MAX, "%.*s%s.%zu.%s.%s", STR_ARG(prefix), model_hf_name(from, "model.layers"),
+                 i_layer, w->hf, what);
 }
 
-static void top_name(bool gguf, str prefix, char out[TENSOR_NAME_MAX], const char *in_gguf, const char *in_hf) {
-    snprintf(out, TENSOR_NAME_MAX, "%.*s%s.weight", gguf ? 0 : (int)prefix.n, prefix.p, gguf ? in_gguf : in_hf);
+static void top_name(bool gguf, const model *from, char out[TENSOR_NAME_MAX], const char *in_gguf, const char *in_hf) {
+    str prefix = from && !gguf ? from->prefix : (str){0};
+    snprintf(out, TENSOR_NAME_MAX, "%.*s%s.weight", STR_ARG(prefix), gguf ? in_gguf : model_hf_name(from, in_hf));
 }
 
 static const tensor_ref *find_in_layer(const list *l, size_t i_layer, const weight *w, const char *what) {
     char name[TENSOR_NAME_MAX];
-    name_of(l->from_gguf, l->m->prefix, name, i_layer, w, what);
+    name_of(l->from_gguf, l->m, name, i_layer, w, what);
     return find(l, name);
 }
 
@@ -130,7 +134,7 @@ static err_code add_norms(list *l, size_t i, err *e) {
         if (!l->m->packed)
             TRY(file_vector(l, find_in_layer(l, i, w, "weight"), w->rows, 0, a->norm_plus_one && !l->from_gguf, &f, e));
         model_tensor *t = add(l, ROLE_VECTOR, i, w->rows, 0);
-        name_of(l->gguf, STR(""), t->name, i, w, "weight");
+        name_of(l->gguf, NULL, t->name, i, w, "weight");
         TRY(put_norm(l, t, f, e));
     }
     return ERR_OK;
@@ -173,7 +177,7 @@ static void add_matrix(list *l, size_t i, const weight *w, int n, const row_sour
     }
     t->type = type_of(s);
     t->head = w->role == ROLE_Q || w->role == ROLE_K ? l->head_out : 0;
-    name_of(l->gguf, STR(""), t->name, i, w, "weight");
+    name_of(l->gguf, NULL, t->name, i, w, "weight");
 }
 
 static err_code bias_of(const list *l, size_t i, const weight *w, size_t at, const float **f, err *e) {
@@ -188,7 +192,7 @@ static err_code bias_of(const list *l, size_t i, const weight *w, size_t at, con
 static err_code add_bias(list *l, size_t i, const weight *w, const float *f, err *e) {
     model_tensor *t = add(l, ROLE_VECTOR, i, w->rows, 0);
     size_t head = w->role == ROLE_Q || w->role == ROLE_K ? l->head_out : 0;
-    name_of(l->gguf, STR(""), t->name, i, w, "bias");
+    name_of(l->gguf, NULL, t->name, i, w, "bias");
     float *turned;
     ARENA_NEW(l->mem, turned, w->rows, e);
     for (size_t r = 0; f && r < w->rows; r++)
@@ -248,7 +252,7 @@ static err_code add_layer(list *l, size_t i, err *e) {
 static err_code add_top(list *l, tensor_role role, const char *gguf, const char *hf, const matrix *packed, err *e) {
     const model_config *c = &l->m->config;
     char name[TENSOR_NAME_MAX];
-    top_name(l->from_gguf, l->m->prefix, name, gguf, hf);
+    top_name(l->from_gguf, l->m, name, gguf, hf);
     if (role != ROLE_VECTOR) {
         row_source s = {.packed = packed, .rows = c->V};
         if (!l->m->packed)
@@ -256,14 +260,14 @@ static err_code add_top(list *l, tensor_role role, const char *gguf, const char 
         model_tensor *t = add(l, role, 0, c->V, c->D);
         t->part[t->n_parts++] = s;
         t->type = type_of(&s);
-        top_name(l->gguf, STR(""), t->name, gguf, hf);
+        top_name(l->gguf, NULL, t->name, gguf, hf);
         return ERR_OK;
     }
     const float *f = l->m->out_norm;
     if (!l->m->packed)
         TRY(file_vector(l, find(l, name), c->D, 0, c->arch->norm_plus_one && !l->from_gguf, &f, e));
     model_tensor *t = add(l, role, 0, c->D, 0);
-    top_name(l->gguf, STR(""), t->name, gguf, hf);
+    top_name(l->gguf, NULL, t->name, gguf, hf);
     return put_norm(l, t, f, e);
 }
 

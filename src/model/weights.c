@@ -39,14 +39,15 @@ static void layer_name(const loader *l, char out[160], size_t i, const char *ggu
     if (l->gguf)
         snprintf(out, 160, "blk.%zu.%s.%s", i, gguf, what);
     else
-        snprintf(out, 160, "%.*smodel.layers.%zu.%s.%s", (int)l->prefix.n, l->prefix.p, i, hf, what);
+        snprintf(out, 160, "%.*s%s.%zu.%s.%s", (int)l->prefix.n, l->prefix.p, model_hf_name(l->m, "model.layers"), i,
+                 hf, what);
 }
 
 static void top_name(const loader *l, char out[160], const char *gguf, const char *hf) {
     if (l->gguf)
         snprintf(out, 160, "%s.weight", gguf);
     else
-        snprintf(out, 160, "%.*s%s.weight", (int)l->prefix.n, l->prefix.p, hf);
+        snprintf(out, 160, "%.*s%s.weight", (int)l->prefix.n, l->prefix.p, model_hf_name(l->m, hf));
 }
 
 static err_code shape_error(const loader *l, const tensor_ref *t, size_t rows, size_t cols, err *e) {

@@ -1,4 +1,4 @@
-/* api_ollama: /api/tags, ps, version, show, chat, generate; /api/embed is refused.
+/* api_ollama: /api/tags, ps, version, show, chat, generate.
  *
  * Shapes: ollama's docs/api.md. Streams are lines of JSON, and the default. Options have Ollama's defaults (temperature
  * 0.8, top_k 40, top_p 0.9). A context asked for that is larger than the server's is an error. Proved by
@@ -93,15 +93,9 @@ static err_code show(serve *s, http_call *c, json_t *body, str rest, err *e) {
                           "model_info", info, "capabilities", "completion", "modified_at", now_text((time_t)s->begun));
     json_t *source = template.n > 0 ? json_stringn(template.p, template.n) : NULL;
     json_object_set_new(v, "template", source ? source : json_string(""));
+    if (m->pooling_code == ERR_OK && m->pooling.stated)
+        json_array_append_new(json_object_get(v, "capabilities"), json_string("embedding"));
     reply_json(c, 200, v);
-    return ERR_OK;
-}
-
-static err_code embed(serve *s, http_call *c, json_t *body, str rest, err *e) {
-    const serve_model *m;
-    (void)rest;
-    TRY(serve_find(s, body, &m, e));
-    reply_error(c, 501, ERR_UNSUPPORTED, "embeddings are not supported: the models served here generate text");
     return ERR_OK;
 }
 
@@ -261,7 +255,5 @@ const route routes_ollama[] = {
     {"POST", "/api/show", show},
     {"POST", "/api/chat", chat},
     {"POST", "/api/generate", generate},
-    {"POST", "/api/embed", embed},
-    {"POST", "/api/embeddings", embed},
     {0},
 };

@@ -1,4 +1,4 @@
-/* api_openai: /v1/models, /v1/chat/completions, /v1/completions, /v1/embeddings.
+/* api_openai: /v1/models, /v1/chat/completions, /v1/completions.
  *
  * Shapes: platform.openai.com/docs/api-reference, and what lm-evaluation-harness reads of /v1/completions: with
  * {"echo": true, "logprobs": k} the prompt's tokens come first, one entry each, the first without a log probability,
@@ -52,14 +52,6 @@ static err_code one_model(serve *s, http_call *c, json_t *body, str rest, err *e
     if (!m)
         return err_set(e, ERR_IO, "there is no model \"%.*s\" here", STR_ARG(rest));
     reply_json(c, 200, http_header(c, "anthropic-version") ? anthropic_card(s, m) : model_card(s, m));
-    return ERR_OK;
-}
-
-static err_code embeddings(serve *s, http_call *c, json_t *body, str rest, err *e) {
-    const serve_model *m;
-    (void)rest;
-    TRY(serve_find(s, body, &m, e));
-    reply_error(c, 501, ERR_UNSUPPORTED, "embeddings are not supported: the models served here generate text");
     return ERR_OK;
 }
 
@@ -371,7 +363,9 @@ static err_code completions(serve *s, http_call *c, json_t *body, str rest, err 
 }
 
 const route routes_openai[] = {
-    {"GET", "/v1/models", models},          {"GET", "/v1/models/*", one_model},
-    {"POST", "/v1/chat/completions", chat}, {"POST", "/v1/completions", completions},
-    {"POST", "/v1/embeddings", embeddings}, {0},
+    {"GET", "/v1/models", models},
+    {"GET", "/v1/models/*", one_model},
+    {"POST", "/v1/chat/completions", chat},
+    {"POST", "/v1/completions", completions},
+    {0},
 };

@@ -13,8 +13,8 @@ typedef struct {
     route_fn *run;
 } route;
 
-extern const route routes_openai[], routes_responses[], routes_anthropic[], routes_ollama[], routes_loam[],
-    routes_lineage[], routes_page[]; /* end with NULL */
+extern const route routes_openai[], routes_responses[], routes_anthropic[], routes_ollama[], routes_embed[],
+    routes_loam[], routes_lineage[]; /* end with NULL */
 
 /* http_options.handle: finds the route, parses the body, runs it, answers errors: 404, 405 with Allow. */
 void route_handle(void *ctx, http_call *c);

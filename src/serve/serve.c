@@ -196,12 +196,13 @@ static void refuse(void *ctx, http_call *c, int status, const char *what) {
 
 static bool open_path(void *ctx, str path) {
     (void)ctx;
-    return str_is(path, "/health") || page_is_path(path);
+    return str_is(path, "/health");
 }
 
 static err_code model_begin(serve_model *m, const serve_source *source, const engine_options *o, err *e) {
     m->source = *source;
     m->bytes = model_weight_bytes(source->m);
+    m->pooling_code = pooling_of(source->m, &m->pooling, &m->pooling_why);
     if (source->template_source.n > 0)
         TRY(chat_open(&m->chat, source->t, source->template_source, e));
     return engine_open(&m->g, source->m, source->t, o, e);
@@ -216,7 +217,6 @@ err_code serve_open(serve **out, const serve_source *models, size_t n, const ser
         return err_set(e, ERR_MEMORY, "no memory for the server");
     s->version = o->version;
     s->lineage = o->lineage;
-    page_tag_all(&s->tags);
     s->begun = time(NULL);
     engine_options each = o->engine;
     if (each.cache_bytes == 0)

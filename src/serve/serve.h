@@ -14,7 +14,6 @@
 #include "gen/chat.h"
 #include "gen/engine.h"
 #include "serve/http.h"
-#include "serve/page.h"
 
 enum {
     SERVE_MODELS_MAX = 16,
@@ -40,6 +39,9 @@ typedef struct {
     chat_template *chat; /* NULL: none */
     uint64_t bytes;      /* of the weights in memory */
     token_tree *tree[2]; /* for grammars, without and with control tokens' spelling; made when first needed */
+    pooling pooling;     /* how a text becomes one vector */
+    err_code pooling_code;
+    err pooling_why; /* ERR_OK, or why it cannot */
 } serve_model;
 
 typedef struct lineage lineage;
@@ -51,7 +53,6 @@ typedef struct serve {
     http *h;
     lineage *lineage; /* the desk's thread alone opens what is in it */
     desk *desk;
-    page_tags tags;
     const char *version;
     int64_t begun; /* Unix time */
     atomic_uint_fast64_t next_id;

@@ -175,7 +175,7 @@ def _():
     openai("/v1/completions", {"prompt": [1, 10**9]}, 400, "vocabulary")
     openai("/v1/completions", {"prompt": []}, 400, "prompt")
     openai("/v1/completions", {"prompt": "x", "logit_bias": {"-1": 3}}, 400, "logit_bias")
-    openai("/v1/embeddings", {"input": "x"}, 501, "embeddings")
+    openai("/v1/embeddings", {"input": [{}]}, 400, "input[0]")
     openai("/v1/completions", "{", 400, "body")
     openai("/v1/completions", "[]", 400, "object")
     long = openai("/v1/completions", {"prompt": "x" * 600}, 400, "the prompt has 601 tokens, the context holds 512")

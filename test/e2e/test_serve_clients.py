@@ -4,6 +4,7 @@
 They live in a pinned environment, script/requirements-serve.txt, which script/venv.sh serve makes once; when it cannot,
 these tests fail. This script runs itself again with that Python.
 """
+import array
 import os
 import subprocess
 import sys
@@ -94,7 +95,7 @@ def _():
     raises(openai.BadRequestError, lambda: OPENAI.chat.completions.create(**ask, temperature=-1), "temperature")
     e = raises(openai.BadRequestError, lambda: OPENAI.completions.create(model="tiny", prompt="x" * 600), "context holds")
     assert e.code == "context_length_exceeded"
-    raises(openai.InternalServerError, lambda: OPENAI.embeddings.create(model="tiny", input="x"), "embeddings")
+    raises(openai.BadRequestError, lambda: OPENAI.embeddings.create(model="tiny", input="x", dimensions=999), "dimensions")
     raises(openai.BadRequestError, lambda: OPENAI.chat.completions.create(
         **ask, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]), "tools")
     wrong = openai.OpenAI(base_url=SERVER.url + "/v1", api_key="wrong", max_retries=0)
@@ -189,7 +190,19 @@ def _():
     assert g.response == OPENAI.completions.create(model="tiny", prompt="The sea", max_tokens=16, temperature=0).choices[0].text
     assert OLLAMA.generate(model="tiny").done_reason == "load"
     assert raises(ollama.ResponseError, lambda: OLLAMA.chat(model="other", messages=MESSAGES), "other").status_code == 404
-    assert raises(ollama.ResponseError, lambda: OLLAMA.embed(model="tiny", input="x"), "embeddings").status_code == 501
+    assert raises(ollama.ResponseError, lambda: OLLAMA.embed(model="other", input="x"), "other").status_code == 404
+
+
+@case("embeddings by OpenAI's client, which asks for base64 unless told otherwise, and by Ollama's")
+def _():
+    r = OPENAI.embeddings.create(model="tiny", input=["The sea", "x"])
+    floats = OPENAI.embeddings.create(model="tiny", input=["The sea", "x"], encoding_format="float")
+    assert [array.array("f", d.embedding) for d in r.data] == [array.array("f", d.embedding) for d in floats.data]
+    assert r.usage.total_tokens == 10
+    assert len(OPENAI.embeddings.create(model="tiny", input="x", dimensions=7).data[0].embedding) == 7
+    ours = OLLAMA.embed(model="tiny", input=["The sea", "x"])
+    assert [list(v) for v in ours.embeddings] == [d.embedding for d in floats.data] and ours.prompt_eval_count == 10
+    assert list(OLLAMA.embeddings(model="tiny", prompt="x").embedding) == floats.data[1].embedding
 
 
 @case("the server stops with 0")

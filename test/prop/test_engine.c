@@ -1,7 +1,7 @@
 /* test_engine: what a request gets from the engine is what it would get alone, bit for bit: ids, text, reason, log
- * probabilities. Random mixes of requests that join and leave, with prefixes cold and warm, little and much memory,
- * threads 1 to 3, cancels at any moment, on models of several families. Alone: session_generate(), and for bias and
- * grammar a loop of model_forward() and sampler_next(). */
+ * probabilities, embeddings. Random mixes of requests that join and leave, with prefixes cold and warm, little and much
+ * memory, threads 1 to 3, cancels at any moment, on models of several families. Alone: session_generate(), and for bias
+ * and grammar a loop of model_forward() and sampler_next(). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@
 #include "text/gbnf.h"
 #include "unit/gguf_build.h"
 
-enum { CTX = 150, ASKS = 20, FEW = 5, BIASES = 3, TOP = 4, NEVER = 1000 };
+enum { CTX = 150, WIDTH_MAX = 256, ASKS = 20, FEW = 5, BIASES = 3, TOP = 4, NEVER = 1000 };
 
 typedef struct {
     /* asked */
@@ -31,11 +31,13 @@ typedef struct {
     engine_scored bias[BIASES];
     constraint *grammar; /* when masked */
     constraint_cursor place;
-    bool special, masked, logprobs, prompt_too, prompt_only, cancel_outside;
+    bool special, masked, logprobs, prompt_too, prompt_only, embeds, cancel_outside;
+    pooling_how pooling;
     /* alone */
     int32_t want[CTX];
     double want_logprob[CTX];
     int32_t want_best[CTX];
+    float want_vector[WIDTH_MAX];
     size_t n_want;
     strbuf want_text;
     stop_reason want_why;
@@ -44,6 +46,7 @@ typedef struct {
     int32_t got[CTX];
     double logprob[CTX];
     int32_t best[CTX];
+    float vector[WIDTH_MAX];
     size_t n_got, n_told;
     strbuf text;
     generate_result r;
@@ -203,6 +206,24 @@ static void score_alone(ask *a, model *m) {
     free(logits);
 }
 
+/* In one pass. */
+static void embed_alone(ask *a, model *m) {
+    err e = {0};
+    kv_cache *kv;
+    size_t D = model_config_of(m)->D;
+    float *states = gen_alloc(a->n * D * sizeof *states);
+    double sum[WIDTH_MAX] = {0};
+    assert_true(D <= WIDTH_MAX);
+    must(kv_open(&kv, m, CTX, &e), &e);
+    model_part part = {.kv = kv, .ids = a->ids, .n = a->n, .states = states};
+    must(model_forward_batch(m, &part, 1, NULL, &e), &e);
+    for (size_t i = 0; i < a->n; i++)
+        pooling_add(a->pooling, sum, D, i, states + i * D);
+    pooling_end(a->pooling, sum, D, a->n, a->want_vector);
+    kv_close(kv);
+    free(states);
+}
+
 /* ---- a random request ---- */
 
 static uint64_t draw_seed, draw_at;
@@ -231,7 +252,9 @@ static void make(ask *a, const ask *before, size_t i, model *m, session *s) {
     a->logprobs = draw(2);
     a->n_top = a->logprobs ? draw(TOP + 1) : 0;
     a->prompt_too = draw(4) == 0;
-    a->prompt_only = a->prompt_too && draw(2);
+    a->embeds = !a->prompt_too && draw(5) == 0;
+    a->pooling = (pooling_how)draw(POOL_ROOT + 1);
+    a->prompt_only = a->embeds || (a->prompt_too && draw(2));
     a->cancel_at = draw(5) ? NEVER : draw(20);
     a->cancel_outside = draw(12) == 0;
     a->masked = draw(5) == 0;
@@ -253,6 +276,8 @@ static void make(ask *a, const ask *before, size_t i, model *m, session *s) {
         alone_by_session(a, s);
     }
     score_alone(a, m);
+    if (a->embeds)
+        embed_alone(a, m);
 }
 
 /* ---- by the engine ---- */
@@ -309,6 +334,8 @@ static void submit(ask *a) {
                               .logprobs = a->logprobs,
                               .prompt_too = a->prompt_too,
                               .prompt_only = a->prompt_only,
+                              .embedding = a->embeds ? a->vector : NULL,
+                              .pooling = a->pooling,
                               .grammar = a->masked ? &a->place : NULL,
                               .on_prompt = on_prompt,
                               .on_token = on_token,
@@ -319,6 +346,7 @@ static void submit(ask *a) {
     a->n_got = a->n_told = 0;
     a->text.n = 0;
     a->done = false;
+    memset(a->vector, 0, sizeof a->vector);
     if (a->masked)
         constraint_begin(a->grammar, &a->place);
     memcpy(a->got, a->ids, a->n * sizeof *a->got);
@@ -346,6 +374,8 @@ static void verify(const ask *a, const char *what, size_t i) {
                      a->want[k], a->n_want);
     if (!cut && (n != a->n_want || a->r.why != a->want_why))
         fail_msg("%s, request %zu: %zu ids, reason %d; alone %zu, %d", what, i, n, a->r.why, a->n_want, a->want_why);
+    if (!cut && memcmp(a->vector, a->want_vector, sizeof a->vector))
+        fail_msg("%s, request %zu: another embedding than alone", what, i);
     bool by_hand = a->masked || a->n_bias; /* bytes as decoded, not repaired */
     if (!cut && !by_hand && !str_eq(strbuf_str(&a->text), strbuf_str(&a->want_text)))
         fail_msg("%s, request %zu: other text than alone", what, i);
