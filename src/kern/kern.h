@@ -50,7 +50,7 @@ typedef struct {
 
 enum { KERN_ATTN_TILE_MAX = 16 };
 enum {
-    KERN_GEMM_SCRATCH = 384 << 10,
+    KERN_GEMM_SCRATCH = 400 << 10,
     KERN_ATTN_BACK_SCRATCH = 2 * KERN_ATTN_CHUNK * KERN_ATTN_CHUNK * 4,
 };
 
@@ -71,7 +71,7 @@ typedef struct {
 /* Chains over k ascending, sixteen outputs side by side:
  *     c[i][j] = fma(a[i][k], b[k][j], c[i][j]),  k = 0 .. depth-1
  * from +0, or from what stands in c. Output j is lane j%16 of panel j/16. Where each number stands:
- *     a[i][k]   a[i*a_row + k*a_k]
+ *     a[i][k]   a[i*a_row + k*a_k], one of the two being 1
  *     b[k][j]   b[(j/16)*b_panel + k*b_k + j%16], or when `turned`
  *               b[(k/16)*b_panel + j*16 + k%16]: panels of 16 k's, as a matrix of weights has 16 rows
  *     c[i][j]   c[i*c_row + (j/16)*c_panel + j%16] */
