@@ -28,9 +28,10 @@ typedef struct {
     spans *out;
     size_t *first;       /* [out->n] the first word of each span, before they are ranked */
     suffix_range *range; /* [n_shards][out->n] */
-    named *named;        /* [n] the words by their bytes */
-    size_t *same;        /* [n] the first word with the same bytes; n when it is in no span */
-    uint64_t *count;     /* [threads][n] occurrences of such first words; count[0] is the sum afterwards */
+    named *named;        /* [n] the words by their bytes; then [n_named] those to count */
+    size_t n_named;
+    size_t *same;    /* [n] the first word with the same bytes; n when it is in no span */
+    uint64_t *count; /* [threads][n] occurrences of such first words; count[0] is the sum afterwards */
     err_code code[POOL_THREADS_MAX];
     err error[POOL_THREADS_MAX];
 } finding;
@@ -71,35 +72,68 @@ static err_code cut(finding *f, err *e) {
 
 /* ---- maximal spans ---- */
 
-/* Of word i in the shard, the byte behind its longest match. */
-static size_t match_end(finding *f, int part, size_t shard, size_t i) {
+/* Words i and j of a shard, whose matches are known, and where that of j ends; the words between are open. */
+typedef struct {
+    size_t i, j, end;
+} between;
+
+enum { AT_ONCE = 32, OPEN_MAX = 1024 };
+
+/* Of words number[n <= AT_ONCE] in the shard: the bytes behind their longest matches. */
+static void match_ends(finding *f, int part, size_t shard, const size_t *number, size_t n, size_t *end) {
     uint32_t *reach = f->reach + (size_t)part * f->n;
-    size_t n = 0, start = f->word[i].start;
-    if (f->code[part] == ERR_OK)
-        f->code[part] = suffix_longest(f->x, shard, str_sub(f->text, start, f->text.n), &n, &f->error[part]);
-    if (n > reach[i])
-        reach[i] = (uint32_t)n;
-    return start + n;
+    str text[AT_ONCE] = {{0}};
+    for (size_t k = 0; k < n; k++)
+        text[k] = str_sub(f->text, f->word[number[k]].start, f->text.n);
+    f->code[part] = suffix_longest(f->x, shard, text, n, end, &f->error[part]);
+    for (size_t k = 0; k < n && f->code[part] == ERR_OK; k++) {
+        if (end[k] > reach[number[k]])
+            reach[number[k]] = (uint32_t)end[k];
+        end[k] += f->word[number[k]].start;
+    }
 }
 
-/* The words between i and j, whose own match ends at `end`. Ends never go back from one word to the next, so none of
- * these ends behind `end`; when word i has reached that already, in whatever shard, none of them begins a maximal span
- * here and none is searched for. */
-static void reach_between(finding *f, int part, size_t shard, size_t i, size_t j, size_t end) {
-    const uint32_t *reach = f->reach + (size_t)part * f->n;
-    while (j - i > 1 && f->code[part] == ERR_OK && !stopped(f) && end > f->word[i].start + reach[i]) {
-        size_t mid = i + (j - i) / 2;
-        reach_between(f, part, shard, i, mid, match_end(f, part, shard, mid));
-        i = mid;
+/* Ends of matches never go back from one word to the next, so no word between ends behind b->end; when word b->i has
+ * reached that already, in whatever shard, none of them begins a maximal span here and none is searched for. */
+static bool is_open(const finding *f, int part, const between *b) {
+    return b->j - b->i > 1 && b->end > f->word[b->i].start + f->reach[(size_t)part * f->n + b->i];
+}
+
+/* Takes up to `most` from the top of the stack, searches for the word in the middle of each, and puts back the halves
+ * that are open. */
+static size_t split_some(finding *f, int part, size_t shard, between *stack, size_t n, size_t most) {
+    between old[AT_ONCE];
+    size_t mid[AT_ONCE], end[AT_ONCE], some = n < most ? n : most;
+    for (size_t k = 0; k < some; k++) {
+        old[k] = stack[--n];
+        mid[k] = old[k].i + (old[k].j - old[k].i) / 2;
     }
+    match_ends(f, part, shard, mid, some, end);
+    for (size_t k = 0; k < some && f->code[part] == ERR_OK; k++) {
+        between half[2] = {{mid[k], old[k].j, old[k].end}, {old[k].i, mid[k], end[k]}};
+        for (size_t h = 0; h < 2; h++)
+            if (is_open(f, part, &half[h]))
+                stack[n++] = half[h];
+    }
+    return n;
+}
+
+/* One at a time never needs more room than a word has halves: a stack that is nearly full goes on like that. */
+static void reach_shard(finding *f, int part, size_t shard) {
+    between stack[OPEN_MAX];
+    size_t n = 0, ends[2] = {0, f->n - 1}, end[2];
+    match_ends(f, part, shard, ends, f->n > 1 ? 2 : 1, end);
+    between whole = {0, f->n - 1, f->n > 1 ? end[1] : 0};
+    if (f->code[part] == ERR_OK && is_open(f, part, &whole))
+        stack[n++] = whole;
+    while (n > 0 && f->code[part] == ERR_OK && !stopped(f))
+        n = split_some(f, part, shard, stack, n, n < OPEN_MAX - 4 * AT_ONCE ? AT_ONCE : 1);
 }
 
 static void reach_part(void *ctx, int part, int n_parts) {
     finding *f = ctx;
-    for (size_t s = (size_t)part; s < f->n_shards && f->n > 0; s += (size_t)n_parts) {
-        match_end(f, part, s, 0);
-        reach_between(f, part, s, 0, f->n - 1, f->n > 1 ? match_end(f, part, s, f->n - 1) : 0);
-    }
+    for (size_t s = (size_t)part; s < f->n_shards && f->n > 0 && f->code[part] == ERR_OK; s += (size_t)n_parts)
+        reach_shard(f, part, s);
 }
 
 /* reach[0] becomes the longest of all threads, where it matters. Where a match ends never goes back from one word to
@@ -159,25 +193,31 @@ static void mark_words(const finding *f, bool *wanted) {
     }
 }
 
-typedef struct {
-    finding *f;
-    const bool *wanted;
-} counting;
+/* Leaves in f->named those words alone, in the order of the text. */
+static void keep_marked(finding *f, const bool *wanted) {
+    f->n_named = 0;
+    for (size_t i = 0; i < f->n; i++)
+        if (wanted[i])
+            f->named[f->n_named++] = (named){str_sub(f->text, f->word[i].start, f->word[i].end), i};
+}
+
+static void count_shard(finding *f, int part, size_t shard, uint64_t *count) {
+    str text[AT_ONCE];
+    suffix_range r[AT_ONCE];
+    for (size_t i = 0, n; i < f->n_named && f->code[part] == ERR_OK && !stopped(f); i += n) {
+        n = f->n_named - i < AT_ONCE ? f->n_named - i : AT_ONCE;
+        for (size_t k = 0; k < n; k++)
+            text[k] = f->named[i + k].text;
+        f->code[part] = suffix_find(f->x, shard, text, n, r, &f->error[part]);
+        for (size_t k = 0; k < n && f->code[part] == ERR_OK; k++)
+            count[f->named[i + k].word] += r[k].to - r[k].from;
+    }
+}
 
 static void count_part(void *ctx, int part, int n_parts) {
-    const counting *c = ctx;
-    finding *f = c->f;
-    uint64_t *count = f->count + (size_t)part * f->n;
+    finding *f = ctx;
     for (size_t s = (size_t)part; s < f->n_shards; s += (size_t)n_parts)
-        for (size_t i = 0; i < f->n && f->code[part] == ERR_OK && !stopped(f); i++) {
-            suffix_range r;
-            if (!c->wanted[i])
-                continue;
-            str text = str_sub(f->text, f->word[i].start, f->word[i].end);
-            f->code[part] = suffix_find(f->x, s, text, &r, &f->error[part]);
-            if (f->code[part] == ERR_OK)
-                count[i] += r.to - r.from;
-        }
+        count_shard(f, part, s, f->count + (size_t)part * f->n);
 }
 
 static err_code count_words(finding *f, err *e) {
@@ -187,13 +227,13 @@ static err_code count_words(finding *f, err *e) {
         return err_set(e, ERR_MEMORY, "no memory for a text of %zu words", f->n);
     name_words(f);
     mark_words(f, wanted);
-    counting c = {f, wanted};
-    err_code code = run(f, count_part, &c, e);
+    keep_marked(f, wanted);
     free(wanted);
+    TRY(run(f, count_part, f, e));
     for (size_t i = 0; i < f->n; i++)
         for (size_t t = 1; t < threads; t++)
             f->count[i] += f->count[t * f->n + i];
-    return code;
+    return ERR_OK;
 }
 
 static int by_rarity(const void *a, const void *b) {
@@ -218,13 +258,22 @@ static err_code rank(finding *f, err *e) {
 
 /* ---- counts and documents ---- */
 
+static void range_shard(finding *f, int part, size_t shard) {
+    const spans *out = f->out;
+    suffix_range *range = f->range + shard * out->n;
+    str text[AT_ONCE];
+    for (size_t i = 0, n; i < out->n && f->code[part] == ERR_OK && !stopped(f); i += n) {
+        n = out->n - i < AT_ONCE ? out->n - i : AT_ONCE;
+        for (size_t k = 0; k < n; k++)
+            text[k] = str_sub(f->text, out->span[i + k].start, out->span[i + k].end);
+        f->code[part] = suffix_find(f->x, shard, text, n, range + i, &f->error[part]);
+    }
+}
+
 static void range_part(void *ctx, int part, int n_parts) {
     finding *f = ctx;
     for (size_t s = (size_t)part; s < f->n_shards; s += (size_t)n_parts)
-        for (size_t k = 0; k < f->out->n && f->code[part] == ERR_OK && !stopped(f); k++) {
-            str text = str_sub(f->text, f->out->span[k].start, f->out->span[k].end);
-            f->code[part] = suffix_find(f->x, s, text, &f->range[s * f->out->n + k], &f->error[part]);
-        }
+        range_shard(f, part, s);
 }
 
 static err_code take_docs(finding *f, span *s, size_t k, err *e) {

@@ -228,12 +228,14 @@ typedef struct {
     size_t t_n;
     uint32_t lo, hi;
     size_t lo_n, hi_n;
+    uint32_t mid, at; /* the place looked at, and where its suffix begins */
 } search;
 
-/* The suffix at place i: *n bytes of it are those of the text, *below whether it is below the text. */
-static bool compare(const search *q, uint32_t i, size_t from, size_t *n, bool *below) {
+enum { AT_ONCE = 32 }; /* searches that go on side by side */
+
+/* The suffix at `at`: *n bytes of it are those of the text, *below whether it is below the text. */
+static bool compare(const search *q, uint32_t at, size_t from, size_t *n, bool *below) {
     const shard *s = q->s;
-    uint32_t at = s->order[i];
     if (at >= s->n)
         return false;
     size_t room = s->n - at, most = q->t_n < room ? q->t_n : room;
@@ -242,48 +244,88 @@ static bool compare(const search *q, uint32_t i, size_t from, size_t *n, bool *b
     return true;
 }
 
-/* Halves [lo, hi) until it is empty. begins_below: a suffix that begins with the text counts as below it. */
-static bool bisect(search *q, bool begins_below) {
-    while (q->lo < q->hi) {
-        uint32_t mid = q->lo + (q->hi - q->lo) / 2;
-        size_t n = 0, from = q->lo_n < q->hi_n ? q->lo_n : q->hi_n;
-        bool below = false;
-        if (!compare(q, mid, from, &n, &below))
-            return false;
-        if (below || (begins_below && n == q->t_n)) {
-            q->lo = mid + 1;
-            q->lo_n = n;
-        } else {
-            q->hi = mid;
-            q->hi_n = n;
-        }
+static size_t known(const search *q) { return q->lo_n < q->hi_n ? q->lo_n : q->hi_n; }
+
+static bool halve(search *q, bool begins_below) {
+    size_t n = 0;
+    bool below = false;
+    if (!compare(q, q->at, known(q), &n, &below))
+        return false;
+    if (below || (begins_below && n == q->t_n)) {
+        q->lo = q->mid + 1;
+        q->lo_n = n;
+    } else {
+        q->hi = q->mid;
+        q->hi_n = n;
     }
     return true;
 }
 
-/* The first key that is not below k (above: that is above k). */
-static uint32_t key_bound(const shard *s, uint64_t k, bool above) {
-    uint32_t lo = 0, hi = s->n_keys;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (s->key[mid] < k || (above && s->key[mid] == k))
-            lo = mid + 1;
-        else
-            hi = mid;
+/* Halves [lo, hi) of each of n <= AT_ONCE searches until it is empty. begins_below: a suffix that begins with the text
+ * counts as below it. Nearly every comparison waits for memory, twice: so all searches ask for their place first, then
+ * all for the text there, then all compare. */
+static bool bisect(search *q, size_t n, bool begins_below) {
+    uint8_t open[AT_ONCE];
+    for (;;) {
+        size_t n_open = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (q[i].lo >= q[i].hi)
+                continue;
+            q[i].mid = q[i].lo + (q[i].hi - q[i].lo) / 2;
+            __builtin_prefetch(q[i].s->order + q[i].mid);
+            open[n_open++] = (uint8_t)i;
+        }
+        if (n_open == 0)
+            return true;
+        for (size_t k = 0; k < n_open; k++) {
+            search *x = &q[open[k]];
+            x->at = x->s->order[x->mid];
+            if (x->at < x->s->n)
+                __builtin_prefetch(x->s->text + x->at);
+        }
+        for (size_t k = 0; k < n_open; k++)
+            if (!halve(&q[open[k]], begins_below))
+                return false;
     }
-    return lo;
 }
 
-/* Between which places the text's own place is, as far as the keys tell. */
-static search begin(const shard *s, str text) {
-    search q = {.s = s, .t = (const uint8_t *)text.p, .t_n = text.n, .hi = s->n};
-    uint64_t k = key_of(q.t, q.t_n);
-    uint32_t first = key_bound(s, k, false), end = key_bound(s, k, true);
-    if (first > 0)
-        q.lo = (first - 1) * SUFFIX_STRIDE + 1;
-    if (end < s->n_keys)
-        q.hi = end * SUFFIX_STRIDE;
-    return q;
+/* Of each k[n], the first key that is not below it. Side by side, so that no search waits for another one's memory. */
+static void key_bounds(const shard *s, const uint64_t *k, size_t n, uint32_t *bound) {
+    for (size_t i = 0; i < n; i++)
+        bound[i] = 0;
+    uint32_t half;
+    for (uint32_t left = s->n_keys; left > 0; left -= half) {
+        half = (left + 1) / 2;
+        for (size_t i = 0; i < n; i++)
+            bound[i] += s->key[bound[i] + half - 1] < k[i] ? half : 0;
+    }
+}
+
+/* The first key above each k[n]. */
+static void keys_above(const shard *s, const uint64_t *k, size_t n, uint32_t *bound) {
+    uint64_t next[AT_ONCE] = {0};
+    for (size_t i = 0; i < n; i++)
+        next[i] = k[i] + (k[i] < UINT64_MAX);
+    key_bounds(s, next, n, bound);
+    for (size_t i = 0; i < n; i++)
+        bound[i] = k[i] < UINT64_MAX ? bound[i] : s->n_keys;
+}
+
+static uint32_t place_of_key(const shard *s, uint32_t i) { return i < s->n_keys ? i * SUFFIX_STRIDE : s->n; }
+
+/* Between which places the place of each text[n <= AT_ONCE] is, as far as the keys tell. */
+static void begin(const shard *s, const str *text, size_t n, search *q) {
+    uint64_t k[AT_ONCE];
+    uint32_t first[AT_ONCE], end[AT_ONCE];
+    for (size_t i = 0; i < n; i++)
+        k[i] = key_of((const uint8_t *)text[i].p, text[i].n);
+    key_bounds(s, k, n, first);
+    keys_above(s, k, n, end);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t lo = first[i] > 0 ? (first[i] - 1) * SUFFIX_STRIDE + 1 : 0;
+        q[i] = (search){.s = s, .t = (const uint8_t *)text[i].p, .t_n = text[i].n, .lo = lo};
+        q[i].hi = place_of_key(s, end[i]);
+    }
 }
 
 static err_code search_damage(const suffix *x, err *e) {
@@ -296,58 +338,96 @@ static str before_nul(str text) {
     return nul ? str_sub(text, 0, (size_t)(nul - text.p)) : text;
 }
 
-err_code suffix_longest(const suffix *x, size_t i, str text, size_t *n, err *e) {
-    const shard *s = &x->shard[i];
-    *n = 0;
-    text = before_nul(text);
-    if (text.n == 0)
-        return ERR_OK;
-    search q = begin(s, text);
-    if (!bisect(&q, false))
-        return search_damage(x, e);
-    /* The longest is beside the text's own place. Of a neighbour perhaps only the key has been seen. */
+/* The longest is beside the text's own place. Of a neighbour perhaps only the key has been seen. */
+static bool longest(const search *q, size_t *n) {
+    const shard *s = q->s;
     bool below;
     size_t above_n = 0, below_n = 0;
-    if (q.lo < s->n && !compare(&q, q.lo, q.hi_n, &above_n, &below))
-        return search_damage(x, e);
-    if (q.lo > 0 && above_n < text.n && !compare(&q, q.lo - 1, q.lo_n, &below_n, &below))
-        return search_damage(x, e);
+    if (q->lo < s->n && !compare(q, s->order[q->lo], q->hi_n, &above_n, &below))
+        return false;
+    if (q->lo > 0 && above_n < q->t_n && !compare(q, s->order[q->lo - 1], q->lo_n, &below_n, &below))
+        return false;
     *n = above_n > below_n ? above_n : below_n;
+    return true;
+}
+
+static size_t together(size_t n) { return n < AT_ONCE ? n : AT_ONCE; }
+
+err_code suffix_longest(const suffix *x, size_t i, const str *text, size_t n_texts, size_t *n, err *e) {
+    search q[AT_ONCE];
+    str whole[AT_ONCE];
+    for (size_t done = 0, some; done < n_texts; done += some) {
+        some = together(n_texts - done);
+        for (size_t k = 0; k < some; k++)
+            whole[k] = before_nul(text[done + k]);
+        begin(&x->shard[i], whole, some, q);
+        if (!bisect(q, some, false))
+            return search_damage(x, e);
+        for (size_t k = 0; k < some; k++)
+            if (!longest(&q[k], &n[done + k]))
+                return search_damage(x, e);
+    }
     return ERR_OK;
 }
 
-err_code suffix_find(const suffix *x, size_t i, str text, suffix_range *out, err *e) {
-    const shard *s = &x->shard[i];
-    *out = (suffix_range){0, 0};
-    if (text.n == 0 || before_nul(text).n < text.n)
-        return ERR_OK;
-    search q = begin(s, text);
-    uint32_t end = s->n;
-    if (text.n >= 8) /* what begins with it has its key */
-        end = q.hi;
-    if (!bisect(&q, false))
-        return search_damage(x, e);
-    out->from = out->to = q.lo;
-    size_t n = 0;
-    bool below;
-    if (q.lo == s->n)
-        return ERR_OK;
-    if (!compare(&q, q.lo, 0, &n, &below))
-        return search_damage(x, e);
-    if (n < text.n)
-        return ERR_OK;
-    if (text.n < 8) { /* the first key above every one that begins with the text */
-        uint64_t last = key_of(q.t, q.t_n) | (UINT64_MAX >> 8 * text.n);
-        uint32_t above = key_bound(s, last, true);
-        uint32_t seen = key_bound(s, last, false);
-        q.lo = seen > 0 && (seen - 1) * SUFFIX_STRIDE > q.lo ? (seen - 1) * SUFFIX_STRIDE : q.lo;
-        end = above < s->n_keys ? above * SUFFIX_STRIDE : s->n;
+/* Where to look for the ends of the ranges that begin at q[n].lo. What begins with a text of 8 bytes or more has its
+ * key, and q[n].hi is known; of a shorter one the last possible key tells. */
+static void begin_ends(const shard *s, search *q, size_t n) {
+    uint64_t last[AT_ONCE];
+    uint32_t seen[AT_ONCE], above[AT_ONCE];
+    for (size_t k = 0; k < n; k++)
+        last[k] = key_of(q[k].t, q[k].t_n) | (q[k].t_n < 8 ? UINT64_MAX >> 8 * q[k].t_n : 0);
+    key_bounds(s, last, n, seen);
+    keys_above(s, last, n, above);
+    for (size_t k = 0; k < n; k++) {
+        uint32_t from = seen[k] > 0 ? (seen[k] - 1) * SUFFIX_STRIDE : 0;
+        q[k].lo = from > q[k].lo ? from : q[k].lo;
+        q[k].hi = place_of_key(s, above[k]);
+        q[k].lo_n = q[k].hi_n = 0;
     }
-    q.hi = end;
-    q.lo_n = q.hi_n = 0;
-    if (!bisect(&q, true))
-        return search_damage(x, e);
-    out->to = q.lo;
+}
+
+/* Of at most AT_ONCE texts without a NUL. Those that are there, one after another in q, are searched for their ends. */
+static bool find_some(const shard *s, const str *text, size_t n, suffix_range *out) {
+    search q[AT_ONCE];
+    uint8_t of[AT_ONCE];
+    size_t there = 0;
+    begin(s, text, n, q);
+    if (!bisect(q, n, false))
+        return false;
+    for (size_t k = 0; k < n; k++) {
+        size_t length = 0;
+        bool below;
+        out[k] = (suffix_range){q[k].lo, q[k].lo};
+        if (q[k].t_n == 0 || q[k].lo == s->n)
+            continue;
+        if (!compare(&q[k], s->order[q[k].lo], 0, &length, &below))
+            return false;
+        if (length < q[k].t_n)
+            continue;
+        of[there] = (uint8_t)k;
+        q[there++] = q[k];
+    }
+    begin_ends(s, q, there);
+    if (!bisect(q, there, true))
+        return false;
+    for (size_t k = 0; k < there; k++)
+        out[of[k]].to = q[k].lo;
+    return true;
+}
+
+/* A text with a NUL is nowhere, like an empty one. */
+err_code suffix_find(const suffix *x, size_t i, const str *text, size_t n_texts, suffix_range *out, err *e) {
+    str whole[AT_ONCE];
+    for (size_t done = 0, some; done < n_texts; done += some) {
+        some = together(n_texts - done);
+        for (size_t k = 0; k < some; k++) {
+            str t = text[done + k];
+            whole[k] = before_nul(t).n == t.n ? t : (str){0};
+        }
+        if (!find_some(&x->shard[i], whole, some, out + done))
+            return search_damage(x, e);
+    }
     return ERR_OK;
 }
 

@@ -47,10 +47,11 @@ typedef struct {
     uint32_t from, to;
 } suffix_range;
 
-/* Length of the longest beginning of `text` that a document of the shard holds. */
-err_code suffix_longest(const suffix *x, size_t shard, str text, size_t *n, err *e);
-/* Occurrences of the whole of `text`, which is not empty. */
-err_code suffix_find(const suffix *x, size_t shard, str text, suffix_range *out, err *e);
+/* Of each of text[n_texts]: the length of the longest beginning that a document of the shard holds, into n[n_texts].
+ * Several searches go on side by side, so many texts at a time cost much less than one after another. */
+err_code suffix_longest(const suffix *x, size_t shard, const str *text, size_t n_texts, size_t *n, err *e);
+/* Of each of text[n_texts]: the occurrences of the whole of it, into out[n_texts]; none of an empty one. */
+err_code suffix_find(const suffix *x, size_t shard, const str *text, size_t n_texts, suffix_range *out, err *e);
 
 typedef struct {
     int64_t id;

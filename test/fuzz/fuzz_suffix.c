@@ -21,8 +21,8 @@ static void search(const suffix *x, str text) {
         suffix_range r;
         suffix_hit hit[4];
         err e = {0};
-        must_say(suffix_longest(x, i, text, &longest, &e), &e);
-        err_code code = suffix_find(x, i, text, &r, &e);
+        must_say(suffix_longest(x, i, &text, 1, &longest, &e), &e);
+        err_code code = suffix_find(x, i, &text, 1, &r, &e);
         must_say(code, &e);
         if (code == ERR_OK && r.to < r.from)
             abort();

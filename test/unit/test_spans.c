@@ -209,8 +209,8 @@ static void check_searches(const docs *d, const suffix *x, str text, uint64_t *a
         for (size_t s = 0; s < n_shards; s++) {
             size_t n;
             suffix_range r;
-            assert_int_equal(suffix_longest(x, s, rest, &n, NULL), ERR_OK);
-            assert_int_equal(suffix_find(x, s, part, &r, NULL), ERR_OK);
+            assert_int_equal(suffix_longest(x, s, &rest, 1, &n, NULL), ERR_OK);
+            assert_int_equal(suffix_find(x, s, &part, 1, &r, NULL), ERR_OK);
             longest = n > longest ? n : longest;
             count += r.to - r.from;
         }
@@ -254,6 +254,30 @@ static void as_brute_force(void **state) {
     unlink(path_of());
 }
 
+/* Many texts at a time, with empty ones, a NUL and bytes that are nowhere among them: as one after another. */
+static void check_together(const docs *d, const suffix *x, size_t shard, uint64_t *at) {
+    enum { MOST = 100 };
+    str text[MOST];
+    size_t n = 1 + (size_t)draw(at, MOST), longest[MOST], one;
+    suffix_range range[MOST], r;
+    for (size_t k = 0; k < n; k++) {
+        str doc = strbuf_str(&d->doc[draw(at, d->n)]);
+        size_t from = (size_t)draw(at, doc.n);
+        text[k] = str_sub(doc, from, from + (size_t)draw(at, 14));
+        if (draw(at, 9) == 0)
+            text[k] = draw(at, 2) ? (str){"a\0a", 3} : STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff");
+    }
+    assert_int_equal(suffix_longest(x, shard, text, n, longest, NULL), ERR_OK);
+    assert_int_equal(suffix_find(x, shard, text, n, range, NULL), ERR_OK);
+    for (size_t k = 0; k < n; k++) {
+        assert_int_equal(suffix_longest(x, shard, &text[k], 1, &one, NULL), ERR_OK);
+        assert_int_equal(suffix_find(x, shard, &text[k], 1, &r, NULL), ERR_OK);
+        assert_int_equal(longest[k], one);
+        assert_int_equal(range[k].from, r.from);
+        assert_int_equal(range[k].to, r.to);
+    }
+}
+
 /* More suffixes than keys: a text of many strides, every one of its bytes asked for. */
 static void many_strides(void **state) {
     (void)state;
@@ -273,11 +297,14 @@ static void many_strides(void **state) {
             uint64_t n = 0;
             for (size_t s = 0; s < n_shards; s++) {
                 suffix_range r;
-                assert_int_equal(suffix_find(x, s, t, &r, NULL), ERR_OK);
+                assert_int_equal(suffix_find(x, s, &t, 1, &r, NULL), ERR_OK);
                 n += r.to - r.from;
             }
             assert_int_equal(n, everywhere(&d, t));
         }
+        for (size_t s = 0; s < n_shards; s++)
+            for (size_t i = 0; i < 20; i++)
+                check_together(&d, x, s, &at);
         suffix_close(x);
     }
     free_docs(&d);
