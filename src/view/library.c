@@ -103,7 +103,7 @@ static err_code find_in_index(const suffix *x, str text, chosen *c, err *e) {
     for (size_t i = 0; i < shards && c->n < LIBRARY_FOUND_MAX; i++) {
         suffix_range r;
         size_t n = 0;
-        TRY(suffix_find(x, i, text, &r, e));
+        TRY(suffix_find(x, i, &text, 1, &r, e));
         if (r.from == r.to)
             continue;
         TRY(suffix_docs(x, i, r, LIBRARY_FOUND_MAX - c->n, hit, &n, e));
