@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@ enum { PATH_BYTES_MAX = 4096, BUFFER_BYTES = 1 << 16 };
 
 struct outfile {
     int fd;
-    bool named; /* `temp` exists */
+    bool named;    /* `temp` exists */
+    bool compares; /* with what stands at `path`; then fd reads it, and there is no `temp` */
     uint64_t bytes;
     size_t n; /* in buffer */
     char path[PATH_BYTES_MAX], temp[PATH_BYTES_MAX];
@@ -59,7 +61,7 @@ err_code outfile_open(outfile **out, const char *path, err *e) {
     outfile *f = malloc(sizeof *f);
     if (!f)
         return err_set(e, ERR_MEMORY, "%s: no memory for a file's buffer", path);
-    f->named = false;
+    f->named = f->compares = false;
     f->bytes = f->n = 0;
     int n = snprintf(f->temp, sizeof f->temp, "%s.%ld.%u.tmp", path, (long)getpid(), atomic_fetch_add(&n_opened, 1));
     if (n < 0 || (size_t)n >= sizeof f->temp) {
@@ -83,7 +85,57 @@ err_code outfile_open(outfile **out, const char *path, err *e) {
     return ERR_OK;
 }
 
-static err_code put(outfile *f, const uint8_t *p, size_t n, err *e) {
+err_code outfile_compare(outfile **out, const char *path, err *e) {
+    outfile *f = calloc(1, sizeof *f);
+    if (!f)
+        return err_set(e, ERR_MEMORY, "%s: no memory for a file's buffer", path);
+    int n = snprintf(f->path, sizeof f->path, "%s", path);
+    err_code code = ERR_OK;
+    if (n < 0 || (size_t)n >= sizeof f->path)
+        code = err_set(e, ERR_LIMIT, "%.60s...: the path is too long", path);
+    else if ((f->fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+        code = refused(e, path, "read");
+    if (code != ERR_OK) {
+        free(f);
+        return code;
+    }
+    f->compares = true;
+    *out = f;
+    return ERR_OK;
+}
+
+/* Bytes [at, at + n) of the file against p[n]. */
+static err_code compare(const outfile *f, uint64_t at, const uint8_t *p, size_t n, err *e) {
+    uint8_t is[4096];
+    for (size_t part; n; p += part, at += part, n -= part) {
+        ssize_t got = pread(f->fd, is, n < sizeof is ? n : sizeof is, (off_t)at);
+        part = got > 0 ? (size_t)got : 0;
+        size_t i = 0;
+        while (i < part && is[i] == p[i])
+            i++;
+        if (got < 0 && errno != EINTR)
+            return refused(e, f->path, "read");
+        if (got == 0)
+            return err_set(e, ERR_MISMATCH, "%s: is cut off at byte %" PRIu64, f->path, at);
+        if (i < part)
+            return err_set(e, ERR_MISMATCH, "%s: byte %" PRIu64 " is another one", f->path, at + i);
+    }
+    return ERR_OK;
+}
+
+static err_code compare_end(const outfile *f, err *e) {
+    struct stat st;
+    if (fstat(f->fd, &st) != 0)
+        return refused(e, f->path, "read");
+    return (uint64_t)st.st_size == f->bytes
+               ? ERR_OK
+               : err_set(e, ERR_MISMATCH, "%s: has bytes behind its end at %" PRIu64, f->path, f->bytes);
+}
+
+/* Behind `at` bytes. */
+static err_code put(outfile *f, uint64_t at, const uint8_t *p, size_t n, err *e) {
+    if (f->compares)
+        return compare(f, at, p, n, e);
     while (n) {
         ssize_t done = write(f->fd, p, n);
         if (done < 0 && errno == EINTR)
@@ -99,7 +151,7 @@ static err_code put(outfile *f, const uint8_t *p, size_t n, err *e) {
 static err_code flush(outfile *f, err *e) {
     size_t n = f->n;
     f->n = 0;
-    return put(f, f->buffer, n, e);
+    return put(f, f->bytes - n, f->buffer, n, e);
 }
 
 err_code outfile_write(outfile *f, const void *bytes, size_t n, err *e) {
@@ -109,7 +161,7 @@ err_code outfile_write(outfile *f, const void *bytes, size_t n, err *e) {
         TRY(flush(f, e));
     f->bytes += n;
     if (n >= sizeof f->buffer)
-        return put(f, bytes, n, e);
+        return put(f, f->bytes - n, bytes, n, e);
     memcpy(f->buffer + f->n, bytes, n);
     f->n += n;
     return ERR_OK;
@@ -141,6 +193,8 @@ err_code outfile_sync_folder_of(const char *path, err *e) {
 
 static err_code publish(outfile *f, err *e) {
     TRY(flush(f, e));
+    if (f->compares)
+        return compare_end(f, e);
     if (fsync(f->fd) != 0)
         return refused(e, f->path, "brought to disk");
     if (!f->named) {

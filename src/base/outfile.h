@@ -19,6 +19,9 @@ typedef struct outfile outfile;
 
 /* ERR_IO also when something that is not a regular file stands at `path`. */
 err_code outfile_open(outfile **out, const char *path, err *e);
+/* Writes nothing and compares: what is written must be what stands at `path`, byte for byte, and all of it at
+ * outfile_commit(), else ERR_MISMATCH that names the first other byte. */
+err_code outfile_compare(outfile **out, const char *path, err *e);
 err_code outfile_write(outfile *f, const void *bytes, size_t n, err *e);
 err_code outfile_zeros(outfile *f, size_t n, err *e); /* n zero bytes */
 uint64_t outfile_bytes(const outfile *f);             /* written so far */

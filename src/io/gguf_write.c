@@ -19,18 +19,21 @@ struct gguf_writer {
     size_t n_kv;
 };
 
-err_code gguf_write_open(gguf_writer **out, const char *path, err *e) {
+static err_code open_writer(gguf_writer **out, const char *path, bool compares, err *e) {
     gguf_writer *w = calloc(1, sizeof *w);
     if (!w)
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
     w->kv.max = w->info.max = GGUF_WRITE_META_MAX;
-    err_code code = tensor_out_open(&w->out, path, ALIGNMENT, e);
+    err_code code = tensor_out_open(&w->out, path, compares, ALIGNMENT, e);
     if (code)
         free(w);
     else
         *out = w;
     return code;
 }
+
+err_code gguf_write_open(gguf_writer **out, const char *path, err *e) { return open_writer(out, path, false, e); }
+err_code gguf_compare_open(gguf_writer **out, const char *path, err *e) { return open_writer(out, path, true, e); }
 
 void gguf_write_abort(gguf_writer *w) {
     if (!w)

@@ -27,6 +27,8 @@ enum { GGUF_WRITE_META_MAX = 1 << 30 };
 typedef struct gguf_writer gguf_writer;
 
 err_code gguf_write_open(gguf_writer **out, const char *path, err *e);
+/* Writes nothing: the file that would be written must stand there, byte for byte, else ERR_MISMATCH. */
+err_code gguf_compare_open(gguf_writer **out, const char *path, err *e);
 
 err_code gguf_write_str(gguf_writer *w, const char *key, str value, err *e);
 err_code gguf_write_u32(gguf_writer *w, const char *key, uint32_t value, err *e);

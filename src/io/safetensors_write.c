@@ -19,7 +19,7 @@ err_code safetensors_write_open(safetensors_writer **out, const char *path, err 
     if (!w)
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
     w->meta.max = w->entries.max = SAFETENSORS_HEADER_MAX;
-    err_code code = tensor_out_open(&w->out, path, 1, e);
+    err_code code = tensor_out_open(&w->out, path, false, 1, e);
     if (code)
         free(w);
     else

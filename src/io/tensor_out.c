@@ -26,11 +26,11 @@ err_code tensor_spec_bytes(const tensor_spec *t, size_t *out, err *e) {
     return ERR_OK;
 }
 
-err_code tensor_out_open(tensor_out *t, const char *path, size_t align, err *e) {
+err_code tensor_out_open(tensor_out *t, const char *path, bool compares, size_t align, err *e) {
     *t = (tensor_out){.align = align, .path = strdup(path)};
     if (!t->path)
         return err_set(e, ERR_MEMORY, "%s: no memory", path);
-    err_code code = outfile_open(&t->file, path, e);
+    err_code code = compares ? outfile_compare(&t->file, path, e) : outfile_open(&t->file, path, e);
     if (code) {
         free(t->path);
         *t = (tensor_out){0};

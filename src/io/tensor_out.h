@@ -30,8 +30,8 @@ typedef struct {
     size_t at, left;     /* the tensor being written, and its bytes to come */
 } tensor_out;
 
-/* On failure nothing is left open. */
-err_code tensor_out_open(tensor_out *t, const char *path, size_t align, err *e);
+/* compares: with what stands there, outfile_compare(). On failure nothing is left open. */
+err_code tensor_out_open(tensor_out *t, const char *path, bool compares, size_t align, err *e);
 void tensor_out_fini(tensor_out *t); /* gives up the file unless it was committed */
 
 /* The first error again, or, once data has begun, ERR_USAGE when `declaring`. */

@@ -194,10 +194,9 @@ static err_code gguf_all(sink *s, arena *mem, err *e) {
     return gguf_tensors(s, t, n, table, e);
 }
 
-err_code export_gguf(const model *m, const char *path, const export_options *o, err *e) {
-    sink s = {.m = m, .o = o};
+static err_code gguf_through(gguf_writer *w, const model *m, const export_options *o, err *e) {
+    sink s = {.gguf = w, .m = m, .o = o};
     arena mem = {0};
-    TRY(gguf_write_open(&s.gguf, path, e));
     err_code code = gguf_all(&s, &mem, e);
     if (code)
         gguf_write_abort(s.gguf);
@@ -205,6 +204,18 @@ err_code export_gguf(const model *m, const char *path, const export_options *o, 
         code = gguf_write_commit(s.gguf, e);
     arena_fini(&mem);
     return code;
+}
+
+err_code export_gguf(const model *m, const char *path, const export_options *o, err *e) {
+    gguf_writer *w;
+    TRY(gguf_write_open(&w, path, e));
+    return gguf_through(w, m, o, e);
+}
+
+err_code export_compare(const model *m, const char *path, const export_options *o, err *e) {
+    gguf_writer *w;
+    TRY(gguf_compare_open(&w, path, e));
+    return gguf_through(w, m, o, e);
 }
 
 /* ---- Hugging Face folder ---- */

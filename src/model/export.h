@@ -47,6 +47,8 @@ typedef struct {
 } export_options;
 
 err_code export_gguf(const model *m, const char *path, const export_options *o, err *e);
+/* Writes nothing: the file that would be written must stand at `path`, byte for byte, else ERR_MISMATCH. */
+err_code export_compare(const model *m, const char *path, const export_options *o, err *e);
 /* config.json and model.safetensors (or shards with their index) into a folder that is there. Tokenizer files are the
  * caller's to write. */
 err_code export_folder(const model *m, const char *folder, const export_options *o, err *e);

@@ -3,13 +3,16 @@
 
 #include <string.h>
 
+#include "base/os.h"
 #include "kern/kern.h"
 #include "model/export.h"
 #include "tok/tokenizer_write.h"
 
 typedef struct {
     run *r;
+    uint64_t step;
     hash256 digest, weights;
+    str name; /* for loam.run; empty: without that key, as Loam wrote it once */
 } origin;
 
 static err_code put_hash(gguf_writer *w, const char *key, hash256 h, err *e) {
@@ -37,29 +40,35 @@ static err_code put_keys(void *ctx, gguf_writer *w, err *e) {
     TRY(put_hash(w, "loam.recipe.digest", h, e));
     TRY(put_hash(w, "loam.data.digest", r->data.digest, e));
     TRY(put_hash(w, "loam.tokenizer.digest", r->tokenizer.digest, e));
-    TRY(gguf_write_u64(w, "loam.steps", trainer_step_done(o->r->trainer), e));
+    TRY(gguf_write_u64(w, "loam.steps", o->step, e));
     TRY(put_hash(w, "loam.weights", o->weights, e));
-    return put_hash(w, "loam.chain", o->digest, e);
+    TRY(put_hash(w, "loam.chain", o->digest, e));
+    return o->name.n ? gguf_write_str(w, "loam.run", o->name, e) : ERR_OK;
 }
 
-/* The last part of the run's path. */
-static str name_of(const char *path) {
-    str s = str_from(path);
-    while (s.n > 1 && s.p[s.n - 1] == '/')
-        s.n--;
-    size_t from = s.n;
-    while (from > 0 && s.p[from - 1] != '/')
-        from--;
-    return str_sub(s, from, s.n);
+static export_options options(origin *o, str name) {
+    return (export_options){.type = -1, .name = name, .keys = put_keys, .keys_ctx = o, .bos = -1, .eos = -1};
 }
 
 err_code publish_run(run *r, hash256 digest, err *e) {
     run_path file;
-    origin o = {.r = r, .digest = digest};
+    str name = os_last_part(r->path);
+    origin o = {.r = r, .step = trainer_step_done(r->trainer), .digest = digest, .name = name};
     ckpt_state s = trainer_state(r->trainer);
     hash256 moments;
     TRY(run_file(r, "model.gguf", &file, e));
     TRY(ckpt_roots(&s, &o.weights, &moments, e));
-    export_options x = {.type = -1, .name = name_of(r->path), .keys = put_keys, .keys_ctx = &o, .bos = -1, .eos = -1};
+    export_options x = options(&o, name);
     return export_gguf(trainer_model(r->trainer), file.text, &x, e);
+}
+
+err_code publish_compare(run *r, const model *m, const chain_line *last, err *e) {
+    run_path file;
+    str name;
+    origin o = {.r = r, .step = last->step, .digest = last->digest, .weights = last->weights};
+    TRY(run_file(r, "model.gguf", &file, e));
+    TRY(gguf_get_str(model_gguf(m), "general.name", STR(""), &name, e));
+    o.name = gguf_find(model_gguf(m), "loam.run") ? name : (str){0};
+    export_options x = options(&o, name);
+    return export_compare(trainer_model(r->trainer), file.text, &x, e);
 }

@@ -8,6 +8,8 @@
  *   loam.steps u64          steps done
  *   loam.weights            root of the weights (root.h)
  *   loam.chain              digest of the chain's last line
+ *   loam.run                general.name again, the folder's name when it was written: a bit that flips in one of the
+ *                           two shows
  *
  * The bytes of the file depend on the run alone. Proved by test/e2e/test_train.py.
  */
@@ -18,5 +20,10 @@
 
 /* The state that the trainer is in; digest: of the chain's last line. */
 err_code publish_run(run *r, hash256 digest, err *e);
+
+/* The file that stands there, opened as m, byte by byte against what was written after the step of `last`, whose
+ * weights the trainer has; a run that has got another name since keeps the one in the file. Another byte: ERR_MISMATCH.
+ */
+err_code publish_compare(run *r, const model *m, const chain_line *last, err *e);
 
 #endif

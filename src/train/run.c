@@ -142,6 +142,8 @@ static err_code read_inputs(run *r, err *e) {
     err_code code = os_read_regular(p.text, INPUTS_BYTES_MAX, &text, e);
     if (code == ERR_OK && (code = json_read(strbuf_str(&text), INPUTS_BYTES_MAX, &o, e)) == ERR_OK)
         code = json_want_str(o, "data", &data, e);
+    if (code == ERR_OK && json_object_size(o) != 1 + (json_object_get(o, "where") != NULL))
+        code = err_set(e, ERR_FORMAT, "holds more than the keys data and where");
     if (code == ERR_OK)
         code = keep(&r->data, data, e);
     if (code == ERR_OK)
@@ -255,7 +257,7 @@ static err_code load_tokenizer(run *r, err *e) {
 static err_code open_docs(run *r, const docs_options *d, bool usual, err *e) {
     err_code code = docs_open(&r->docs, d, e);
     if (code == ERR_IO && usual && !docs_is_made(d->source) && !os_exists(d->source))
-        return err_set(e, ERR_IO, "%s: the run's data set is not there any more (say where it is with --data)",
+        return err_set(e, ERR_IO, "%s: the run's data set is not there any more (inputs.json names it; say where it is with --data)",
                        d->source);
     TRY(code);
     TRY(same_digest(r->docs.digest, r->recipe.data.digest, "data", d->source, e));

@@ -7,6 +7,7 @@
 
 #include "base/os.h"
 #include "base/rng.h"
+#include "train/publish.h"
 #include "train/root.h"
 
 typedef struct {
@@ -93,13 +94,15 @@ static err_code compare_model(verify *v, model *m, const chain_line *last, const
     if (code == ERR_OK && !same(root_of(leaf, n), last->weights))
         code = err_set(e, ERR_MISMATCH, "%s: its weights are not those of step %" PRIu64 " in the chain", file,
                        last->step);
+    for (size_t i = 0; i < n && code == ERR_OK; i++) /* the same shapes, for they are in the root */
+        memcpy(trainer_state(v->t).w[i], p[i].w, p[i].n * sizeof(float));
     free(x);
     free(leaf);
     learner_close(l);
-    return code;
+    return code == ERR_OK ? publish_compare(v->r, m, last, e) : code;
 }
 
-/* The export, where there is one: F32, so its root can be compared. */
+/* The export, where there is one: F32, so its root can be compared; then all its bytes. */
 static err_code check_model(verify *v, err *e) {
     run_path file;
     model *m = NULL;

@@ -2,8 +2,9 @@
  * foresee.
  *
  * Always: the chain's seals; its first line against the recipe and the initial weights; every checkpoint against its
- * leaves and roots and, where the chain has roots, against the chain; the exported model's weights against the chain's
- * last line. Data and tokenizer have been compared with the recipe by run_load().
+ * leaves and roots and, where the chain has roots, against the chain; the exported model against the chain's
+ * last line: its weights by their root, then every byte against what publishing gives (publish.h). Data and tokenizer
+ * have been compared with the recipe by run_load().
  *
  * Then steps are executed:
  *   VERIFY_ALL    from the beginning to the chain's end

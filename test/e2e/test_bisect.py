@@ -174,24 +174,57 @@ def _():
     assert got["files_b"], got
 
 
-@case("random bits in random files: always found")
+def all_files(run):
+    """Every file of a run but log.db, which says how long things took and is not part of what a run is."""
+    found = [os.path.relpath(os.path.join(d, f), run) for d, _, names in os.walk(run) for f in names]
+    return sorted(f for f in found if not f.startswith("log.db"))
+
+
+def where(path, size):
+    """A byte of a file: of a large one, half of the time in what stands before the tensors."""
+    head = {"model.gguf": 6000, "model.safetensors": 3000, "optimizer.safetensors": 5000}.get(os.path.basename(path), size)
+    return random.randrange(random.choice((size, min(size, head))))
+
+
+@case("random bits in every file of a run, and of a rebuilt one: always found, and the file or its folder is named")
 def _():
     random.seed(3)
-    files = ["chain.jsonl", "recipe.json", "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"]
-    files += ["ckpt/%s/%s" % (s, f) for s in os.listdir(os.path.join(A, "ckpt"))
-              for f in ("model.safetensors", "optimizer.safetensors", "checkpoint.json")]
-    b, seen = fresh("random"), set()
-    for _ in range(45):
-        path = os.path.join(b, random.choice(files))
-        good = read(path)
-        at, bit = random.randrange(len(good)), random.randrange(8)
-        flip(path, at, bit)
-        got = loam("bisect", A, b, want=None)
-        assert got.returncode in (1, 3) and got.stderr.count("\n") == 1, (path, at, bit, got.stdout, got.stderr)
-        seen.add(got.returncode)
-        write(path, good)
-    note("exit statuses %s" % sorted(seen))
+    loam("rebuild", A, tmp("rebuilt"), "--without", "17")
+    n = 0
+    for run in (A, tmp("rebuilt")):
+        b = shutil.copytree(run, tmp("random-" + os.path.basename(run)))
+        for name in all_files(run):
+            path = os.path.join(b, name)
+            good = read(path)
+            for _ in range({"model.gguf": 25, "removals.jsonl": 15}.get(name, 2 if "ckpt" in name else 6)):
+                at, bit = where(name, len(good)), random.randrange(8)
+                flip(path, at, bit)
+                got = loam("bisect", run, b, "--json", want=None)
+                said = got.stderr + (json.loads(got.stdout)["files_b"] if got.stdout else "")
+                called = name.split("/")[-2] if "/" in name else name.replace("recipe.json", "recipe")  # or its digest
+                assert got.returncode in (1, 3) and got.stderr.count("\n") == 1, (name, at, bit, said)
+                assert called in said, (name, at, bit, said)
+                write(path, good)
+                n += 1
+        assert not bisect(run, b, want=0)["parted"]
+    note("%d bits in %d files" % (n, len(all_files(A)) + len(all_files(tmp("rebuilt")))))
+
+
+@case("the export in all its bytes: keys, names, padding; a run that has got another name; an older export")
+def _():
+    b = fresh("renamed")
     assert not bisect(A, b, want=0)["parted"]
+    path = os.path.join(b, "model.gguf")
+    good = read(path)
+    for word in (b"general.name", b"loam.run", b"loam.weights", b"tokenizer.ggml.tokens", b"llama.", b"qwen"):
+        at = good.find(word)
+        if at >= 0:
+            flip(path, at + len(word) + 12, 0)  # in the value
+            assert "model.gguf: byte" in bisect(A, b)["files_b"] or "model.gguf" in bisect(A, b)["files_b"], word
+            write(path, good)
+    write(path, good + b"\0")
+    assert "behind its end" in bisect(A, b)["files_b"]
+    write(path, good)
 
 
 @case("what is no run, and a run that has not begun")

@@ -166,10 +166,54 @@ static void ends_badly_and_leaves_nothing(void **state) {
     assert_int_equal(n_entries(), 1);
 }
 
+/* outfile_compare() of pieces around the buffer's size: the same bytes pass; one bit, one byte fewer, one more do not. */
+static err_code compared(const uint8_t *bytes, size_t n, err *e) {
+    outfile *f;
+    assert_int_equal(outfile_compare(&f, path, NULL), ERR_OK);
+    err_code code = ERR_OK;
+    for (size_t at = 0, part = 1; at < n && code == ERR_OK; at += part, part = part * 7 + 1) {
+        part = part < n - at ? part : n - at;
+        code = outfile_write(f, bytes + at, part, e);
+    }
+    if (code == ERR_OK)
+        return outfile_commit(f, e);
+    outfile_abort(f);
+    return code;
+}
+
+static void compares_with_what_is_there(void **state) {
+    (void)state;
+    enum { N = 200000 };
+    static uint8_t bytes[N + 1];
+    err e = {0};
+    for (size_t i = 0; i <= N; i++)
+        bytes[i] = (uint8_t)(i * i >> 5);
+    assert_int_equal(os_write_file(path, (str){(char *)bytes, N}, NULL), ERR_OK);
+    assert_int_equal(compared(bytes, N, &e), ERR_OK);
+    for (size_t at = 0; at < N; at += 4567) {
+        char want[40];
+        bytes[at] ^= 16;
+        snprintf(want, sizeof want, "f: byte %zu is another one", at);
+        assert_int_equal(compared(bytes, N, &e), ERR_MISMATCH);
+        assert_non_null(strstr(e.text, want));
+        bytes[at] ^= 16;
+    }
+    assert_int_equal(compared(bytes, N - 1, &e), ERR_MISMATCH);
+    assert_non_null(strstr(e.text, "behind its end"));
+    assert_int_equal(compared(bytes, N + 1, &e), ERR_MISMATCH);
+    assert_non_null(strstr(e.text, "cut off"));
+    assert_int_equal(compared(bytes, N, &e), ERR_OK);
+    assert_int_equal(n_entries(), 1);
+    unlink(path);
+    outfile *f;
+    assert_int_equal(outfile_compare(&f, path, &e), ERR_IO);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_what_it_is_given),
         cmocka_unit_test(refuses_places),
+        cmocka_unit_test(compares_with_what_is_there),
         cmocka_unit_test(ends_badly_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
