@@ -14,7 +14,7 @@ typedef struct {
     bool check;
 } values;
 
-static const values defaults = {.common = COMMON_DEFAULTS, .trace = TRACER_DEFAULTS, .shard_mb = 16};
+static const values defaults = {.common = COMMON_DEFAULTS, .trace = TRACER_DEFAULTS, .shard_mb = 8};
 
 #define AT(field) offsetof(values, field)
 static const option own_options[] = {

@@ -15,7 +15,7 @@
 #include "base/pool.h"
 #include "base/str.h"
 
-enum { INDEXER_SHARD_BYTES = 16 << 20 };
+enum { INDEXER_SHARD_BYTES = 8 << 20 };
 
 typedef struct {
     /* The next document (valid until the next call), or *got false at the end. A NUL in it, no bytes at all, an id that

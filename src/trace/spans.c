@@ -24,6 +24,7 @@ typedef struct {
     size_t n;
     size_t n_shards;
     uint32_t *reach; /* [threads][n] bytes from the word's start on that stand somewhere */
+    uint32_t *there; /* [n_shards][n] the same in one shard, where it was searched; 0: where it need not be */
 
     spans *out;
     size_t *first;       /* [out->n] the first word of each span, before they are ranked */
@@ -59,11 +60,12 @@ static err_code cut(finding *f, err *e) {
     size_t threads = (size_t)pool_threads(f->o->workers);
     f->word = calloc(n + 1, sizeof *f->word);
     f->reach = calloc(threads * n + 1, sizeof *f->reach);
+    f->there = calloc(f->n_shards * n + 1, sizeof *f->there);
     f->count = calloc(threads * n + 1, sizeof *f->count);
     f->same = calloc(n + 1, sizeof *f->same);
     f->first = calloc(n + 1, sizeof *f->first);
     f->named = calloc(n + 1, sizeof *f->named);
-    if (!f->word || !f->reach || !f->count || !f->same || !f->first || !f->named)
+    if (!f->word || !f->reach || !f->there || !f->count || !f->same || !f->first || !f->named)
         return err_set(e, ERR_MEMORY, "no memory for a text of %zu words", n);
     for (size_t at = 0; f->n < n && words_next(f->text, &at, &w);)
         f->word[f->n++] = w;
@@ -87,6 +89,7 @@ static void match_ends(finding *f, int part, size_t shard, const size_t *number,
         text[k] = str_sub(f->text, f->word[number[k]].start, f->text.n);
     f->code[part] = suffix_longest(f->x, shard, text, n, end, &f->error[part]);
     for (size_t k = 0; k < n && f->code[part] == ERR_OK; k++) {
+        f->there[shard * f->n + number[k]] = (uint32_t)end[k];
         if (end[k] > reach[number[k]])
             reach[number[k]] = (uint32_t)end[k];
         end[k] += f->word[number[k]].start;
@@ -258,15 +261,39 @@ static err_code rank(finding *f, err *e) {
 
 /* ---- counts and documents ---- */
 
+static size_t word_at(const finding *f, size_t start) {
+    size_t lo = 0, hi = f->n; /* word[lo].start <= start < word[hi].start */
+    while (hi - lo > 1) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (f->word[mid].start <= start)
+            lo = mid;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+/* The span's first word was searched in the shard and has as long a match. Where it was not searched, it has none: its
+ * match would end where a span that begins before it does at the latest (is_open()), and then it were in that one. */
+static bool may_hold(const finding *f, size_t shard, const span *s) {
+    return f->there[shard * f->n + word_at(f, s->start)] >= s->end - s->start;
+}
+
 static void range_shard(finding *f, int part, size_t shard) {
     const spans *out = f->out;
-    suffix_range *range = f->range + shard * out->n;
-    str text[AT_ONCE];
-    for (size_t i = 0, n; i < out->n && f->code[part] == ERR_OK && !stopped(f); i += n) {
-        n = out->n - i < AT_ONCE ? out->n - i : AT_ONCE;
-        for (size_t k = 0; k < n; k++)
-            text[k] = str_sub(f->text, out->span[i + k].start, out->span[i + k].end);
-        f->code[part] = suffix_find(f->x, shard, text, n, range + i, &f->error[part]);
+    for (size_t i = 0; i < out->n && f->code[part] == ERR_OK && !stopped(f);) {
+        str text[AT_ONCE];
+        size_t of[AT_ONCE], n = 0;
+        suffix_range r[AT_ONCE];
+        for (; i < out->n && n < AT_ONCE; i++) {
+            if (!may_hold(f, shard, &out->span[i]))
+                continue;
+            text[n] = str_sub(f->text, out->span[i].start, out->span[i].end);
+            of[n++] = i;
+        }
+        f->code[part] = suffix_find(f->x, shard, text, n, r, &f->error[part]);
+        for (size_t k = 0; k < n && f->code[part] == ERR_OK; k++)
+            f->range[shard * out->n + of[k]] = r[k];
     }
 }
 
@@ -330,6 +357,7 @@ err_code spans_find(const suffix *x, str text, const spans_options *o, spans *ou
     err_code code = find(f, e);
     free(f->word);
     free(f->reach);
+    free(f->there);
     free(f->first);
     free(f->range);
     free(f->named);
