@@ -48,8 +48,8 @@ static int close_vocabulary(void **state) {
 }
 
 static constraint *open_grammar(const char *rules) {
-    grammar *g;
-    constraint *c;
+    grammar *g = NULL;
+    constraint *c = NULL;
     err e = {0};
     if (gbnf_compile(&g, str_from(rules), &e) != ERR_OK || constraint_open(&c, g, tree, &e) != ERR_OK)
         fail_msg("%s: %s", rules, e.text);
@@ -85,9 +85,11 @@ static bool may_follow(const trial *t, size_t id) {
 
 static void masks_are_exact(void **state) {
     (void)state;
+    static const char values[] = "root ::= value\n"
+                                 "value ::= \"[\" (value (\",\" \" \"? value)*)? \"]\" |\n"
+                                 "  \"\\\"\" [^\"\\n]{0,9} \"\\\"\" | \"-\"? [01]+\n";
     static const char *const rules[] = {
-        "root ::= value\nvalue ::= \"[\" (value (\",\" \" \"? value)*)? \"]\" | \"\\\"\" [^\"\\n]{0,9} \"\\\"\" | "
-        "\"-\"? [01]+\n",
+        values,
         "root ::= [\\U0001F600a\xc3\xa9]* \"b\"?",
         "root ::= (\"a\" | \"ab\" | \"b\"){9,40} \"0\"",
         "root ::= \"{\" ([a-z]+ \":\" [^,]{1,3} \",\"?)* \"}\" | .{2,4}",

@@ -31,9 +31,9 @@ static verdict feed(automaton *a, uint32_t start, str s) {
 }
 
 static verdict judge(const char *rules, str text) {
-    grammar *g;
-    automaton *a;
-    uint32_t start;
+    grammar *g = NULL;
+    automaton *a = NULL;
+    uint32_t start = 0;
     err e = {0};
     if (gbnf_compile(&g, str_from(rules), &e) != ERR_OK || automaton_open(&a, g, &start, &e) != ERR_OK)
         fail_msg("%s: %s", rules, e.text);
@@ -109,9 +109,9 @@ static void sets_are_exact(void **state) {
         for (size_t k = i; k < N; k++) {
             char rules[80];
             snprintf(rules, sizeof rules, "root ::= [\\U%08X-\\U%08X]", (unsigned)edges[i], (unsigned)edges[k]);
-            grammar *g;
-            automaton *a;
-            uint32_t start;
+            grammar *g = NULL;
+            automaton *a = NULL;
+            uint32_t start = 0;
             err e = {0};
             if (gbnf_compile(&g, str_from(rules), &e) || automaton_open(&a, g, &start, &e))
                 fail_msg("%s: %s", rules, e.text);
@@ -279,9 +279,9 @@ static void as_a_matcher_that_tries(void **state) {
     static made m;
     size_t n_tried = 0, n_seen[3] = {0};
     for (int round = 0; round < 3000; round++) {
-        grammar *g;
-        automaton *a;
-        uint32_t start;
+        grammar *g = NULL;
+        automaton *a = NULL;
+        uint32_t start = 0;
         err e = {0};
         make_rules(&m);
         if (gbnf_compile(&g, strbuf_str(&m.out), &e) != ERR_OK) {
@@ -389,8 +389,8 @@ static void ambiguity_is_paid_for(void **state) {
         "root ::= s \"x\"\ns ::= \"a\" s s | \"a\" s | \"a\"",
     };
     for (size_t i = 0; i < 3; i++) {
-        grammar *g;
-        automaton *a;
+        grammar *g = NULL;
+        automaton *a = NULL;
         uint32_t s, n = 0;
         err e = {0};
         assert_int_equal(gbnf_compile(&g, str_from(rules[i]), &e), ERR_OK);
@@ -411,8 +411,8 @@ static void ambiguity_is_paid_for(void **state) {
 static void forgetting_changes_nothing(void **state) {
     (void)state;
     const char *rules = "root ::= value\nvalue ::= \"[\" (value (\",\" value){0,100000})? \"]\" | [0-9]{1,40}\n";
-    grammar *g;
-    automaton *a;
+    grammar *g = NULL;
+    automaton *a = NULL;
     uint32_t start, at, n_did = 0;
     err e = {0};
     assert_int_equal(gbnf_compile(&g, str_from(rules), &e), ERR_OK);

@@ -23,7 +23,7 @@ static json_t *read_schema(const char *text) {
 }
 
 static bool has(const grammar *g, const char *text) {
-    automaton *a;
+    automaton *a = NULL;
     uint32_t s;
     err e = {0};
     assert_int_equal(automaton_open(&a, g, &s, &e), ERR_OK);
@@ -173,7 +173,7 @@ static void keyword_by_keyword(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         json_t *v = read_schema(rows[i].schema);
-        grammar *g;
+        grammar *g = NULL;
         err e = {0};
         if (schema_compile(&g, v, STR("<"), STR(">"), &e) != ERR_OK)
             fail_msg("%s: %s", rows[i].schema, e.text);
@@ -303,7 +303,7 @@ static void rules_compose(void **state) {
         "{\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\"}}, \"required\": [\"city\"]}");
     json_t *b = read_schema("{\"type\": \"array\", \"items\": {\"type\": \"integer\"}}");
     strbuf rules = {0};
-    grammar *g;
+    grammar *g = NULL;
     err e = {0};
     assert_int_equal(schema_to_rules(a, "weather", &rules, &e), ERR_OK);
     assert_int_equal(schema_to_rules(b, "sum", &rules, &e), ERR_OK);
