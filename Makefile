@@ -59,7 +59,7 @@ LINK_FLAGS := -pie -pthread -fsanitize=$(SAN)
 endif
 
 # pkg-config is asked when first needed, so that `make deps` can run before the packages are there.
-LIB_PKGS := jansson libpcre2-8 libutf8proc libcrypto sqlite3 zlib libzstd libdivsufsort libmicrohttpd libseccomp
+LIB_PKGS := jansson libpcre2-8 libutf8proc libcrypto sqlite3 zlib libzstd libdivsufsort libmicrohttpd libseccomp libcurl
 CLI_PKGS := libedit
 lazy = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call lazy,PKG_CFLAGS,$(shell $(PKG_CONFIG) --cflags $(LIB_PKGS) $(CLI_PKGS)))
@@ -303,6 +303,7 @@ install: all ## to DESTDIR and PREFIX=/usr/local
 	install -Dm755 $(BUILD)/loam $(DESTDIR)$(PREFIX)/bin/loam
 	set -e; for f in recipe.json model.gguf README.md; do install -Dm644 \
 	    models/homeworld/$$f $(DESTDIR)$(PREFIX)/share/loam/models/homeworld/$$f; done
+	install -Dm644 share/loam/catalogue.tsv $(DESTDIR)$(PREFIX)/share/loam/catalogue.tsv
 	install -Dm644 $(BUILD)/libloam.a $(DESTDIR)$(PREFIX)/lib/libloam.a
 	set -e; for h in $(wildcard include/*.h); do install -Dm644 "$$h" "$(DESTDIR)$(PREFIX)/$$h"; done
 

@@ -17,7 +17,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 # A folder includes itself and the rows below; folders of one row do not see each other.
-LAYERS = ["base", "text kern", "io tensor", "tok model store world sign", "gen train trace", "view card", "serve", "cli"]
+LAYERS = ["base", "text kern", "io tensor", "tok model store world sign", "gen train trace hub", "view card", "serve", "cli"]
 ROW = {folder: i for i, row in enumerate(LAYERS) for folder in row.split()}
 
 LINES_MAX = 900

@@ -96,3 +96,16 @@ void hash_hex(hash256 h, char hex[65]) {
     }
     hex[64] = 0;
 }
+
+bool hash_from_hex(str hex, hash256 *out) {
+    if (hex.n != 64)
+        return false;
+    for (size_t i = 0; i < 64; i++) {
+        char c = hex.p[i];
+        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        if (digit < 0)
+            return false;
+        out->byte[i / 2] = (uint8_t)(i % 2 ? out->byte[i / 2] * 16 + digit : digit);
+    }
+    return true;
+}

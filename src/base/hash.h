@@ -6,6 +6,7 @@
 #ifndef LOAM_BASE_HASH_H
 #define LOAM_BASE_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,7 @@ hash256 hash_of(const void *data, size_t n); /* at once; aborts only if libcrypt
 /* SHA-256 of `before`, as 32 bytes, and the text behind it: seals a text with all before it. before may be NULL. */
 err_code hash_after(const hash256 *before, str text, hash256 *out, err *e);
 err_code hash_file(const char *path, hash256 *out, err *e);
-void hash_hex(hash256 h, char hex[65]); /* lower case, NUL-terminated */
+void hash_hex(hash256 h, char hex[65]);    /* lower case, NUL-terminated */
+bool hash_from_hex(str hex, hash256 *out); /* 64 digits in lower case; false: anything else */
 
 #endif

@@ -150,20 +150,6 @@ static err_code take_metadata(card_facts *f, const gguf_file *g, err *e) {
     return ERR_OK;
 }
 
-static bool hex_of(str s, hash256 *out) {
-    static const char digits[] = "0123456789abcdef";
-    if (s.n != 64)
-        return false;
-    for (size_t i = 0; i < 64; i++) {
-        const char *at = s.p[i] ? strchr(digits, s.p[i]) : NULL;
-        if (!at)
-            return false;
-        uint8_t v = (uint8_t)(at - digits);
-        out->byte[i / 2] = (uint8_t)(i % 2 ? out->byte[i / 2] | v : v << 4);
-    }
-    return true;
-}
-
 /* What Loam writes into models that it has trained (train/publish.h). The file says so; only verifying the run proves
  * it. */
 static err_code take_origin(card_facts *f, const gguf_file *g, err *e) {
@@ -196,7 +182,7 @@ static err_code take_origin(card_facts *f, const gguf_file *g, err *e) {
     }
     json_decref(top);
     for (size_t i = 0; i < sizeof digests / sizeof *digests && code == ERR_OK; i++)
-        if (gguf_get_str(g, digests[i].key, (str){0}, &s, NULL) == ERR_OK && hex_of(s, &h)) {
+        if (gguf_get_str(g, digests[i].key, (str){0}, &s, NULL) == ERR_OK && hash_from_hex(s, &h)) {
             code = facts_add_hash(f, digests[i].name, h, e);
             if (strcmp(digests[i].name, "data") == 0) {
                 f->data.named = true;

@@ -8,6 +8,7 @@
 #include "card/bom.h"
 #include "card/page.h"
 #include "cli/evaluate.h"
+#include "cli/kept.h"
 #include "cli/load.h"
 #include "cli/out.h"
 #include "store/croissant.h"
@@ -190,15 +191,18 @@ static err_code write_form(const values *v, card_facts *f, strbuf *out, err *e) 
     return v->html ? html_write(&p, out, e) : markdown_write(&p, out, e);
 }
 
-static err_code from_facts(const values *v, const char *path, strbuf *out, err *e) {
+/* What the user says, else what the registry has recorded. */
+static str told(const char *said, const char *recorded) { return str_from(said ? said : recorded); }
+
+static err_code from_facts(const values *v, const char *path, const kept_record *kept_of, strbuf *out, err *e) {
     card_facts f;
     strbuf now = {0};
     const char *scores[OPTION_LIST_MAX];
     facts_options o = {.said = {.name = str_from(v->name),
-                                .licence = str_from(v->licence),
+                                .licence = told(v->licence, kept_of->licence),
                                 .by = str_from(v->by),
-                                .url = str_from(v->url),
-                                .version = str_from(v->release),
+                                .url = told(v->url, kept_of->url),
+                                .version = told(v->release, kept_of->revision),
                                 .description = str_from(v->description),
                                 .report = str_from(v->report),
                                 .paper = str_from(v->paper)},
@@ -240,12 +244,15 @@ static err_code find(const char *m, load_place *out, err *e) {
 static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
     load_place place;
+    kept_record kept = {0};
     strbuf out = {0};
     if (v->html + v->spdx + v->cyclonedx + v->croissant + v->common.json > 1)
         return err_set(e, ERR_USAGE, "--html, --spdx, --cyclonedx, --croissant and --json exclude each other");
     TRY(find(args->arg[0], &place, e));
+    if (!os_exists(args->arg[0]))
+        TRY(kept_record_of(args->arg[0], &kept, e));
     interrupt_catch();
-    err_code code = v->croissant ? croissant(v, place.path, &out, e) : from_facts(v, place.path, &out, e);
+    err_code code = v->croissant ? croissant(v, place.path, &out, e) : from_facts(v, place.path, &kept, &out, e);
     if (code == ERR_OK && v->output)
         code = os_write_file(v->output, strbuf_str(&out), e);
     else if (code == ERR_OK)

@@ -42,6 +42,12 @@ extern const option common_options[];
 /* The commands, in the order of `loam help`; command_NAME is the row of `loam NAME`. */
 #define COMMANDS(X) \
     X(demo)         \
+    X(pull)         \
+    X(list)         \
+    X(tag)          \
+    X(rm)           \
+    X(gc)           \
+    X(fsck)         \
     X(run)          \
     X(chat)         \
     X(serve)        \

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/os.h"
+#include "cli/kept.h"
 #include "cli/out.h"
 
 static const char *const weights_names[] = {"stored", "f32", NULL};
@@ -100,12 +101,16 @@ static err_code find_made(load_place *out, const char *m, err *e) {
 err_code load_find(const char *m, load_place *out, err *e) {
     if (!join(out, m, "", ""))
         return err_set(e, ERR_LIMIT, "%.400s...: the path is too long", m);
-    if (!os_exists(m) && !find_shipped(m, out))
-        return err_set(e, ERR_IO,
-                       "%s: there is no such file or folder (a model is a .gguf file or a Hugging Face folder; "
-                       "`make model` fetches a small one into .cache/models)",
+    if (os_exists(m) || find_shipped(m, out))
+        return find_made(out, m, e);
+    bool found;
+    TRY(kept_find(m, out->path, &found, e));
+    return found ? ERR_OK
+                 : err_set(
+                       e, ERR_IO,
+                       "%s: there is no such file or folder, and no model of this name (loam list has the names, loam "
+                       "pull fetches one)",
                        m);
-    return find_made(out, m, e);
 }
 
 err_code load_check_path(const char *path, err *e) {

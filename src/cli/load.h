@@ -54,7 +54,8 @@ err_code load_vocabulary(vocabulary *v, const char *path, err *e);
 void vocabulary_close(vocabulary *v);
 
 /* What M means: a file or folder as it stands; for a run folder its model.gguf; for a name that is no file, the model
- * of this name that came with the program: models/NAME here, beside the program's folder, or in its share/loam. */
+ * of this name that came with the program: models/NAME here, beside the program's folder, or in its share/loam; else
+ * what kept_find() (cli/kept.h) finds under it. */
 typedef struct {
     char path[4096];
 } load_place;

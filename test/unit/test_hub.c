@@ -1,0 +1,168 @@
+/* hub: references; what is chosen of a repository; parts that survive. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "hub/huggingface.h"
+#include "hub/ollama.h"
+#include "hub/part.h"
+#include "hub/take.h"
+
+/* ---- references ---- */
+
+static void references(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *space, *repo, *revision, *pick, *name;
+        ref_kind kind;
+    } good[] = {
+        {"hf:a/b", "a", "b", "main", "", "a/b", REF_HF},
+        {"hf:a/b@v1.0:sub/m.gguf", "a", "b", "v1.0", "sub/m.gguf", "a/b", REF_HF},
+        {"ollama:x", "library", "x", "", "latest", "x:latest", REF_OLLAMA},
+        {"ollama:me/x:1b", "me", "x", "", "1b", "me/x:1b", REF_OLLAMA},
+        {"https://h/p/m-Q8.gguf?sig=1", "", "", "", "", "m-Q8", REF_URL},
+        {"../m x.gguf", "", "", "", "", "m-x", REF_FILE},
+        {"/", "", "", "", "", "model", REF_FILE},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        hub_ref r;
+        strbuf name = {0};
+        assert_int_equal(ref_parse(&r, str_from(good[i].text), NULL), ERR_OK);
+        assert_int_equal(r.kind, good[i].kind);
+        assert_string_equal(r.space, good[i].space);
+        assert_string_equal(r.repo, good[i].repo);
+        assert_string_equal(r.revision, good[i].revision);
+        assert_string_equal(r.pick, good[i].pick);
+        assert_int_equal(ref_name(&r, (str){0}, &name, NULL), ERR_OK);
+        assert_true(str_is(strbuf_str(&name), good[i].name));
+        strbuf_fini(&name);
+    }
+    static const char *const bad[] = {"",          "hf:",       "hf:a",      "hf:a/b/c",   "hf:a/..", "hf:../b",
+                                      "hf:a/b@",   "hf:a/b:",   "hf:a/b:..", "hf:a/b:x//", "ollama:", "ollama:/",
+                                      "ollama:a:", "ollama:a/", "hf:a/b c",  "hf:-a/b",    "x\ny"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        hub_ref r;
+        err e = {0};
+        assert_int_equal(ref_parse(&r, str_from(bad[i]), &e), ERR_USAGE);
+        assert_true(e.text[0]);
+    }
+}
+
+/* ---- what is chosen ---- */
+
+static void chosen(const char *reference, const char *names, const char *want) {
+    strbuf text = {0}, got = {0};
+    hub_ref ref;
+    offer o;
+    assert_int_equal(ref_parse(&ref, str_from(reference), NULL), ERR_OK);
+    assert_int_equal(strbuf_addf(&text, NULL, "{\"sha\":\"c0ffee\",\"siblings\":["), ERR_OK);
+    for (const char *p = names; *p;) {
+        size_t n = strcspn(p, " ");
+        assert_int_equal(strbuf_addf(&text, NULL, "%s{\"rfilename\":\"%.*s\",\"size\":1,\"blobId\":\"%040d\"}",
+                                     p == names ? "" : ",", (int)n, p, 0),
+                         ERR_OK);
+        p += n + (p[n] == ' ');
+    }
+    assert_int_equal(strbuf_addf(&text, NULL, "]}"), ERR_OK);
+    err_code code = huggingface_read(&o, &ref, "https://hub", NULL, strbuf_str(&text), NULL);
+    for (size_t i = 0; code == ERR_OK && i < o.n; i++)
+        assert_int_equal(strbuf_addf(&got, NULL, "%s%.*s", i ? " " : "", (int)o.file[i].name.n, o.file[i].name.p),
+                         ERR_OK);
+    if (code == ERR_OK)
+        offer_close(&o);
+    assert_int_equal(strbuf_addc(&got, 0, NULL), ERR_OK);
+    assert_string_equal(got.p, want);
+    strbuf_fini(&text);
+    strbuf_fini(&got);
+}
+
+static void choice(void **state) {
+    (void)state;
+    chosen("hf:a/b", "m-Q8_0.gguf m-Q4_K_M.gguf", "m-Q4_K_M.gguf");
+    chosen("hf:a/b:q8_0", "m-Q8_0.gguf m-Q4_K_M.gguf", "m-Q8_0.gguf");
+    chosen("hf:a/b:Q4_K", "m-Q4_K_M.gguf m-Q4_K_S.gguf", "");
+    chosen("hf:a/b:Q8_0", "x-Q8_0.gguf y-Q8_0.gguf", ""); /* which? */
+    chosen("hf:a/b:y-Q8_0.gguf", "x-Q8_0.gguf y-Q8_0.gguf", "y-Q8_0.gguf");
+    chosen("hf:a/b", "only.gguf README.md", "only.gguf");
+    chosen("hf:a/b", "mmproj-F16.gguf m.gguf m.imatrix.gguf", "m.gguf");
+    chosen("hf:a/b", "m-Q4_K_M-00001-of-00002.gguf", ""); /* Loam opens no parts */
+    chosen("hf:a/b", "config.json model.safetensors a.py p.bin tokenizer.json model-00001-of-00002.safetensors",
+           "config.json model.safetensors tokenizer.json");
+    chosen("hf:a/b", "config.json model.safetensors.index.json model-1.safetensors model-2.safetensors",
+           "config.json model.safetensors.index.json model-1.safetensors model-2.safetensors");
+    chosen("hf:a/b", "config.json pytorch_model.bin", "");
+    chosen("hf:a/b", "../m.gguf", "");
+}
+
+/* ---- parts ---- */
+
+static char path[3000];
+
+static part *open_part(uint64_t bytes, const char *tag) {
+    part *p;
+    assert_int_equal(part_open(&p, path, bytes, tag, NULL, NULL), ERR_OK);
+    return p;
+}
+
+static void resumes(void **state) {
+    (void)state;
+    enum { BYTES = 2 * PART_CHUNK_BYTES + 100 };
+    uint8_t *x = malloc(BYTES);
+    uint64_t from, to;
+    for (size_t i = 0; i < BYTES; i++)
+        x[i] = (uint8_t)(i * 7 + i / 251);
+    part *p = open_part(BYTES, "one");
+    assert_true(part_claim(p, 1, &from, &to) && from == 0 && to == PART_CHUNK_BYTES);
+    assert_true(part_claim(p, 9, &from, &to) && from == PART_CHUNK_BYTES && to == BYTES);
+    assert_false(part_claim(p, 1, &from, &to));
+    assert_int_equal(part_write(p, 2, x, 5, NULL), ERR_FORMAT);            /* not in order */
+    assert_int_equal(part_write(p, BYTES, x, 1, NULL), ERR_FORMAT);        /* beyond the end */
+    assert_int_equal(part_write(p, from, x + from, 10, NULL), ERR_OK);     /* is lost */
+    assert_int_equal(part_write(p, 0, x, PART_CHUNK_BYTES, NULL), ERR_OK); /* stays */
+    assert_int_equal(part_write(p, 0, x, 1, NULL), ERR_FORMAT);            /* whole already */
+    assert_true(part_done_bytes(p) == PART_CHUNK_BYTES && part_ready_bytes(p) == PART_CHUNK_BYTES);
+    part_close(p);
+
+    p = open_part(BYTES, "one");
+    assert_true(part_done_bytes(p) == PART_CHUNK_BYTES);
+    assert_true(part_claim(p, 9, &from, &to) && from == PART_CHUNK_BYTES && to == BYTES);
+    part_release(p, from, to);
+    assert_true(part_claim(p, 9, &from, &to) && from == PART_CHUNK_BYTES);
+    assert_int_equal(part_write(p, from, x + from, BYTES - (size_t)from, NULL), ERR_OK);
+    assert_true(part_done_bytes(p) == BYTES);
+    part_close(p);
+
+    int fd = open(part_path(p = open_part(BYTES, "one")), O_WRONLY);
+    assert_int_equal(pwrite(fd, "damage", 6, 5), 6);
+    close(fd);
+    part_close(p);
+    p = open_part(BYTES, "one");
+    assert_true(part_done_bytes(p) == BYTES - PART_CHUNK_BYTES && part_ready_bytes(p) == 0);
+    part_close(p);
+    p = open_part(BYTES, "two"); /* other contents */
+    assert_true(part_done_bytes(p) == 0);
+    unlink(part_path(p));
+    assert_int_equal(part_finish(p, NULL), ERR_OK);
+    assert_int_equal(part_open(&p, path, PART_BYTES_MAX + 1, "x", NULL, NULL), ERR_LIMIT);
+    p = open_part(0, "empty");
+    assert_false(part_claim(p, 1, &from, &to));
+    unlink(part_path(p));
+    assert_int_equal(part_finish(p, NULL), ERR_OK);
+    free(x);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(references), cmocka_unit_test(choice),
+                                       cmocka_unit_test(resumes)};
+    const char *tmp = getenv("LOAM_TMP");
+    snprintf(path, sizeof path, "%s/hub-%ld", tmp ? tmp : "/tmp", (long)getpid());
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
