@@ -123,7 +123,7 @@ static err_code finish_check(check *c, const registry_checked *n, err *e) {
         js_end(&c->j, '}');
         TRY(js_print(&c->j));
     } else if (n->problems == 0)
-        out_printf("%" PRIu64 " models, %" PRIu64 " files, %s: all as they were taken in\n", n->models, n->files,
+        out_printf("models: %" PRIu64 ", files: %" PRIu64 ", %s: all as they were taken in\n", n->models, n->files,
                    amount_bytes((double)n->bytes).text);
     if (n->problems > 0)
         return err_set(e, ERR_MISMATCH, "%" PRIu64 " problem%s in the registry of models", n->problems,

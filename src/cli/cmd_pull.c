@@ -135,11 +135,11 @@ static fit fit_of(const registry *r, const offer *o) {
     return f;
 }
 
-static void describe(const offer *o, const fit *f) {
+static void describe(const char *name, const offer *o, const fit *f) {
     const char *size = o->bytes == HTTP_UNKNOWN ? "of unknown size" : amount_bytes((double)o->bytes).text;
-    out_note("%.*s from %.*s: licence %.*s; %s, %s to download; needs about %s of memory", STR_ARG(o->name),
-             STR_ARG(o->source), STR_ARG(o->licence.n ? o->licence : STR("not told")), size,
-             amount_bytes((double)f->disk).text, amount_bytes((double)f->memory).text);
+    out_note("%s from %.*s: licence %.*s; %s, %s to download; needs about %s of memory", name, STR_ARG(o->source),
+             STR_ARG(o->licence.n ? o->licence : STR("not told")), size, amount_bytes((double)f->disk).text,
+             amount_bytes((double)f->memory).text);
 }
 
 /* Whether to go on in spite of an obstacle: yes without asking, no without anybody to ask. */
@@ -205,7 +205,7 @@ static err_code take(const values *v, registry *r, const offer *o, const http_op
     TRY(registry_name_check(wanted, e));
     snprintf(name, sizeof name, "%.*s", (int)wanted.n, wanted.p);
     fit f = fit_of(r, o);
-    describe(o, &f);
+    describe(name, o, &f);
     TRY(agree(v, &f, e));
     err_code code = take_offer(r, o, http, &how, &t, e);
     progress_end(&bar);
