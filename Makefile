@@ -150,6 +150,9 @@ $(BUILD)/obj/isa-$(1)/%.o: src/kern/isa/%.c $(BUILD)/flags
 endef
 $(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
 
+# The files of the page are taken in by the assembler, which the compiler's list of dependencies does not know.
+$(BUILD)/obj/src/serve/page.o: $(wildcard src/page/*)
+
 # q, not r: objects of two instruction sets have the same name.
 archive = $(call say,AR)mkdir -p $(@D) && rm -f $@ && $(AR) qcsD $@ $(filter %.o,$^)
 

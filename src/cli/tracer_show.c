@@ -160,7 +160,9 @@ static err_code show(traced *x, tracer *t, str text, const tracer_values *v, boo
         return ERR_OK;
     }
     js_out j = {.e = e};
+    js_begin(&j, '{');
     traced_json(x, false, &j);
+    js_end(&j, '}');
     return js_print(&j);
 }
 

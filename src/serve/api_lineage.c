@@ -110,6 +110,16 @@ typedef struct {
     char text[];
 } trace_args;
 
+static void trace_json(const char *data, const traced *found, js_out *j) {
+    js_begin(j, '{');
+    js_key(j, "data");
+    js_text(j, str_from(data));
+    js_key(j, "run");
+    js_flag(j, found->t->run.path != NULL);
+    traced_json(found, true, j);
+    js_end(j, '}');
+}
+
 static err_code run_trace(errand *x, err *e) {
     trace_args *a = x->args;
     tracer *t;
@@ -123,7 +133,7 @@ static err_code run_trace(errand *x, err *e) {
     if (code == ERR_OK)
         code = traced_look_up(&found, TRACE_CONTEXT_BYTES, e);
     if (code == ERR_OK)
-        traced_json(&found, true, &x->answer);
+        trace_json(a->data, &found, &x->answer);
     traced_fini(&found);
     return code;
 }

@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const route *const tables[] = {routes_openai, routes_responses, routes_anthropic, routes_ollama,
-                                      routes_embed,  routes_loam,      routes_lineage};
+                                      routes_embed,  routes_loam,      routes_lineage,   routes_page};
 enum { N_TABLES = sizeof tables / sizeof *tables };
 
 static bool path_is(const route *r, str path, str *rest) {

@@ -14,7 +14,7 @@ typedef struct {
 } route;
 
 extern const route routes_openai[], routes_responses[], routes_anthropic[], routes_ollama[], routes_embed[],
-    routes_loam[], routes_lineage[]; /* end with NULL */
+    routes_loam[], routes_lineage[], routes_page[]; /* end with NULL */
 
 /* http_options.handle: finds the route, parses the body, runs it, answers errors: 404, 405 with Allow. */
 void route_handle(void *ctx, http_call *c);

@@ -196,7 +196,7 @@ static void refuse(void *ctx, http_call *c, int status, const char *what) {
 
 static bool open_path(void *ctx, str path) {
     (void)ctx;
-    return str_is(path, "/health");
+    return str_is(path, "/health") || page_is_path(path);
 }
 
 static err_code model_begin(serve_model *m, const serve_source *source, const engine_options *o, err *e) {
@@ -217,6 +217,7 @@ err_code serve_open(serve **out, const serve_source *models, size_t n, const ser
         return err_set(e, ERR_MEMORY, "no memory for the server");
     s->version = o->version;
     s->lineage = o->lineage;
+    page_tag_all(&s->tags);
     s->begun = time(NULL);
     engine_options each = o->engine;
     if (each.cache_bytes == 0)

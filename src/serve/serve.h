@@ -14,6 +14,7 @@
 #include "gen/chat.h"
 #include "gen/engine.h"
 #include "serve/http.h"
+#include "serve/page.h"
 
 enum {
     SERVE_MODELS_MAX = 16,
@@ -53,6 +54,7 @@ typedef struct serve {
     http *h;
     lineage *lineage; /* the desk's thread alone opens what is in it */
     desk *desk;
+    page_tags tags;
     const char *version;
     int64_t begun; /* Unix time */
     atomic_uint_fast64_t next_id;

@@ -164,7 +164,6 @@ static void json_doc(const traced *x, js_out *j, size_t hit, bool whole) {
 }
 
 void traced_json(const traced *x, bool whole, js_out *j) {
-    js_begin(j, '{');
     js_key(j, "spans");
     js_begin(j, '[');
     for (size_t k = 0; k < x->spans.n; k++) {
@@ -186,5 +185,4 @@ void traced_json(const traced *x, bool whole, js_out *j) {
         js_end(j, '}');
     }
     js_end(j, ']');
-    js_end(j, '}');
 }

@@ -41,8 +41,8 @@ size_t traced_first(const traced *x, size_t k);
 /* At which steps a document was read; NULL and 0 when it was not, or no run is known. */
 const sighting *traced_steps(const traced *x, const traced_doc *d, size_t *n);
 
-/* {"spans": [{"start", "end", "text", "count", "docs": [{"id", "sha256", "source", "licence", "offset", "steps"}]}]};
- * whole: with "name", "before" and "behind" of each document, too. */
+/* The member "spans": [{"start", "end", "text", "count", "docs": [{"id", "sha256", "source", "licence", "offset",
+ * "steps"}]}] of an object that is open; whole: with "name", "before" and "behind" of each document, too. */
 void traced_json(const traced *x, bool whole, js_out *j);
 
 #endif
