@@ -19,7 +19,7 @@ function table(title, series) {
     return s.points.filter((_, i) => i % step === 0 || i === s.points.length - 1).map(([x, y]) => [s.name, x, y]);
   });
   return h("details", null, h("summary", null, "As numbers"), h("div", { className: "scroll", tabIndex: 0, role: "group", ariaLabel: title }, h("table", null,
-    h("thead", null, h("tr", null, ["", "Step", "Value"].map((t) => h("th", { scope: "col" }, t)))),
+    h("thead", null, h("tr", null, ["Curve", "Step", "Value"].map((t) => h("th", { scope: "col" }, t)))),
     h("tbody", null, rows.map(([name, x, y]) => h("tr", null, h("td", null, name), h("td", null, count(Math.round(x))), h("td", null, short(y))))))));
 }
 
