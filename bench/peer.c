@@ -1,11 +1,12 @@
 /* peer: times the installed llama.cpp on a model, in the terms of `loam bench`.
  *
- *   peer LIBDIR MODEL [-p 512] [-n 64] [--depth 0] [--threads 2] [--reps 3] [--first]
+ *   peer LIBDIR MODEL [-p 512] [-n 64] [--depth 0] [--threads 2] [--reps 3] [--first] [--streams 1]
  *
  * Opens llama.cpp's shared libraries and calls their public C functions. What it counts is what `loam bench` counts:
  * the same ids, logits of the prompt's last token only, decoding after `depth` tokens (0: after the prompt), one
  * warm-up, then medians. Prints a line of JSON. --first: loads, reads the prompt, chooses one token and ends, for a
- * measure of the whole process from outside.
+ * measure of the whole process from outside. --streams: decodes so many sequences together, as a server would: a token
+ * of each in every call, their logits computed and not looked at.
  *
  * Parameter structs travel by value in memory, so a caller may reserve more than a release needs: only the
  * leading fields, which have stood still for years and are checked here against their defaults, are set.
@@ -18,7 +19,7 @@
 #include "common.h"
 
 typedef struct {
-    int64_t p, n, depth, threads, reps;
+    int64_t p, n, depth, threads, reps, streams;
     bool first;
 } values;
 
@@ -53,6 +54,7 @@ typedef struct {
     X(void, llama_memory_clear, (llama_memory *, bool))                        \
     X(bool, llama_memory_seq_rm, (llama_memory *, int32_t, int32_t, int32_t))  \
     X(batch, llama_batch_get_one, (int32_t *, int32_t))                        \
+    X(batch, llama_batch_init, (int32_t, int32_t, int32_t))                    \
     X(int32_t, llama_decode, (llama_context *, batch))                         \
     X(float *, llama_get_logits_ith, (llama_context *, int32_t))               \
     X(void, ggml_backend_load_all_from_path, (const char *))
@@ -101,7 +103,7 @@ static void errors_only(int level, const char *text, void *unused) {
 typedef struct {
     llama_context *ctx;
     llama_memory *memory;
-    int32_t *ids, n_vocab, n_batch;
+    int32_t *ids, n_ids, n_vocab, n_batch;
 } peer;
 
 static void forward(peer *p, int64_t from, int64_t to) {
@@ -113,11 +115,39 @@ static void forward(peer *p, int64_t from, int64_t to) {
     (void)llama_get_logits_ith(p->ctx, -1); /* waits for the result */
 }
 
-static void open_context(peer *p, llama_model *m, int64_t n_ctx, int32_t n_threads) {
+/* Puts the next token of a sequence into a batch of llama_batch_init(); its logits are wanted. */
+static void add(const peer *p, batch *b, int32_t sequence, int32_t position) {
+    int32_t i = b->n_tokens++;
+    ((int32_t *)b->field[0])[i] = p->ids[(position + sequence * 31) % p->n_ids];
+    ((int32_t *)b->field[2])[i] = position;
+    ((int32_t *)b->field[3])[i] = 1;
+    ((int32_t **)b->field[4])[i][0] = sequence;
+    ((int8_t *)b->field[5])[i] = 1;
+}
+
+/* Tokens a second of sequences that go on together behind prompts of their own. */
+static double decode_together(const peer *p, const values *v) {
+    batch b = llama_batch_init((int32_t)v->streams, 0, 1);
+    double start = 0;
+    for (int32_t i = 0; i < v->p + v->n; i++) {
+        b.n_tokens = 0;
+        for (int32_t s = 0; s < v->streams; s++)
+            add(p, &b, s, i);
+        if (i == v->p)
+            start = os_now();
+        if (llama_decode(p->ctx, b) != 0)
+            fail("llama_decode", "failed");
+        (void)llama_get_logits_ith(p->ctx, -1);
+    }
+    return (double)(v->streams * v->n) / (os_now() - start);
+}
+
+static void open_context(peer *p, llama_model *m, int64_t n_ctx, int32_t n_sequences, int32_t n_threads) {
     context_params c = llama_context_default_params();
     if (c.n_batch != 2048 || c.n_ubatch != 512 || c.n_seq_max != 1)
         fail("llama_context_default_params", "the fields have moved: this release is not known");
-    c.n_ctx = (uint32_t)n_ctx;
+    c.n_ctx = (uint32_t)(n_ctx * n_sequences);
+    c.n_seq_max = (uint32_t)n_sequences;
     p->n_batch = (int32_t)c.n_batch;
     p->ctx = llama_init_from_model(m, c);
     if (!p->ctx)
@@ -125,6 +155,7 @@ static void open_context(peer *p, llama_model *m, int64_t n_ctx, int32_t n_threa
     llama_set_n_threads(p->ctx, n_threads, n_threads);
     p->memory = llama_get_memory(p->ctx);
     p->n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(m));
+    p->n_ids = (int32_t)n_ctx;
     p->ids = calloc((size_t)n_ctx, sizeof *p->ids);
     if (!p->ids)
         abort();
@@ -133,7 +164,7 @@ static void open_context(peer *p, llama_model *m, int64_t n_ctx, int32_t n_threa
 }
 
 int main(int argc, char **argv) {
-    values v = {.p = 512, .n = 64, .threads = 2, .reps = 3};
+    values v = {.p = 512, .n = 64, .threads = 2, .reps = 3, .streams = 1};
 #define AT(field) offsetof(values, field)
     const option rows[] = {
         {"prompt", 'p', OPT_INT, "N", "tokens to prefill", AT(p), 1, 1 << 20, NULL},
@@ -141,6 +172,7 @@ int main(int argc, char **argv) {
         {"depth", 'd', OPT_INT, "N", "tokens before those decoded (0: the prompt)", AT(depth), 0, 1 << 20, NULL},
         {"threads", 't', OPT_INT, "N", "threads", AT(threads), 1, 512, NULL},
         {"reps", 'r', OPT_INT, "N", "repetitions, of which the median counts", AT(reps), 1, 100, NULL},
+        {"streams", 's', OPT_INT, "N", "sequences decoded together", AT(streams), 1, 64, NULL},
         {"first", 0, OPT_FLAG, NULL, "end after one token", AT(first), 0, 0, NULL},
         {0}};
 #undef AT
@@ -157,7 +189,7 @@ int main(int argc, char **argv) {
         fail(arg[1], "llama.cpp cannot load it");
     int64_t depth = v.depth ? v.depth : v.p;
     peer p;
-    open_context(&p, m, (v.p > depth ? v.p : depth) + v.n + 1, (int32_t)v.threads);
+    open_context(&p, m, (v.p > depth ? v.p : depth) + v.n + 1, (int32_t)v.streams, (int32_t)v.threads);
     if (v.first) {
         forward(&p, 0, v.p);
         const float *logits = llama_get_logits_ith(p.ctx, -1);
@@ -165,6 +197,10 @@ int main(int argc, char **argv) {
         for (int32_t i = 1; i < p.n_vocab; i++)
             best = logits[i] > logits[best] ? i : best;
         printf("%d\n", best);
+        return 0;
+    }
+    if (v.streams > 1) {
+        printf("{\"decode_tok_s\":%.6g}\n", decode_together(&p, &v));
         return 0;
     }
     double prefill[100], decode[100];

@@ -308,7 +308,7 @@ def _():
                     data = bytearray(b"x")
             sent.append(s.raw(bytes(data)))
             sent[-1].shutdown(socket.SHUT_WR)
-            if len(sent) == 250:  # together, for half a request is waited for
+            if len(sent) == 500:  # together, for half a request is waited for
                 for c in sent:
                     for status in statuses(read_all(c)):
                         seen[status] = seen.get(status, 0) + 1
