@@ -30,6 +30,9 @@ VARYING = {"id", "created", "created_at", "item_id", "cached_tokens", "prompt_to
            "cache_read_input_tokens", "total_duration", "load_duration", "prompt_eval_duration", "eval_duration"}
 TEXTS = ["The sea", "Once upon a time there was a robot", "x", "A cup stands on the table. " * 6, "Zebra " * 20, "1 2 3 4 5 6 7 8"]
 
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"enum": ["x", "y"]}}, "required": ["a", "b"],
+          "additionalProperties": False}
+
 
 def arguments():
     if MODEL:
@@ -57,6 +60,9 @@ def requests():
         yield "/v1/completions", {"prompt": [text, text + "!"], "max_tokens": 1, "echo": True, "logprobs": 1, "temperature": 0}
         yield "/v1/completions", {"prompt": text, "max_tokens": n, "n": 3, "stop": ["e"], **drawn}
         yield "/v1/responses", {"input": text, "max_output_tokens": n, "temperature": 0, "stream": bool(i % 2)}
+        yield "/v1/completions", {"prompt": text, "max_tokens": n, "grammar": 'root ::= [a-z]+ " " [0-9]+', "stream": bool(i % 2), **drawn}
+        yield "/v1/chat/completions", {"messages": messages, "max_tokens": 2 * n, **drawn, "response_format": {
+            "type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}}
         yield "/tokenize", {"prompt": text}
 
 
