@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "serve/lineage.h"
 #include "serve/serve.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -24,6 +25,7 @@ static struct {
     pool *pool;
     model *m;
     tokenizer *t;
+    lineage made; /* the run that the model is from */
     serve *s;
 } here;
 
@@ -41,6 +43,7 @@ static void end(void) {
     tokenizer_close(here.t);
     model_close(here.m);
     pool_close(here.pool);
+    lineage_fini(&here.made);
     rmdir(here.folder);
 }
 
@@ -55,16 +58,19 @@ static err_code begin(err *e) {
     TRY(pool_open(&here.pool, 1, e));
     TRY(model_open(&here.m, "models/homeworld/model.gguf", &(model_options){.pool = here.pool}, e));
     TRY(tokenizer_open_gguf(&here.t, model_gguf(here.m), e));
+    TRY(lineage_add_run(&here.made, "models/homeworld", e));
     TRY(listen_unix(&at, here.path, e));
     const serve_source source = {.name = "m",
                                  .path = "m",
                                  .m = here.m,
                                  .t = here.t,
+                                 .run = "homeworld",
                                  .template_source = str_from(plain->source),
                                  .template_stop = str_from(plain->stop)};
     const serve_options o = {
         .http = {.at = &at, .body_bytes = BODY_BYTES, .receive_seconds = 2, .idle_seconds = 2},
         .engine = {.ctx_tokens = CTX, .n_running = 8, .n_queued = SERVE_CHOICES_MAX, .cache_bytes = 16 << 20},
+        .lineage = &here.made,
         .version = "0",
     };
     return serve_open(&here.s, &source, 1, &o, e);
