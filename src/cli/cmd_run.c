@@ -96,8 +96,8 @@ static err_code chat_ids(const values *v, const talk *k, str prompt, tok_ids *id
     chat_message m[2];
     size_t n = 0;
     if (v->talk.system)
-        m[n++] = (chat_message){STR("system"), str_from(v->talk.system)};
-    m[n++] = (chat_message){STR("user"), prompt};
+        m[n++] = (chat_message){.role = STR("system"), .content = str_from(v->talk.system)};
+    m[n++] = (chat_message){.role = STR("user"), .content = prompt};
     return chat_encode(k->program, m, n, &k->options, ids, e);
 }
 

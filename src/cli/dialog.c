@@ -34,7 +34,7 @@ err_code dialog_add(dialog *d, str role, str content, err *e) {
     if (content.n > 0)
         memcpy(p, content.p, content.n);
     p[content.n] = '\0';
-    d->m[d->n++] = (chat_message){role_of(role), {p, content.n}};
+    d->m[d->n++] = (chat_message){.role = role_of(role), .content = {p, content.n}};
     return ERR_OK;
 }
 

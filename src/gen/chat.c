@@ -130,13 +130,26 @@ static size_t control_at(const chat_template *c, str s) {
     return 0;
 }
 
+/* Does s occur in a text or a key of v? */
+static bool value_holds(const json_t *v, str s) {
+    json_t *o = (json_t *)(uintptr_t)v, *one;
+    const char *key;
+    size_t i;
+    if (json_is_string(v))
+        return str_find(json_str_of(v), s, 0) >= 0;
+    json_object_foreach(o, key, one) if (str_find(str_from(key), s, 0) >= 0 || value_holds(one, s)) return true;
+    json_array_foreach(o, i, one) if (value_holds(one, s)) return true;
+    return false;
+}
+
 /* A noncharacter that occurs in no message and not in the template. */
-static err_code choose_mark(const chat_template *c, const chat_message *m, size_t n, char mark[4], err *e) {
+static err_code choose_mark(const chat_template *c, const chat_message *m, size_t n, const json_t *tools, char mark[4],
+                            err *e) {
     for (int32_t cp = 0xFDD0; cp <= 0xFDEF; cp++) {
         str s = {mark, utf8_put(cp, mark)};
-        bool found = str_find(c->source, s, 0) >= 0;
+        bool found = str_find(c->source, s, 0) >= 0 || value_holds(tools, s);
         for (size_t i = 0; i < n && !found; i++)
-            found = str_find(m[i].content, s, 0) >= 0;
+            found = str_find(m[i].content, s, 0) >= 0 || value_holds(m[i].more, s);
         if (!found)
             return ERR_OK;
     }
@@ -172,18 +185,87 @@ static bool role_known(str role) {
 
 static err_code no_memory(err *e) { return err_set(e, ERR_MEMORY, "no memory for the messages"); }
 
-/* {"role": ..., "content": ...}, content marked; a new reference. */
-static err_code message_value(const chat_template *c, const chat_message *m, str mark, json_t **out, err *e) {
-    strbuf good = {0}, marked = {0};
-    err_code code = utf8_repair(m->content, &good, e);
-    if (code == ERR_OK)
-        code = mark_controls(c, strbuf_str(&good), mark, &marked, e);
+static err_code marked_value(const chat_template *c, const json_t *v, str mark, json_t **out, err *e);
+
+static err_code marked_text(const chat_template *c, str text, str mark, json_t **out, err *e) {
+    strbuf marked = {0};
+    err_code code = mark_controls(c, text, mark, &marked, e);
     if (code == ERR_OK) {
-        *out = json_pack("{s:s%, s:s%}", "role", m->role.p, m->role.n, "content", marked.n ? marked.p : "", marked.n);
+        *out = json_stringn(marked.n ? marked.p : "", marked.n);
         code = *out ? ERR_OK : no_memory(e);
     }
-    strbuf_fini(&good);
     strbuf_fini(&marked);
+    return code;
+}
+
+static err_code marked_member(const chat_template *c, const char *key, const json_t *v, str mark, json_t *object,
+                              err *e) {
+    strbuf marked = {0};
+    json_t *value = NULL;
+    err_code code = mark_controls(c, str_from(key), mark, &marked, e);
+    if (code == ERR_OK)
+        code = strbuf_addc(&marked, 0, e);
+    if (code == ERR_OK)
+        code = marked_value(c, v, mark, &value, e);
+    if (code == ERR_OK && json_object_set_new(object, marked.p, value) != 0)
+        code = no_memory(e);
+    strbuf_fini(&marked);
+    return code;
+}
+
+/* A copy of v with its texts and keys marked. json_read() bounds its depth. */
+static err_code marked_value(const chat_template *c, const json_t *v, str mark, json_t **out, err *e) {
+    json_t *from = (json_t *)(uintptr_t)v, *one;
+    const char *key;
+    size_t i;
+    err_code code = ERR_OK;
+    if (json_is_string(v))
+        return marked_text(c, json_str_of(v), mark, out, e);
+    if (!json_is_object(v) && !json_is_array(v)) {
+        *out = json_incref(from);
+        return ERR_OK;
+    }
+    json_t *copy = json_is_object(v) ? json_object() : json_array();
+    if (!copy)
+        return no_memory(e);
+    json_object_foreach(from, key, one) {
+        if (code == ERR_OK)
+            code = marked_member(c, key, one, mark, copy, e);
+    }
+    json_array_foreach(from, i, one) {
+        json_t *item = NULL;
+        if (code == ERR_OK)
+            code = marked_value(c, one, mark, &item, e);
+        if (item && json_array_append_new(copy, item) != 0)
+            code = no_memory(e);
+    }
+    if (code == ERR_OK)
+        *out = copy;
+    else
+        json_decref(copy);
+    return code;
+}
+
+/* {"role": ..., "content": ..., and m->more}, all but the role marked; a new reference. */
+static err_code message_value(const chat_template *c, const chat_message *m, str mark, json_t **out, err *e) {
+    strbuf good = {0};
+    json_t *content = NULL, *more = NULL;
+    err_code code = utf8_repair(m->content, &good, e);
+    if (code == ERR_OK)
+        code = marked_text(c, strbuf_str(&good), mark, &content, e);
+    if (code == ERR_OK && m->more)
+        code = marked_value(c, m->more, mark, &more, e);
+    if (code == ERR_OK) {
+        *out = json_pack("{s:s%, s:O}", "role", m->role.p, m->role.n, "content", content);
+        if (!*out || (more && json_object_update_missing(*out, more) != 0)) {
+            json_decref(*out);
+            *out = NULL;
+            code = no_memory(e);
+        }
+    }
+    json_decref(content);
+    json_decref(more);
+    strbuf_fini(&good);
     return code;
 }
 
@@ -213,14 +295,16 @@ static void set_token(const chat_template *c, json_t *vars, const char *name, in
 /* Appends the rendered text, marks and all. */
 static err_code render(const chat_template *c, const chat_message *m, size_t n, const chat_options *o, str mark,
                        strbuf *out, err *e) {
-    json_t *vars = json_object(), *list = json_array();
+    json_t *vars = json_object(), *list = json_array(), *tools = NULL;
     err_code code = vars && list ? messages_value(c, m, n, mark, list, e) : no_memory(e);
+    if (code == ERR_OK && o->tools)
+        code = marked_value(c, o->tools, mark, &tools, e);
     if (code == ERR_OK) {
         set_token(c, vars, "bos_token", tokenizer_bos(c->t));
         set_token(c, vars, "eos_token", tokenizer_eos(c->t));
         if ((o->vars && json_object_update(vars, (json_t *)(uintptr_t)o->vars) != 0) ||
             json_object_set_new(vars, "add_generation_prompt", json_boolean(o->generation_prompt)) != 0 ||
-            json_object_set(vars, "messages", list) != 0)
+            json_object_set(vars, "messages", list) != 0 || (tools && json_object_set(vars, "tools", tools) != 0))
             code = no_memory(e);
         else {
             static const char *const none[] = {"tools", "documents"};
@@ -232,6 +316,7 @@ static err_code render(const chat_template *c, const chat_message *m, size_t n, 
                 err_in(e, code, "chat template");
         }
     }
+    json_decref(tools);
     json_decref(list);
     json_decref(vars);
     return code;
@@ -261,7 +346,7 @@ typedef struct {
 static err_code render_checked(const chat_template *c, const chat_message *m, size_t n, const chat_options *o,
                                rendered *r, err *e) {
     TRY(check(m, n, e));
-    TRY(choose_mark(c, m, n, r->mark, e));
+    TRY(choose_mark(c, m, n, o->tools, r->mark, e));
     r->mark_bytes = 3; /* of every character from U+FDD0 to U+FDEF */
     return render(c, m, n, o, (str){r->mark, r->mark_bytes}, &r->text, e);
 }

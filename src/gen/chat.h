@@ -35,14 +35,16 @@
 enum { CHAT_MESSAGES_MAX = 65536, CHAT_BYTES_MAX = 8 << 20 };
 
 typedef struct {
-    str role;    /* "system", "user", "assistant" or "tool" */
-    str content; /* any bytes; ill-formed UTF-8 becomes U+FFFD */
+    str role;           /* "system", "user", "assistant" or "tool" */
+    str content;        /* any bytes; ill-formed UTF-8 becomes U+FFFD */
+    const json_t *more; /* object of further members ("tool_calls", "tool_call_id"), or NULL */
 } chat_message;
 
 typedef struct {
     bool generation_prompt; /* end with the words that open the assistant's turn */
     time_t now;             /* for strftime_now; keep it fixed over a conversation, or no prefix is reused */
     const json_t *vars;     /* object of extra variables ("enable_thinking": false), or NULL */
+    const json_t *tools;    /* list of functions for the template, or NULL (gen/tool_turns.h fits both to it) */
 } chat_options;
 
 typedef struct chat_template chat_template;

@@ -185,8 +185,8 @@ static err_code argument(tool_args args, const char *key, const json_t *schema, 
                          strbuf *out, err *e) {
     strbuf b = {0};
     const char *quote = is_text(schema) ? marks[args].quote : "";
-    err_code code =
-        strbuf_addf(&b, e, "%s%s%s%s%s", comma ? marks[args].between : "", marks[args].open, key, marks[args].named, quote);
+    err_code code = strbuf_addf(&b, e, "%s%s%s%s%s", comma ? marks[args].between : "", marks[args].open, key,
+                                marks[args].named, quote);
     if (code == ERR_OK)
         code = quoted(&b, out, e);
     strbuf_fini(&b);

@@ -6,9 +6,9 @@
  *            NAME named ARGUMENTS                       else; ARGUMENTS as `args` says
  *
  * White space may stand between all of these. `end` and `tail` may be missing where an answer ends. A model's format is
- * that of the first row whose signs all stand in its chat template; models whose template knows no tools are told of the
- * last row by a prompt of ours (tool_turns.h). Sources: the templates that Qwen, Meta, Mistral, Google, IBM, Microsoft,
- * DeepSeek and Hugging Face publish with their models. Proved by test_tools.c.
+ * that of the first row whose signs all stand in its chat template; models whose template knows no tools are told of
+ * the last row by a prompt of ours (tool_turns.h). Sources: the templates that Qwen, Meta, Mistral, Google, IBM,
+ * Microsoft, DeepSeek and Hugging Face publish with their models. Proved by test_tools.c.
  */
 #ifndef LOAM_GEN_TOOL_FORMAT_H
 #define LOAM_GEN_TOOL_FORMAT_H

@@ -284,7 +284,8 @@ static err_code step_object(tool_parser *p, verdict *v, err *e) {
 /* ---- a name, then arguments ---- */
 
 static bool name_byte(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.';
 }
 
 static err_code step_name(tool_parser *p, verdict *v, err *e) {

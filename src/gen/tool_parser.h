@@ -60,7 +60,8 @@ typedef struct {
 } tool_parser;
 
 /* f NULL: all is text. `most` calls are recognised, what follows is text. */
-void tool_parser_init(tool_parser *p, const tool_format *f, const json_t *tools, size_t most, tool_emit *emit, void *ctx);
+void tool_parser_init(tool_parser *p, const tool_format *f, const json_t *tools, size_t most, tool_emit *emit,
+                      void *ctx);
 err_code tool_parser_feed(tool_parser *p, str text, err *e);
 err_code tool_parser_end(tool_parser *p, err *e);
 void tool_parser_fini(tool_parser *p);

@@ -1,7 +1,7 @@
 /* api_anthropic: /v1/messages, /v1/messages/count_tokens.
  *
- * Shapes: docs.anthropic.com/en/api/messages. A stream: message_start, content_block_start, content_block_delta ...,
- * content_block_stop, message_delta, message_stop. Proved by test/e2e/test_serve.py.
+ * Shapes: docs.anthropic.com/en/api/messages. A stream: message_start, for each part of the answer content_block_start,
+ * content_block_delta ..., content_block_stop; then message_delta, message_stop. Proved by test/e2e/test_serve.py.
  */
 #include <string.h>
 
@@ -10,17 +10,17 @@
 #include "serve/route.h"
 
 static err_code read_messages(job *j, err *e) {
-    static const char *const refused[] = {"tools", "thinking", "mcp_servers", "container", NULL};
+    static const char *const refused[] = {"thinking", "mcp_servers", "container", NULL};
     str system;
-    chat_message *m;
-    size_t n;
     const json_t *thinking = json_object_get(j->body, "thinking");
     bool off = str_is(json_get_str(thinking, "type", (str){0}), "disabled");
     TRY(param_refuse(json_object_get(j->body, "output_config"), (const char *const[]){"effort", NULL}, e));
-    TRY(param_refuse(j->body, off ? (const char *const[]){"tools", "mcp_servers", NULL} : refused, e));
+    TRY(param_refuse(j->body, off ? (const char *const[]){"mcp_servers", NULL} : refused, e));
     TRY(params_content(json_object_get(j->body, "system"), &j->mem, &system, e));
-    TRY(params_messages(json_object_get(j->body, "messages"), system, &j->mem, &m, &n, e));
-    return job_add_chat(j, m, n, true, NULL, e);
+    TRY(tools_anthropic(j->body, j->keep, &j->tools, e));
+    turns t = job_turns(j);
+    TRY(turns_anthropic(&t, json_object_get(j->body, "messages"), system, e));
+    return job_add_chat(j, &t, true, NULL, e);
 }
 
 static err_code read_request(job *j, err *e) {
@@ -56,34 +56,64 @@ static json_t *reason_of(const job_choice *c, json_t **sequence) {
     *sequence = found.n > 0 ? json_stringn(found.p, found.n) : json_null();
     if (found.n > 0)
         return json_string("stop_sequence");
-    return json_string(job_ended_by_text(c) ? "end_turn" : "max_tokens");
+    return json_string(job_called(c) ? "tool_use" : job_ended_by_text(c) ? "end_turn" : "max_tokens");
 }
 
 static bool open_stream(job *j) {
     json_t *start = message(j, json_array(), json_null(), json_null(), 0);
     return sse_push(j->call, "message_start", json_pack("{s:s, s:o}", "type", "message_start", "message", start)) &&
-           sse_push(j->call, "content_block_start",
-                    json_pack("{s:s, s:i, s:{s:s, s:s}}", "type", "content_block_start", "index", 0, "content_block",
-                              "type", "text", "text", "")) &&
            sse_push(j->call, "ping", json_pack("{s:s}", "type", "ping"));
 }
 
-static bool piece(job_choice *c, str text) {
+static json_int_t last_index(const job_choice *c) { return (json_int_t)c->n_parts - 1; }
+
+static bool begin_part(job_choice *c, const job_part *p) {
+    json_t *block = p->call ? json_pack("{s:s, s:s, s:s%, s:{}}", "type", "tool_use", "id", p->id, "name", p->name.p,
+                                        p->name.n, "input")
+                            : json_pack("{s:s, s:s}", "type", "text", "text", "");
+    return sse_push(
+        c->j->call, "content_block_start",
+        json_pack("{s:s, s:I, s:o}", "type", "content_block_start", "index", last_index(c), "content_block", block));
+}
+
+static bool delta(job_choice *c, const char *type, const char *key, str text) {
     if (text.n == 0)
         return true;
     return sse_push(c->j->call, "content_block_delta",
-                    json_pack("{s:s, s:i, s:{s:s, s:s%}}", "type", "content_block_delta", "index", 0, "delta", "type",
-                              "text_delta", "text", text.p, text.n));
+                    json_pack("{s:s, s:I, s:{s:s, s:s%}}", "type", "content_block_delta", "index", last_index(c),
+                              "delta", "type", type, key, text.p, text.n));
+}
+
+static bool piece(job_choice *c, str text) { return delta(c, "text_delta", "text", text); }
+
+static bool args(job_choice *c, const job_part *p, str text) {
+    (void)p;
+    return delta(c, "input_json_delta", "partial_json", text);
+}
+
+static bool end_part(job_choice *c, const job_part *p) {
+    (void)p;
+    return sse_push(c->j->call, "content_block_stop",
+                    json_pack("{s:s, s:I}", "type", "content_block_stop", "index", last_index(c)));
 }
 
 static bool close_stream(job_choice *c) {
     json_t *sequence, *reason = reason_of(c, &sequence);
-    return sse_push(c->j->call, "content_block_stop",
-                    json_pack("{s:s, s:i}", "type", "content_block_stop", "index", 0)) &&
-           sse_push(c->j->call, "message_delta",
+    return sse_push(c->j->call, "message_delta",
                     json_pack("{s:s, s:{s:o, s:o}, s:o}", "type", "message_delta", "delta", "stop_reason", reason,
                               "stop_sequence", sequence, "usage", usage(c->j, c->result.n_generated))) &&
            sse_push(c->j->call, "message_stop", json_pack("{s:s}", "type", "message_stop"));
+}
+
+static json_t *part_json(const job_choice *c, const job_part *p) {
+    str text = str_sub(strbuf_str(&c->text), p->from, p->to);
+    json_t *input = NULL;
+    if (!p->call)
+        return json_pack("{s:s, s:s%}", "type", "text", "text", text.n ? text.p : "", text.n);
+    if (json_read(strbuf_str(&p->args), TOOL_CALL_BYTES_MAX, &input, NULL) != ERR_OK)
+        input = json_object(); /* it was read once: memory is short */
+    return json_pack("{s:s, s:s, s:s%, s:o}", "type", "tool_use", "id", p->id, "name", p->name.p, p->name.n, "input",
+                     input);
 }
 
 static void finish(job *j) {
@@ -92,9 +122,10 @@ static void finish(job *j) {
         return;
     }
     job_choice *c = &j->choice[0];
-    str text = job_text(c);
     json_t *sequence, *reason = reason_of(c, &sequence);
-    json_t *content = json_pack("[{s:s, s:s%}]", "type", "text", "text", text.n ? text.p : "", text.n);
+    json_t *content = json_array();
+    for (size_t i = 0; i < c->n_parts; i++)
+        json_array_append_new(content, part_json(c, &c->part[i]));
     reply_json(j->call, 200, message(j, content, reason, sequence, c->result.n_generated));
 }
 
@@ -104,6 +135,9 @@ static const job_dialect dialect = {
     .read = read_request,
     .open = open_stream,
     .piece = piece,
+    .begin = begin_part,
+    .args = args,
+    .end = end_part,
     .close = close_stream,
     .finish = finish,
     .fail = fail,

@@ -97,29 +97,36 @@ static err_code tokenizer_info(serve *s, http_call *c, json_t *body, str rest, e
     return ERR_OK;
 }
 
-static err_code apply_template(serve *s, http_call *c, json_t *body, str rest, err *e) {
+static err_code render(serve *s, const json_t *body, turns *t, strbuf *text, err *e) {
     const serve_model *m;
+    const json_t *vars = json_object_get(body, "chat_template_kwargs");
     chat_message *list;
     size_t n;
+    tool_wish w = {0};
     bool answer = true;
-    arena mem = {0};
-    strbuf text = {0};
-    const json_t *vars = json_object_get(body, "chat_template_kwargs");
-    (void)rest;
     TRY(serve_find(s, body, &m, e));
     TRY(param_bool(body, "add_generation_prompt", &answer, e));
     if (!m->chat)
         return err_set(e, ERR_UNSUPPORTED, "%s has no chat template", m->source.name);
     if (vars && !json_is_object(vars))
         return err_set(e, ERR_USAGE, "chat_template_kwargs: an object is expected");
-    err_code code = params_messages(json_object_get(body, "messages"), (str){0}, &mem, &list, &n, e);
-    if (code == ERR_OK) {
-        chat_options o = serve_chat_options(m, vars, answer);
-        code = chat_render(m->chat, list, n, &o, &text, e);
-    }
+    TRY(tools_openai(body, t->keep, &w, e));
+    TRY(turns_chat(t, json_object_get(body, "messages"), (str){0}, e));
+    chat_options o = serve_chat_options(m, vars, answer);
+    TRY(tool_turns(&m->tools, t->m, t->n, w.list, t->mem, t->keep, &list, &n, &o.tools, e));
+    return chat_render(m->chat, list, n, &o, text, e);
+}
+
+static err_code apply_template(serve *s, http_call *c, json_t *body, str rest, err *e) {
+    arena mem = {0};
+    strbuf text = {0};
+    turns t = {.mem = &mem, .keep = json_array()};
+    (void)rest;
+    err_code code = t.keep ? render(s, body, &t, &text, e) : err_set(e, ERR_MEMORY, "no memory for the request");
     if (code == ERR_OK)
         reply_json(c, 200, json_pack("{s:s%}", "prompt", text.n ? text.p : "", text.n));
     strbuf_fini(&text);
+    json_decref(t.keep);
     arena_fini(&mem);
     return code;
 }

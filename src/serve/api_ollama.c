@@ -91,6 +91,8 @@ static err_code show(serve *s, http_call *c, json_t *body, str rest, err *e) {
                   "attention.head_count", (json_int_t)k->H, "vocab_size", (json_int_t)k->V);
     json_t *v = json_pack("{s:s, s:s, s:o, s:o, s:[s], s:o}", "modelfile", "", "parameters", "", "details", details(m),
                           "model_info", info, "capabilities", "completion", "modified_at", now_text((time_t)s->begun));
+    if (m->chat)
+        json_array_append_new(json_object_get(v, "capabilities"), json_string("tools"));
     json_t *source = template.n > 0 ? json_stringn(template.p, template.n) : NULL;
     json_object_set_new(v, "template", source ? source : json_string(""));
     if (m->pooling_code == ERR_OK && m->pooling.stated)
@@ -102,7 +104,7 @@ static err_code show(serve *s, http_call *c, json_t *body, str rest, err *e) {
 /* ---- chat, generate ---- */
 
 static err_code read_options(job *j, err *e) {
-    static const char *const refused[] = {"tools", "images", "suffix", "context", NULL};
+    static const char *const refused[] = {"images", "suffix", "context", NULL};
     const json_t *o = json_object_get(j->body, "options");
     int64_t predict = -1, ctx = 0;
     j->p.sampling.temperature = 0.8F;
@@ -139,42 +141,43 @@ static const json_t *think(const job *j, err *e, err_code *code) {
     return v;
 }
 
-static err_code add_chat(job *j, const chat_message *m, size_t n, err *e) {
+static err_code add_chat(job *j, const turns *t, err *e) {
     err_code code;
     const json_t *v = think(j, e, &code);
     TRY(code);
     if (!v)
-        return job_add_chat(j, m, n, true, NULL, e);
+        return job_add_chat(j, t, true, NULL, e);
     json_t *vars = json_pack("{s:b}", "enable_thinking", json_is_true(v));
-    code = job_add_chat(j, m, n, true, vars, e);
+    code = job_add_chat(j, t, true, vars, e);
     json_decref(vars);
     return code;
 }
 
 static err_code read_chat(job *j, err *e) {
-    chat_message *m;
-    size_t n;
+    turns t = job_turns(j);
     TRY(read_options(j, e));
-    TRY(params_messages(json_object_get(j->body, "messages"), (str){0}, &j->mem, &m, &n, e));
-    return add_chat(j, m, n, e);
+    TRY(tools_ollama(j->body, j->keep, &j->tools, e));
+    TRY(turns_chat(&t, json_object_get(j->body, "messages"), (str){0}, e));
+    return add_chat(j, &t, e);
 }
 
 static err_code read_generate(job *j, err *e) {
-    chat_message m[2];
-    size_t n = 0;
+    static const char *const refused[] = {"tools", NULL};
     bool raw = false;
     str prompt = {0}, system = {0};
     j->aux = true; /* the text is "response", not a message */
     TRY(read_options(j, e));
+    TRY(param_refuse(j->body, refused, e));
     TRY(param_bool(j->body, "raw", &raw, e));
     TRY(param_str(j->body, "prompt", &prompt, e));
     TRY(param_str(j->body, "system", &system, e));
     if (raw || !j->m->chat)
         return job_add_text(j, prompt, TOK_SPECIAL_ADD, e);
+    turns t = job_turns(j);
     if (system.n > 0)
-        m[n++] = (chat_message){STR("system"), system};
-    m[n++] = (chat_message){STR("user"), prompt};
-    return add_chat(j, m, n, e);
+        TRY(turns_add(&t, "system", system, e));
+    TRY(turns_add(&t, "user", prompt, e));
+    return add_chat(j, &t, e);
 }
 
 static json_t *line(const job *j, str text, bool done) {
@@ -186,6 +189,32 @@ static json_t *line(const job *j, str text, bool done) {
     else
         json_object_set_new(v, "message", json_pack("{s:s, s:o}", "role", "assistant", "content", said));
     return v;
+}
+
+static json_t *call_json(const job_part *p) {
+    json_t *arguments = NULL;
+    if (json_read(strbuf_str(&p->args), TOOL_CALL_BYTES_MAX, &arguments, NULL) != ERR_OK)
+        arguments = json_object(); /* it was read once: memory is short */
+    return json_pack("{s:{s:s%, s:o}}", "function", "name", p->name.p, p->name.n, "arguments", arguments);
+}
+
+/* A call goes out when it is whole. */
+static bool end_part(job_choice *c, const job_part *p) {
+    if (!p->call)
+        return true;
+    json_t *v = line(c->j, (str){0}, false);
+    json_object_set_new(json_object_get(v, "message"), "tool_calls", json_pack("[o]", call_json(p)));
+    return line_push(c->j->call, v);
+}
+
+static void add_calls(const job_choice *c, json_t *message) {
+    json_t *calls = json_array();
+    for (size_t i = 0; i < c->n_parts; i++)
+        if (c->part[i].call)
+            json_array_append_new(calls, call_json(&c->part[i]));
+    if (json_array_size(calls) > 0)
+        json_object_set(message, "tool_calls", calls);
+    json_decref(calls);
 }
 
 static json_int_t nanoseconds(double seconds) { return (json_int_t)(seconds * 1e9); }
@@ -207,7 +236,9 @@ static bool piece(job_choice *c, str text) { return text.n == 0 || line_push(c->
 
 static void finish(job *j) {
     if (!j->p.stream) {
-        reply_json(j->call, 200, last_line(j, job_text(&j->choice[0])));
+        json_t *v = last_line(j, job_text(&j->choice[0]));
+        add_calls(&j->choice[0], json_object_get(v, "message"));
+        reply_json(j->call, 200, v);
         return;
     }
     line_push(j->call, last_line(j, (str){0}));
@@ -216,7 +247,8 @@ static void finish(job *j) {
 
 static void fail(job *j, const err *e) { line_push(j->call, error_json(API_OLLAMA, 500, e->code, e->text)); }
 
-static const job_dialect chat_dialect = {.read = read_chat, .piece = piece, .finish = finish, .fail = fail};
+static const job_dialect chat_dialect = {
+    .read = read_chat, .piece = piece, .end = end_part, .finish = finish, .fail = fail};
 static const job_dialect generate_dialect = {.read = read_generate, .piece = piece, .finish = finish, .fail = fail};
 
 /* A request without a text asks for the model to be loaded, which it is. */

@@ -63,7 +63,9 @@ static json_t *usage(const job *j) {
                      prompt + answer, "prompt_tokens_details", "cached_tokens", (json_int_t)job_cached_tokens(j));
 }
 
-static json_t *reason(const job_choice *c) { return json_string(job_ended_by_text(c) ? "stop" : "length"); }
+static json_t *reason(const job_choice *c) {
+    return json_string(job_called(c) ? "tool_calls" : job_ended_by_text(c) ? "stop" : "length");
+}
 
 /* {"id", "object", "created", "model", "choices"}; takes choices. */
 static json_t *envelope(const job *j, const char *object, json_t *choices) {
@@ -180,8 +182,6 @@ static err_code read_limit(const job *j, const char *const *keys, int64_t *n, er
 
 static err_code read_chat(job *j, err *e) {
     static const char *const limits[] = {"max_tokens", "max_completion_tokens", NULL};
-    chat_message *m;
-    size_t n;
     int64_t n_max = -1, n_top = 0;
     TRY(params_openai(j->body, &j->p, &j->mem, e));
     TRY(read_limit(j, limits, &n_max, e));
@@ -190,8 +190,10 @@ static err_code read_chat(job *j, err *e) {
     j->p.n_top = j->p.logprobs ? (size_t)n_top : 0;
     j->p.n_max = n_max > 0 ? (size_t)n_max : 0;
     j->p.nothing = n_max == 0;
-    TRY(params_messages(json_object_get(j->body, "messages"), (str){0}, &j->mem, &m, &n, e));
-    return job_add_chat(j, m, n, true, json_object_get(j->body, "chat_template_kwargs"), e);
+    TRY(tools_openai(j->body, j->keep, &j->tools, e));
+    turns t = job_turns(j);
+    TRY(turns_chat(&t, json_object_get(j->body, "messages"), (str){0}, e));
+    return job_add_chat(j, &t, true, json_object_get(j->body, "chat_template_kwargs"), e);
 }
 
 static json_t *chat_delta(const job_choice *c, json_t *delta, json_t *logprobs, json_t *why) {
@@ -220,8 +222,51 @@ static bool chat_piece(job_choice *c, str text) {
         chat_delta(c, json_pack("{s:s%}", "content", text.n ? text.p : "", text.n), logprobs, json_null()));
 }
 
+/* The number of a call among the calls, as it is told in a stream; the last part is one. */
+static json_int_t call_index(const job_choice *c) {
+    json_int_t n = -1;
+    for (size_t i = 0; i < c->n_parts; i++)
+        n += c->part[i].call;
+    return n;
+}
+
+static bool push_call(job_choice *c, json_t *call) {
+    return push_choice(c->j, chunk, chat_delta(c, json_pack("{s:[o]}", "tool_calls", call), json_null(), json_null()));
+}
+
+static bool chat_begin(job_choice *c, const job_part *p) {
+    if (!p->call)
+        return true;
+    return push_call(c, json_pack("{s:I, s:s, s:s, s:{s:s%, s:s}}", "index", call_index(c), "id", p->id, "type",
+                                  "function", "function", "name", p->name.p, p->name.n, "arguments", ""));
+}
+
+static bool chat_args(job_choice *c, const job_part *p, str text) {
+    (void)p;
+    return push_call(c, json_pack("{s:I, s:{s:s%}}", "index", call_index(c), "function", "arguments", text.p, text.n));
+}
+
 static bool chat_close_stream(job_choice *c) {
     return push_choice(c->j, chunk, chat_delta(c, json_object(), json_null(), reason(c)));
+}
+
+static json_t *chat_message_json(const job_choice *c) {
+    str text = job_text(c);
+    json_t *calls = json_array();
+    for (size_t i = 0; i < c->n_parts; i++) {
+        const job_part *p = &c->part[i];
+        if (p->call)
+            json_array_append_new(calls,
+                                  json_pack("{s:s, s:s, s:{s:s%, s:s%}}", "id", p->id, "type", "function", "function",
+                                            "name", p->name.p, p->name.n, "arguments", p->args.p, p->args.n));
+    }
+    bool silent = text.n == 0 && json_array_size(calls) > 0;
+    json_t *v = json_pack("{s:s, s:o, s:n}", "role", "assistant", "content",
+                          silent ? json_null() : json_stringn(text.n ? text.p : "", text.n), "refusal");
+    if (json_array_size(calls) > 0)
+        json_object_set(v, "tool_calls", calls);
+    json_decref(calls);
+    return v;
 }
 
 static void chat_finish(job *j) {
@@ -232,10 +277,9 @@ static void chat_finish(job *j) {
     json_t *list = json_array();
     for (size_t i = 0; i < j->n_choices; i++) {
         const job_choice *c = &j->choice[i];
-        str text = job_text(c);
-        json_array_append_new(list, json_pack("{s:I, s:{s:s, s:s%, s:n}, s:o, s:o}", "index", (json_int_t)i, "message",
-                                              "role", "assistant", "content", text.n ? text.p : "", text.n, "refusal",
-                                              "logprobs", chat_logprobs(c, 0), "finish_reason", reason(c)));
+        json_array_append_new(list,
+                              json_pack("{s:I, s:o, s:o, s:o}", "index", (json_int_t)i, "message", chat_message_json(c),
+                                        "logprobs", chat_logprobs(c, 0), "finish_reason", reason(c)));
     }
     json_t *v = envelope(j, "chat.completion", list);
     json_object_set_new(v, "usage", usage(j));
@@ -246,6 +290,8 @@ static const job_dialect chat_dialect = {
     .read = read_chat,
     .open = chat_open_stream,
     .piece = chat_piece,
+    .begin = chat_begin,
+    .args = chat_args,
     .close = chat_close_stream,
     .finish = chat_finish,
 };
@@ -278,9 +324,10 @@ static err_code add_prompts(job *j, const json_t *prompt, err *e) {
 }
 
 static err_code read_text(job *j, err *e) {
-    static const char *const limits[] = {"max_tokens", NULL};
+    static const char *const limits[] = {"max_tokens", NULL}, *const refused[] = {"tools", NULL};
     int64_t n_max = 16, n_top = -1, best = 1;
     const json_t *logprobs = json_object_get(j->body, "logprobs");
+    TRY(param_refuse(j->body, refused, e));
     TRY(params_openai(j->body, &j->p, &j->mem, e));
     TRY(read_limit(j, limits, &n_max, e));
     TRY(param_bool(j->body, "echo", &j->echo, e));

@@ -1,7 +1,8 @@
 /* api_responses: /v1/responses, without a memory of earlier ones.
  *
- * Shapes: platform.openai.com/docs/api-reference/responses. `input` is a text or a list of messages; `instructions`
- * come first as the system's. Nothing is stored: previous_response_id is refused. Proved by test/e2e/test_serve.py.
+ * Shapes: platform.openai.com/docs/api-reference/responses. `input` is a text or a list of items; `instructions`
+ * come first as the system's. Each part of the answer is an item of the output. Nothing is stored: previous_response_id
+ * is refused. Proved by test/e2e/test_serve.py.
  */
 #include <string.h>
 
@@ -10,11 +11,8 @@
 #include "serve/route.h"
 
 static err_code read_request(job *j, err *e) {
-    static const char *const refused[] = {"tools", "previous_response_id", "conversation", "background", "prompt",
-                                          NULL};
+    static const char *const refused[] = {"previous_response_id", "conversation", "background", "prompt", NULL};
     const json_t *input = json_object_get(j->body, "input");
-    chat_message one[2], *m = one;
-    size_t n = 0;
     int64_t n_max = 0;
     str instructions = {0};
     TRY(param_refuse(j->body, refused, e));
@@ -24,33 +22,35 @@ static err_code read_request(job *j, err *e) {
     TRY(param_bool(j->body, "stream", &j->p.stream, e));
     TRY(param_str(j->body, "instructions", &instructions, e));
     j->p.n_max = (size_t)n_max;
-    if (json_is_string(input)) {
-        if (instructions.n > 0)
-            one[n++] = (chat_message){STR("system"), instructions};
-        one[n++] = (chat_message){STR("user"), json_str_of(input)};
-    } else {
-        for (size_t i = 0; i < json_array_size(input); i++) {
-            str type = json_get_str(json_array_get(input, i), "type", STR("message"));
-            if (!str_is(type, "message"))
-                return err_set(e, ERR_UNSUPPORTED, "input[%zu]: type \"%.*s\" is not supported", i, STR_ARG(type));
-        }
-        TRY(params_messages(input, instructions, &j->mem, &m, &n, e));
-    }
-    return job_add_chat(j, m, n, true, json_object_get(j->body, "chat_template_kwargs"), e);
+    turns t = job_turns(j);
+    TRY(tools_responses(j->body, j->keep, &j->tools, e));
+    TRY(turns_responses(&t, input, instructions, e));
+    return job_add_chat(j, &t, true, json_object_get(j->body, "chat_template_kwargs"), e);
 }
 
-static json_t *item_id(const job *j) {
-    return json_sprintf("msg_%llx%08llx", (unsigned long long)j->s->begun, (unsigned long long)j->id);
+static json_t *item_id(const job_choice *c, const job_part *p) {
+    return json_sprintf("%s_%llx%08llx%02zx", p->call ? "fc" : "msg", (unsigned long long)c->j->s->begun,
+                        (unsigned long long)c->j->id, (size_t)(p - c->part));
 }
 
-static json_t *part(str text) {
+static json_t *text_json(str text) {
     return json_pack("{s:s, s:s%, s:[], s:[]}", "type", "output_text", "text", text.n ? text.p : "", text.n,
                      "annotations", "logprobs");
 }
 
-static json_t *item(const job *j, const char *status, json_t *content) {
-    return json_pack("{s:s, s:o, s:s, s:s, s:o}", "type", "message", "id", item_id(j), "status", status, "role",
-                     "assistant", "content", content);
+static str part_text(const job_choice *c, const job_part *p) {
+    return p->call ? strbuf_str(&p->args) : str_sub(strbuf_str(&c->text), p->from, p->to);
+}
+
+/* The item of a part; whole: with what has come of it. */
+static json_t *item(const job_choice *c, const job_part *p, const char *status, bool whole) {
+    str text = whole ? part_text(c, p) : (str){0};
+    if (p->call)
+        return json_pack("{s:s, s:o, s:s, s:s, s:s%, s:s%}", "type", "function_call", "id", item_id(c, p), "status",
+                         status, "call_id", p->id, "name", p->name.p, p->name.n, "arguments", text.n ? text.p : "",
+                         text.n);
+    return json_pack("{s:s, s:o, s:s, s:s, s:o}", "type", "message", "id", item_id(c, p), "status", status, "role",
+                     "assistant", "content", whole ? json_pack("[o]", text_json(text)) : json_array());
 }
 
 static const char *status_now(const job *j, bool ended) {
@@ -69,18 +69,20 @@ static json_t *response(const job *j, bool ended) {
     const json_t *instructions = json_object_get(j->body, "instructions");
     const json_t *format = json_object_get(json_object_get(j->body, "text"), "format");
     json_t *output = json_array();
-    if (ended)
-        json_array_append_new(output, item(j, status, json_pack("[o]", part(job_text(&j->choice[0])))));
-    json_t *v =
-        json_pack("{s:o, s:s, s:I, s:s, s:n, s:s, s:o, s:b, s:s, s:[], s:f, s:f, s:n, s:b, s:{}, s:s}", "id",
-                  json_sprintf("resp_%llx%08llx", (unsigned long long)j->s->begun, (unsigned long long)j->id), "object",
-                  "response", "created_at", (json_int_t)j->created, "status", status, "error", "model",
-                  j->m->source.name, "output", output, "parallel_tool_calls", 0, "tool_choice", "none", "tools",
-                  "temperature", (double)j->p.sampling.temperature, "top_p", (double)j->p.sampling.top_p,
-                  "previous_response_id", "store", 0, "metadata", "truncation", "disabled");
+    for (size_t i = 0; ended && i < j->choice[0].n_parts; i++)
+        json_array_append_new(output, item(&j->choice[0], &j->choice[0].part[i], status, true));
+    json_t *v = json_pack("{s:o, s:s, s:I, s:s, s:n, s:s, s:o, s:b, s:f, s:f, s:n, s:b, s:{}, s:s}", "id",
+                          json_sprintf("resp_%llx%08llx", (unsigned long long)j->s->begun, (unsigned long long)j->id),
+                          "object", "response", "created_at", (json_int_t)j->created, "status", status, "error",
+                          "model", j->m->source.name, "output", output, "parallel_tool_calls", j->tools.most > 1,
+                          "temperature", (double)j->p.sampling.temperature, "top_p", (double)j->p.sampling.top_p,
+                          "previous_response_id", "store", 0, "metadata", "truncation", "disabled");
     json_object_set_new(v, "text",
                         json_is_object(format) ? json_pack("{s:O}", "format", format)
                                                : json_pack("{s:{s:s}}", "format", "type", "text"));
+    json_t *choice = json_object_get(j->body, "tool_choice"), *tools = json_object_get(j->body, "tools");
+    json_object_set_new(v, "tool_choice", choice ? json_incref(choice) : json_string(j->tools.list ? "auto" : "none"));
+    json_object_set_new(v, "tools", json_is_array(tools) ? json_incref(tools) : json_array());
     json_object_set_new(v, "instructions", instructions ? json_deep_copy(instructions) : json_null());
     json_object_set_new(v, "max_output_tokens", j->p.n_max ? json_integer((json_int_t)j->p.n_max) : json_null());
     json_object_set_new(v, "incomplete_details",
@@ -97,45 +99,73 @@ static bool event(job *j, const char *type, json_t *v) {
     return sse_push(j->call, type, v);
 }
 
-static json_t *in_part(const job *j) {
-    return json_pack("{s:o, s:i, s:i}", "item_id", item_id(j), "output_index", 0, "content_index", 0);
+static json_t *in_item(const job_choice *c, const job_part *p) {
+    return json_pack("{s:o, s:I}", "item_id", item_id(c, p), "output_index", (json_int_t)(p - c->part));
+}
+
+static json_t *in_text(const job_choice *c, const job_part *p) {
+    json_t *v = in_item(c, p);
+    json_object_set_new(v, "content_index", json_integer(0));
+    return v;
 }
 
 static bool open_stream(job *j) {
-    json_t *begun = in_part(j);
-    json_object_set_new(begun, "part", part((str){0}));
-    bool good = event(j, "response.created", json_pack("{s:o}", "response", response(j, false))) &&
-                event(j, "response.in_progress", json_pack("{s:o}", "response", response(j, false))) &&
-                event(j, "response.output_item.added",
-                      json_pack("{s:i, s:o}", "output_index", 0, "item", item(j, "in_progress", json_array())));
-    if (!good) {
-        json_decref(begun);
+    return event(j, "response.created", json_pack("{s:o}", "response", response(j, false))) &&
+           event(j, "response.in_progress", json_pack("{s:o}", "response", response(j, false)));
+}
+
+static bool item_event(job_choice *c, const job_part *p, const char *type, const char *status, bool whole) {
+    return event(c->j, type,
+                 json_pack("{s:I, s:o}", "output_index", (json_int_t)(p - c->part), "item", item(c, p, status, whole)));
+}
+
+static bool begin_part(job_choice *c, const job_part *p) {
+    if (!item_event(c, p, "response.output_item.added", "in_progress", false))
         return false;
-    }
-    return event(j, "response.content_part.added", begun);
+    if (p->call)
+        return true;
+    json_t *v = in_text(c, p);
+    json_object_set_new(v, "part", text_json((str){0}));
+    return event(c->j, "response.content_part.added", v);
 }
 
 static bool piece(job_choice *c, str text) {
     if (text.n == 0)
         return true;
-    json_t *v = in_part(c->j);
+    json_t *v = in_text(c, &c->part[c->n_parts - 1]);
     json_object_set_new(v, "delta", json_stringn(text.p, text.n));
     json_object_set_new(v, "logprobs", json_array());
     return event(c->j, "response.output_text.delta", v);
 }
 
-static bool close_stream(job_choice *c) {
-    job *j = c->j;
-    str text = job_text(c);
-    json_t *done = in_part(j), *ended = in_part(j);
+static bool args(job_choice *c, const job_part *p, str text) {
+    json_t *v = in_item(c, p);
+    json_object_set_new(v, "delta", json_stringn(text.p, text.n));
+    return event(c->j, "response.function_call_arguments.delta", v);
+}
+
+static bool end_call(job_choice *c, const job_part *p) {
+    json_t *v = in_item(c, p);
+    json_object_set_new(v, "name", json_stringn(p->name.p, p->name.n));
+    json_object_set_new(v, "arguments", json_stringn(p->args.n ? p->args.p : "", p->args.n));
+    return event(c->j, "response.function_call_arguments.done", v);
+}
+
+static bool end_text(job_choice *c, const job_part *p) {
+    str text = part_text(c, p);
+    json_t *done = in_text(c, p);
     json_object_set_new(done, "text", json_stringn(text.n ? text.p : "", text.n));
     json_object_set_new(done, "logprobs", json_array());
-    json_object_set_new(ended, "part", part(text));
-    bool good = event(j, "response.output_text.done", done);
-    good = event(j, "response.content_part.done", ended) && good;
-    return good && event(j, "response.output_item.done",
-                         json_pack("{s:i, s:o}", "output_index", 0, "item",
-                                   item(j, status_now(j, true), json_pack("[o]", part(text)))));
+    if (!event(c->j, "response.output_text.done", done))
+        return false;
+    json_t *ended = in_text(c, p);
+    json_object_set_new(ended, "part", text_json(text));
+    return event(c->j, "response.content_part.done", ended);
+}
+
+static bool end_part(job_choice *c, const job_part *p) {
+    const char *status = c->done && !job_ended_by_text(c) ? "incomplete" : "completed";
+    return (p->call ? end_call(c, p) : end_text(c, p)) && item_event(c, p, "response.output_item.done", status, true);
 }
 
 static void finish(job *j) {
@@ -156,7 +186,9 @@ static const job_dialect dialect = {
     .read = read_request,
     .open = open_stream,
     .piece = piece,
-    .close = close_stream,
+    .begin = begin_part,
+    .args = args,
+    .end = end_part,
     .finish = finish,
     .fail = fail,
 };

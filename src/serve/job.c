@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hash.h"
 #include "base/os.h"
 #include "text/utf8.h"
 
@@ -17,6 +18,10 @@ static void job_free(job *j) {
     for (size_t i = 0; i < j->n_choices; i++) {
         job_choice *c = &j->choice[i];
         strbuf_fini(&c->text);
+        for (size_t k = 0; k < c->n_parts; k++)
+            strbuf_fini(&c->part[k].args);
+        free(c->part);
+        tool_parser_fini(&c->parser);
         free(c->token);
         free(c->top);
         tok_ids_fini(&c->ids);
@@ -27,6 +32,7 @@ static void job_free(job *j) {
     for (size_t i = 0; i < j->n_prompts; i++)
         tok_ids_fini(&j->prompt[i]);
     arena_fini(&j->mem);
+    json_decref(j->keep);
     json_decref(j->body);
     pthread_mutex_destroy(&j->lock);
     free(j);
@@ -125,18 +131,124 @@ static void short_of_memory(job *j) {
     stop_listening(j);
 }
 
-/* Passes text on to a stream. */
-static void say(job_choice *c, str text) {
-    job *j = c->j;
+/* Is there a stream to speak to? Opens it the first time. */
+static bool speaks(job *j) {
     if (!j->p.stream || j->deaf)
-        return;
+        return false;
     if (!j->opened && j->d->open && !j->d->open(j)) {
         stop_listening(j);
-        return;
+        return false;
     }
     j->opened = true;
-    if (!j->d->piece(c, text))
+    return true;
+}
+
+/* Passes text on to a stream. */
+static void say(job_choice *c, str text) {
+    c->said = true;
+    if (speaks(c->j) && !c->j->d->piece(c, text))
+        stop_listening(c->j);
+}
+
+static void say_part(job_choice *c, bool (*how)(job_choice *c, const job_part *p)) {
+    if (how && speaks(c->j) && !how(c, &c->part[c->n_parts - 1]))
+        stop_listening(c->j);
+}
+
+/* ---- parts ---- */
+
+static job_part *last_part(const job_choice *c) { return c->n_parts > 0 ? &c->part[c->n_parts - 1] : NULL; }
+
+static err_code new_part(job_choice *c, bool call, err *e) {
+    job_part *p = last_part(c);
+    if (p && !p->call)
+        say_part(c, c->j->d->end);
+    if (!grow((void **)&c->part, &c->cap_parts, c->n_parts + 1, sizeof *c->part))
+        return err_set(e, ERR_MEMORY, "no memory for the answer");
+    c->part[c->n_parts++] = (job_part){.call = call, .from = c->text.n, .to = c->text.n};
+    return ERR_OK;
+}
+
+static err_code hear_text(job_choice *c, str text, err *e) {
+    if (!last_part(c) || last_part(c)->call) {
+        TRY(new_part(c, false, e));
+        say_part(c, c->j->d->begin);
+    }
+    TRY(strbuf_add(&c->text, text, e));
+    last_part(c)->to = c->text.n;
+    say(c, text);
+    return ERR_OK;
+}
+
+/* The same request calls by the same ids; another turn of the conversation by others. */
+static err_code name_call(job_choice *c, job_part *p, err *e) {
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    const tok_ids *ids = &c->j->prompt[c->prompt];
+    hash_state *h;
+    TRY(hash_open(&h, e));
+    char which[64];
+    snprintf(which, sizeof which, "%llu %zu %zu", (unsigned long long)c->j->p.sampling.seed, c->index, c->n_parts);
+    hash_add(h, which, strlen(which));
+    hash_add(h, ids->id, ids->n * sizeof *ids->id);
+    hash256 digest = hash_close(h);
+    for (size_t i = 0; i < JOB_CALL_ID_BYTES; i++)
+        p->id[i] = letters[digest.byte[i] % 62];
+    return ERR_OK;
+}
+
+static err_code hear_call(job_choice *c, str name, err *e) {
+    TRY(new_part(c, true, e));
+    job_part *p = last_part(c);
+    p->name = json_get_str(tool_find(c->j->tools.list, name), "name", (str){0});
+    TRY(name_call(c, p, e));
+    say_part(c, c->j->d->begin);
+    return ERR_OK;
+}
+
+static err_code hear_args(job_choice *c, str text, err *e) {
+    job *j = c->j;
+    TRY(strbuf_add(&last_part(c)->args, text, e));
+    if (j->d->args && speaks(j) && !j->d->args(c, last_part(c), text))
         stop_listening(j);
+    return ERR_OK;
+}
+
+/* Who was told of the call already hears of its end here, and what is left is text. Else all of it is. */
+static err_code hear_broken(job_choice *c, const tool_event *event, err *e) {
+    if (c->j->p.stream && c->j->d->args) {
+        say_part(c, c->j->d->end);
+        return event->rest.n > 0 ? hear_text(c, event->rest, e) : ERR_OK;
+    }
+    strbuf_fini(&c->part[--c->n_parts].args);
+    return hear_text(c, event->text, e);
+}
+
+static err_code hear(void *ctx, const tool_event *event, err *e) {
+    job_choice *c = ctx;
+    switch (event->kind) {
+    case TOOL_TEXT:
+        return hear_text(c, event->text, e);
+    case TOOL_BEGIN:
+        return hear_call(c, event->text, e);
+    case TOOL_ARGS:
+        return hear_args(c, event->text, e);
+    case TOOL_END:
+        say_part(c, c->j->d->end);
+        return ERR_OK;
+    case TOOL_BROKEN:
+        break;
+    }
+    return hear_broken(c, event, e);
+}
+
+/* Where control tokens are printed, the one that ends the answer is still no text. */
+static str without_end(const job_choice *c, str text) {
+    const tokenizer *t = c->j->m->source.t;
+    int32_t id = c->ids.n > 0 ? c->ids.id[c->ids.n - 1] : -1;
+    if (!c->j->tools.list || id < 0 || id >= tokenizer_n_vocab(t) || !tokenizer_is_end(t, id))
+        return text;
+    str piece = tokenizer_piece(t, id);
+    return str_ends(text, piece) ? str_sub(text, 0, text.n - piece.n) : text;
 }
 
 static void on_prompt(void *ctx, const engine_token *t) {
@@ -154,19 +266,29 @@ static void on_token(void *ctx, const engine_token *t) {
     job *j = c->j;
     if (j->deaf)
         return;
+    c->said = false;
     if (tok_ids_add(&c->ids, t->token.id, NULL) != ERR_OK || (j->p.logprobs && !keep_token(c, t)) ||
-        strbuf_add(&c->text, t->text, NULL) != ERR_OK)
+        tool_parser_feed(&c->parser, without_end(c, t->text), NULL) != ERR_OK)
         short_of_memory(j);
-    else
-        say(c, t->text);
+    else if (!c->said) /* its log probability */
+        say(c, (str){0});
+}
+
+/* The last words. */
+static err_code end_text(job_choice *c, str text, err *e) {
+    TRY(tool_parser_feed(&c->parser, without_end(c, text), e));
+    TRY(tool_parser_end(&c->parser, e));
+    if (c->n_parts == 0)
+        TRY(hear_text(c, (str){0}, e));
+    if (!last_part(c)->call)
+        say_part(c, c->j->d->end);
+    return ERR_OK;
 }
 
 static void on_done(void *ctx, const generate_result *r, str text, err_code code, const err *e) {
     job_choice *c = ctx;
     job *j = c->j;
     c->result = *r;
-    if (strbuf_add(&c->text, text, NULL) != ERR_OK)
-        short_of_memory(j);
     pthread_mutex_lock(&j->lock);
     c->done = true;
     c->ticket = NULL;
@@ -174,11 +296,10 @@ static void on_done(void *ctx, const generate_result *r, str text, err_code code
         note_failure(j, status_of(code), code, e);
     bool fine = j->fail_code == ERR_OK;
     pthread_mutex_unlock(&j->lock);
-    if (fine) {
-        say(c, text);
-        if (j->p.stream && !j->deaf && j->d->close && !j->d->close(c))
-            stop_listening(j);
-    }
+    if (fine && end_text(c, text, NULL) != ERR_OK)
+        short_of_memory(j);
+    else if (fine && j->p.stream && !j->deaf && j->d->close && !j->d->close(c))
+        stop_listening(j);
     release(j, 1);
 }
 
@@ -251,8 +372,12 @@ static err_code plan_choices(job *j, err *e) {
                        SERVE_CHOICES_MAX);
     ARENA_NEW(&j->mem, j->choice, j->n_prompts * p->n, e);
     j->n_choices = j->n_prompts * p->n;
-    for (size_t i = 0; i < j->n_choices; i++)
-        j->choice[i] = (job_choice){.j = j, .index = i, .prompt = i / p->n};
+    const tool_format *f = j->tools.list ? j->m->tools.format : NULL;
+    for (size_t i = 0; i < j->n_choices; i++) {
+        job_choice *c = &j->choice[i];
+        *c = (job_choice){.j = j, .index = i, .prompt = i / p->n};
+        tool_parser_init(&c->parser, f, j->tools.list, j->tools.most, hear, c);
+    }
     if (j->chat && j->m->source.template_stop.n > 0 && p->n_stop < STOPS_MAX)
         p->stop[p->n_stop++] = j->m->source.template_stop;
     j->left = j->n_choices + 1;
@@ -262,6 +387,12 @@ static err_code plan_choices(job *j, err *e) {
 /* Before any choice runs: from then on the cursors are the engine's thread's. */
 static err_code plan_form(job *j, err *e) {
     const token_tree *tree;
+    const tool_wish *w = &j->tools;
+    if (w->list && w->required) {
+        if (j->p.grammar)
+            return err_set(e, ERR_USAGE, "tool_choice: a call is asked for, and a form of the answer, too");
+        TRY(tool_grammar(j->m->tools.format, w->list, w->only, w->most, &j->p.grammar, e));
+    }
     if (!j->p.grammar)
         return ERR_OK;
     TRY(serve_tree(j->s, j->m, j->p.special, &tree, e));
@@ -280,12 +411,12 @@ static err_code job_new(job **out, serve *s, http_call *c, json_t *body, const j
     job *j = calloc(1, sizeof *j);
     if (!j)
         return err_set(e, ERR_MEMORY, "no memory for the request");
-    *j = (job){.s = s, .m = m, .call = c, .d = d, .body = json_incref(body), .p = params_plain()};
+    *j = (job){.s = s, .m = m, .call = c, .d = d, .body = json_incref(body), .p = params_plain(), .keep = json_array()};
     pthread_mutex_init(&j->lock, NULL);
     j->id = atomic_fetch_add(&s->next_id, 1);
     j->created = time(NULL);
     j->begun = os_now();
-    err_code code = d->read(j, e);
+    err_code code = j->keep ? d->read(j, e) : err_set(e, ERR_MEMORY, "no memory for the request");
     if (code == ERR_OK)
         code = plan_choices(j, e);
     if (code == ERR_OK)
@@ -333,19 +464,25 @@ static err_code next_prompt(job *j, tok_ids **out, err *e) {
     return ERR_OK;
 }
 
-err_code job_add_chat(job *j, const chat_message *m, size_t n, bool answer, const json_t *vars, err *e) {
+turns job_turns(job *j) { return (turns){.mem = &j->mem, .keep = j->keep}; }
+
+err_code job_add_chat(job *j, const turns *t, bool answer, const json_t *vars, err *e) {
     tok_ids *ids;
+    chat_message *m;
+    size_t n;
     if (!j->m->chat)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s has no chat template (loam serve --template NAME gives it one; /v1/completions needs none)",
                        j->m->source.name);
     if (vars && !json_is_object(vars))
         return err_set(e, ERR_USAGE, "chat_template_kwargs: an object is expected");
-    if (n == 0)
+    if (t->n == 0)
         return err_set(e, ERR_USAGE, "messages: at least one is needed");
     TRY(next_prompt(j, &ids, e));
     j->chat = true;
+    j->p.special = j->tools.list && j->m->tools.special;
     chat_options o = serve_chat_options(j->m, vars, answer);
+    TRY(tool_turns(&j->m->tools, t->m, t->n, j->tools.list, &j->mem, j->keep, &m, &n, &o.tools, e));
     return chat_encode(j->m->chat, m, n, &o, ids, e);
 }
 
@@ -405,6 +542,13 @@ size_t job_answer_tokens(const job *j) {
     for (size_t i = 0; i < j->n_choices; i++)
         n += j->choice[i].result.n_generated;
     return n;
+}
+
+bool job_called(const job_choice *c) {
+    bool any = false;
+    for (size_t i = 0; i < c->n_parts; i++)
+        any = any || c->part[i].call;
+    return any && job_ended_by_text(c);
 }
 
 bool job_ended_by_text(const job_choice *c) {

@@ -13,8 +13,11 @@
 
 #include <pthread.h>
 
+#include "gen/tool_parser.h"
 #include "serve/params.h"
 #include "serve/serve.h"
+#include "serve/tools.h"
+#include "serve/turns.h"
 
 typedef struct job job;
 
@@ -25,10 +28,23 @@ typedef struct {
     size_t text_at;       /* bytes of choice.text when it came */
 } job_token;
 
+enum { JOB_CALL_ID_BYTES = 9 }; /* letters and digits: Mistral's templates take no other length */
+
+/* Part of an answer: a text, or the call of a tool. */
+typedef struct {
+    bool call;
+    size_t from, to; /* a text's, in choice.text */
+    str name;        /* a call's; borrowed from the request */
+    strbuf args;     /* JSON */
+    char id[JOB_CALL_ID_BYTES + 1];
+} job_part;
+
 typedef struct {
     job *j;
     size_t index, prompt; /* of the text, of the prompt it continues */
-    strbuf text;          /* of the prompt too when told */
+    strbuf text;          /* of the prompt too when told; calls are not in it */
+    job_part *part;       /* the answer in its order; at its end at least one */
+    size_t n_parts, cap_parts;
     job_token *token;
     size_t n_tokens, cap_tokens, n_prompt_tokens; /* told; the first n_prompt_tokens are the prompt's */
     engine_scored *top;
@@ -38,6 +54,8 @@ typedef struct {
     generate_result result;
     /* job.c's */
     constraint_cursor place;
+    tool_parser parser;
+    bool said; /* a piece was told for this token */
     engine_ticket *ticket;
     bool begun, done;
 } job_choice;
@@ -49,6 +67,11 @@ typedef struct {
     bool (*open)(job *j);
     /* Streams alone: text (may be empty) that has come; tokens told since c->... are in c->token. */
     bool (*piece)(job_choice *c, str text);
+    /* Streams alone, may be NULL: a part (the last of c->part) begins; more of a call's arguments; it ends. Without
+     * args() a call is told of when it is whole. */
+    bool (*begin)(job_choice *c, const job_part *p);
+    bool (*args)(job_choice *c, const job_part *p, str text);
+    bool (*end)(job_choice *c, const job_part *p);
     /* Streams alone, may be NULL: a text has ended. */
     bool (*close)(job_choice *c);
     /* Everything has ended well: http_answer(), or http_end() of a stream. */
@@ -64,6 +87,8 @@ struct job {
     json_t *body;
     const job_dialect *d;
     params p;
+    tool_wish tools; /* read() fills it before it adds prompts */
+    json_t *keep;    /* values made for this request */
     arena mem;
     tok_ids *prompt; /* [n_prompts] */
     str *prompt_text;
@@ -90,14 +115,16 @@ err_code job_run(serve *s, http_call *c, json_t *body, const job_dialect *d, err
 /* Reads as job_run() does and counts the prompts' tokens; nothing runs. */
 err_code job_count(serve *s, http_call *c, json_t *body, const job_dialect *d, size_t *n, err *e);
 
-/* For read(): a prompt of messages through the model's template, of a text, of ids. */
-err_code job_add_chat(job *j, const chat_message *m, size_t n, bool answer, const json_t *vars, err *e);
+/* For read(): a prompt of messages through the model's template with j->tools, of a text, of ids. */
+turns job_turns(job *j); /* to be filled for job_add_chat() */
+err_code job_add_chat(job *j, const turns *t, bool answer, const json_t *vars, err *e);
 err_code job_add_text(job *j, str text, unsigned flags, err *e);
 err_code job_add_ids(job *j, const json_t *ids, err *e);
 
 size_t job_prompt_tokens(const job *j); /* of all prompts */
 size_t job_cached_tokens(const job *j);
 size_t job_answer_tokens(const job *j);
+bool job_called(const job_choice *c);        /* it ended, and tools are to be called */
 bool job_ended_by_text(const job_choice *c); /* the model's end, or a stop string; else a limit */
 /* The client's stop string that ended the text; empty: none did. */
 str job_stop_found(const job_choice *c);

@@ -170,8 +170,8 @@ static err_code read_bias(const json_t *o, params *p, arena *mem, err *e) {
 }
 
 err_code params_openai(const json_t *o, params *p, arena *mem, err *e) {
-    static const char *const refused[] = {
-        "tools", "functions", "guided_json", "guided_grammar", "guided_regex", "suffix", "audio", "prediction", NULL};
+    static const char *const refused[] = {"functions", "guided_json", "guided_grammar", "guided_regex",
+                                          "suffix",    "audio",       "prediction",     NULL};
     const json_t *options = field(o, "stream_options");
     int64_t n = 1;
     TRY(params_sampling(o, p, e));
@@ -188,8 +188,6 @@ err_code params_openai(const json_t *o, params *p, arena *mem, err *e) {
         TRY(param_bool(options, "include_usage", &p->usage, e));
     return read_bias(o, p, mem, e);
 }
-
-/* ---- messages ---- */
 
 err_code params_content(const json_t *content, arena *mem, str *out, err *e) {
     size_t n = 0, bytes = 0;
@@ -224,44 +222,5 @@ err_code params_content(const json_t *content, arena *mem, str *out, err *e) {
         n += s.n;
     }
     *out = (str){text, n};
-    return ERR_OK;
-}
-
-static const struct {
-    const char *name, *means;
-} roles[] = {
-    {"system", "system"},       {"developer", "system"}, {"user", "user"},
-    {"assistant", "assistant"}, {"tool", "tool"},        {"function", "tool"},
-};
-
-static err_code read_message(const json_t *v, arena *mem, chat_message *m, err *e) {
-    str role = {0};
-    static const char *const refused[] = {"tool_calls", "function_call", "images", NULL};
-    if (!json_is_object(v))
-        return err_set(e, ERR_USAGE, "an object is expected");
-    TRY(param_str(v, "role", &role, e));
-    for (size_t i = 0; i < sizeof roles / sizeof *roles && !m->role.p; i++)
-        if (str_is(role, roles[i].name))
-            m->role = str_from(roles[i].means);
-    if (!m->role.p)
-        return err_set(e, ERR_USAGE, "role: \"%.*s\" is none of system, developer, user, assistant, tool",
-                       STR_ARG(role));
-    TRY(param_refuse(v, refused, e));
-    return params_content(json_object_get(v, "content"), mem, &m->content, e);
-}
-
-err_code params_messages(const json_t *list, str front, arena *mem, chat_message **out, size_t *n, err *e) {
-    if (!json_is_array(list))
-        return err_set(e, ERR_USAGE, "messages: a list is expected");
-    ARENA_NEW(mem, *out, json_array_size(list) + 1, e);
-    *n = 0;
-    if (front.n > 0)
-        (*out)[(*n)++] = (chat_message){STR("system"), front};
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        err_code code = read_message(json_array_get(list, i), mem, &(*out)[*n], e);
-        if (code != ERR_OK)
-            return err_in(e, code, "messages[%zu]", i);
-        (*n)++;
-    }
     return ERR_OK;
 }

@@ -43,10 +43,7 @@ err_code params_openai(const json_t *o, params *p, arena *mem, err *e);
 /* What OpenAI and Anthropic promise without any field: temperature 1, nothing cut off. */
 params params_plain(void);
 
-/* Messages: [{"role", "content": text or parts}]. Roles: developer becomes system, function becomes tool. `front`, when
- * not empty, is a system message put before. Parts of text are joined; any other is ERR_UNSUPPORTED. *n may be 0. */
-err_code params_messages(const json_t *list, str front, arena *mem, chat_message **out, size_t *n, err *e);
-/* The text of "content": a string, null, or parts. */
+/* The text of "content": a string, null, or parts; parts that are no text are ERR_UNSUPPORTED. */
 err_code params_content(const json_t *content, arena *mem, str *out, err *e);
 
 #endif

@@ -203,8 +203,10 @@ static err_code model_begin(serve_model *m, const serve_source *source, const en
     m->source = *source;
     m->bytes = model_weight_bytes(source->m);
     m->pooling_code = pooling_of(source->m, &m->pooling, &m->pooling_why);
-    if (source->template_source.n > 0)
+    if (source->template_source.n > 0) {
         TRY(chat_open(&m->chat, source->t, source->template_source, e));
+        TRY(tool_style_learn(&m->tools, m->chat, source->t, source->template_source, e));
+    }
     return engine_open(&m->g, source->m, source->t, o, e);
 }
 

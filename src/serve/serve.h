@@ -13,6 +13,7 @@
 
 #include "gen/chat.h"
 #include "gen/engine.h"
+#include "gen/tool_turns.h"
 #include "serve/http.h"
 #include "serve/page.h"
 
@@ -38,6 +39,7 @@ typedef struct {
     serve_source source;
     engine *g;
     chat_template *chat; /* NULL: none */
+    tool_style tools;    /* with `chat` */
     uint64_t bytes;      /* of the weights in memory */
     token_tree *tree[2]; /* for grammars, without and with control tokens' spelling; made when first needed */
     pooling pooling;     /* how a text becomes one vector */

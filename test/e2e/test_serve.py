@@ -168,7 +168,7 @@ def _():
     openai("/v1/chat/completions", {**chat, "temperature": "hot"}, 400, "temperature")
     openai("/v1/chat/completions", {**chat, "n": 0}, 400, "n:")
     openai("/v1/chat/completions", {**chat, "max_tokens": -1}, 400, "max_tokens")
-    openai("/v1/chat/completions", {**chat, "tools": [{"type": "function"}]}, 400, "tools")
+    openai("/v1/chat/completions", {**chat, "tools": [{"type": "function"}]}, 400, "tools[0]")
     openai("/v1/chat/completions", {**chat, "response_format": {"type": "xml"}}, 400, "response_format")
     openai("/v1/chat/completions", {"messages": [{"role": "king", "content": "x"}]}, 400, "king")
     openai("/v1/chat/completions", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "only text")

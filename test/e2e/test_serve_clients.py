@@ -96,8 +96,6 @@ def _():
     e = raises(openai.BadRequestError, lambda: OPENAI.completions.create(model="tiny", prompt="x" * 600), "context holds")
     assert e.code == "context_length_exceeded"
     raises(openai.BadRequestError, lambda: OPENAI.embeddings.create(model="tiny", input="x", dimensions=999), "dimensions")
-    raises(openai.BadRequestError, lambda: OPENAI.chat.completions.create(
-        **ask, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}]), "tools")
     wrong = openai.OpenAI(base_url=SERVER.url + "/v1", api_key="wrong", max_retries=0)
     raises(openai.AuthenticationError, lambda: wrong.models.list(), "token")
 

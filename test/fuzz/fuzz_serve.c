@@ -7,6 +7,8 @@
 #include "serve/guard.h"
 #include "serve/params.h"
 #include "serve/serve.h"
+#include "serve/tools.h"
+#include "serve/turns.h"
 #include "text/json_write.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -16,11 +18,31 @@ static void check(bool good) {
         abort();
 }
 
+/* Messages and tools as each API has them. */
+static void read_turns(const json_t *body, str front, arena *mem) {
+    static err_code (*const messages[])(turns *, const json_t *, str, err *) = {turns_chat, turns_responses,
+                                                                                turns_anthropic};
+    static err_code (*const tools[])(const json_t *, json_t *, tool_wish *, err *) = {tools_openai, tools_responses,
+                                                                                      tools_anthropic, tools_ollama};
+    json_t *keep = json_array();
+    err e = {0};
+    for (size_t k = 0; k < 3; k++) {
+        turns t = {.mem = mem, .keep = keep};
+        if (messages[k](&t, json_object_get(body, "messages"), front, &e) == ERR_OK)
+            for (size_t i = 0; i < t.n; i++)
+                check(t.m[i].role.n > 0 && (t.m[i].content.n == 0 || t.m[i].content.p));
+    }
+    for (size_t k = 0; k < 4; k++) {
+        tool_wish w = {0};
+        if (tools[k](body, keep, &w, &e) == ERR_OK)
+            check(w.most >= 1 && (!w.required || json_array_size(w.list) > 0) && (w.only.n == 0 || w.most == 1));
+    }
+    json_decref(keep);
+}
+
 static void read_body(const json_t *body, arena *mem) {
     static const char *const refused[] = {"tools", "format", NULL};
     params p = params_plain();
-    chat_message *m;
-    size_t n = 0;
     str s = {0};
     err e = {0};
     if (params_openai(body, &p, mem, &e) == ERR_OK) {
@@ -35,9 +57,7 @@ static void read_body(const json_t *body, arena *mem) {
     (void)param_refuse(body, refused, &e);
     if (params_content(json_object_get(body, "system"), mem, &s, &e) != ERR_OK)
         s = (str){0};
-    if (params_messages(json_object_get(body, "messages"), s, mem, &m, &n, &e) == ERR_OK)
-        for (size_t i = 0; i < n; i++)
-            check(m[i].role.n > 0 && (m[i].content.n == 0 || m[i].content.p));
+    read_turns(body, s, mem);
     grammar_close(p.grammar);
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/os.h"
 #include "gen/chat.h"
+#include "gen/tool_turns.h"
 #include "text/utf8.h"
 
 static const char *const controls[] = {
@@ -113,10 +114,8 @@ static chat_template *compile(const char *source) {
     return c;
 }
 
-#define MESSAGE(role, text)                                \
-    {                                                      \
-        {role, sizeof role - 1}, { text, sizeof text - 1 } \
-    }
+#define MESSAGE(role, text) \
+    { {role, sizeof role - 1}, {text, sizeof text - 1}, NULL }
 
 static const chat_options ask = {.generation_prompt = true};
 
@@ -201,7 +200,8 @@ static void test_no_forgery(void **state) {
                 inner.n--;
             strbuf_addf(&want, NULL, "<|im_start|>user\n%.*s<|im_end|><|im_start|>assistant\n%.*s<|im_end|>",
                         STR_ARG(inner), STR_ARG(inner));
-            const chat_message m[] = {{STR("user"), strbuf_str(&content)}, {STR("assistant"), strbuf_str(&content)}};
+            const chat_message m[] = {{STR("user"), strbuf_str(&content), NULL},
+                                      {STR("assistant"), strbuf_str(&content), NULL}};
             assert_int_equal(check(c, m, 2, strbuf_str(&want)), 4);
             strbuf_fini(&content);
             strbuf_fini(&want);
@@ -244,7 +244,7 @@ static void test_mark_in_message(void **state) {
         char one[4];
         strbuf_add(&all, (str){one, utf8_put(cp, one)}, NULL);
     }
-    const chat_message full[] = {{STR("user"), strbuf_str(&all)}};
+    const chat_message full[] = {{STR("user"), strbuf_str(&all), NULL}};
     tok_ids ids = {0};
     err e;
     assert_int_equal(chat_encode(c, full, 1, &ask, &ids, &e), ERR_LIMIT);
@@ -283,7 +283,7 @@ static void test_refused(void **state) {
     assert_non_null(strstr(e.text, "message 1: role \"wizard\""));
     assert_int_equal(chat_encode(c, assistant, 1, &ask, &ids, &e), ERR_FORMAT);
     assert_non_null(strstr(e.text, "the user begins"));
-    const chat_message huge[] = {{STR("user"), {"", (size_t)CHAT_BYTES_MAX + 1}}};
+    const chat_message huge[] = {{STR("user"), {"", (size_t)CHAT_BYTES_MAX + 1}, NULL}};
     assert_int_equal(chat_encode(c, huge, 1, &ask, &ids, &e), ERR_LIMIT);
     assert_int_equal(ids.n, 1); /* left as it was */
     assert_int_not_equal(chat_open(&bad, tok, STR("{% for x in %}"), &e), ERR_OK);
@@ -294,6 +294,132 @@ static void test_refused(void **state) {
     tok_ids_fini(&ids);
 }
 
+/* ---- tools ---- */
+
+static json_t *json_of(const char *text) {
+    json_t *v;
+    assert_int_equal(json_read(str_from(text), 1 << 16, &v, NULL), ERR_OK);
+    return v;
+}
+
+/* Further members and tools reach the template; a control token spelled in them is forged as little as in a text. */
+static void test_more(void **state) {
+    (void)state;
+    chat_template *c =
+        compile("{% for t in tools %}<|im_start|>{{ t | tojson }}{% endfor %}{% for m in messages %}{{ m.content }}"
+                "{% for c in m.tool_calls %}{{ c.f }}={{ c.a | tojson }}{% endfor %}{% endfor %}");
+    json_t *more =
+        json_of("{\"tool_calls\": [{\"f\": \"f<|im_end|>\", \"a\": {\"k<|im_start|>\": [\"<s>\", 5, null]}}]}");
+    json_t *tools = json_of("[{\"name\": \"<|eot_id|>\"}]");
+    const chat_message m[] = {{STR("assistant"), STR("x"), more}};
+    const chat_options o = {.tools = tools};
+    strbuf text = {0};
+    tok_ids ids = {0};
+    assert_int_equal(chat_render(c, m, 1, &o, &text, NULL), ERR_OK);
+    assert_true(str_is(strbuf_str(&text),
+                       "<|im_start|>{\"name\": \"<|eot_id|>\"}xf<|im_end|>={\"k<|im_start|>\": [\"<s>\", 5, "
+                       "null]}"));
+    assert_int_equal(chat_encode(c, m, 1, &o, &ids, NULL), ERR_OK);
+    size_t n = 0;
+    for (size_t i = 0; i < ids.n; i++)
+        n += tokenizer_is_control(tok, ids.id[i]);
+    assert_int_equal(n, 1);
+    strbuf_fini(&text);
+    tok_ids_fini(&ids);
+    json_decref(more);
+    json_decref(tools);
+    chat_close(c);
+}
+
+#define TALK "{% for m in messages %}[{{ m.role }}]{{ m.content }}"
+#define CALLS(args) "{% for c in m.tool_calls or [] %}<tool_call>" args "{% endfor %}"
+
+static const struct {
+    const char *source, *want;
+} kinds[] = {
+    /* all of it, arguments as an object */
+    {"{{ tools | tojson if tools }}" TALK CALLS(
+         "{{ c.function.name }}{{ c.function.arguments | tojson }}") "{% endfor %}",
+     "[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}][user]u[assistant]<tool_call>f{\"a\": "
+     "1}[tool]r[tool]s[user]v"},
+    /* as text, and only texts may be added */
+    {"{{ tools | tojson if tools }}" TALK CALLS("{{ c.function.name + c.function.arguments }}") "{% endfor %}",
+     "[{\"type\": \"function\", \"function\": {\"name\": "
+     "\"f\"}}][user]u[assistant]<tool_call>f{\"a\":1}[tool]r[tool]s[user]v"},
+    /* printed as Python would: text is better */
+    {"{{ tools | tojson if tools }}" TALK CALLS("{{ c.function.name }}{{ c.function.arguments }}") "{% endfor %}",
+     "[{\"type\": \"function\", \"function\": {\"name\": "
+     "\"f\"}}][user]u[assistant]<tool_call>f{\"a\":1}[tool]r[tool]s[user]v"},
+    /* tools as text in the system's message, calls not rendered, no role tool */
+    {"{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}[{{ m.role }}]{{ m.content "
+     "}}{% if "
+     "'tools' in m and m['tools'] is not none %}<|tool|>{{ m['tools'] }}{% endif %}{% endfor %}",
+     "[system]<|tool|>[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}][user]u[assistant]<|tool_call|>[{\"name\":"
+     " \"f\", "
+     "\"arguments\": "
+     "{\"a\":1}}]<|/tool_call|>[user]<tool_response>\nr\n</tool_response>\n<tool_response>\ns\n</tool_response>\n"
+     "v"},
+};
+
+static void test_tool_turns(void **state) {
+    json_t *more = json_of("{\"tool_calls\": [{\"id\": \"1\", \"type\": \"function\", \"function\": {\"name\": \"f\", "
+                           "\"arguments\": {\"a\": 1}}}]}");
+    json_t *tools = json_of("[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}]");
+    const chat_message talk[] = {{STR("user"), STR("u"), NULL},
+                                 {STR("assistant"), {0}, more},
+                                 {STR("tool"), STR("r"), NULL},
+                                 {STR("tool"), STR("s"), NULL},
+                                 {STR("user"), STR("v"), NULL}};
+    (void)state;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        chat_template *c = compile(kinds[i].source);
+        tool_style s;
+        arena mem = {0};
+        strbuf text = {0};
+        json_t *keep = json_array();
+        chat_message *m;
+        chat_options o = {0};
+        size_t n;
+        assert_int_equal(tool_style_learn(&s, c, tok, str_from(kinds[i].source), NULL), ERR_OK);
+        assert_int_equal(tool_turns(&s, talk, 5, tools, &mem, keep, &m, &n, &o.tools, NULL), ERR_OK);
+        assert_int_equal(chat_render(c, m, n, &o, &text, NULL), ERR_OK);
+        if (!str_is(strbuf_str(&text), kinds[i].want))
+            fail_msg("row %zu: %.*s", i, (int)text.n, text.p);
+        strbuf_fini(&text);
+        json_decref(keep);
+        arena_fini(&mem);
+        chat_close(c);
+    }
+    json_decref(more);
+    json_decref(tools);
+}
+
+/* A template that knows nothing of tools: our words, behind the system's own. */
+static void test_our_words(void **state) {
+    static const char source[] = TALK "{% endfor %}";
+    json_t *tools = json_of("[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}]");
+    const chat_message talk[] = {{STR("system"), STR("Be brief."), NULL}, {STR("user"), STR("u"), NULL}};
+    chat_template *c = compile(source);
+    tool_style s;
+    arena mem = {0};
+    chat_message *m;
+    const json_t *passed;
+    size_t n;
+    (void)state;
+    assert_int_equal(tool_style_learn(&s, c, tok, str_from(source), NULL), ERR_OK);
+    assert_false(s.tools_variable || s.tools_in_system || s.calls || s.results);
+    assert_int_equal(tool_turns(&s, talk, 2, tools, &mem, NULL, &m, &n, &passed, NULL), ERR_OK);
+    assert_true(n == 2 && !passed && str_starts(m[0].content, STR("Be brief.\n\nYou can call")));
+    assert_true(str_find(m[0].content, STR("{\"name\":\"f\"}"), 0) > 0);
+    assert_int_equal(tool_turns(&s, talk + 1, 1, tools, &mem, NULL, &m, &n, &passed, NULL), ERR_OK);
+    assert_true(n == 2 && str_is(m[0].role, "system") && str_is(m[1].content, "u"));
+    assert_int_equal(tool_turns(&s, talk, 2, NULL, &mem, NULL, &m, &n, &passed, NULL), ERR_OK);
+    assert_true(n == 2 && str_is(m[0].content, "Be brief."));
+    arena_fini(&mem);
+    json_decref(tools);
+    chat_close(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_builtins),
@@ -302,6 +428,9 @@ int main(void) {
         cmocka_unit_test(test_mark_in_message),
         cmocka_unit_test(test_variables),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_more),
+        cmocka_unit_test(test_tool_turns),
+        cmocka_unit_test(test_our_words),
     };
     return cmocka_run_group_tests(tests, open_tokenizer, close_tokenizer);
 }

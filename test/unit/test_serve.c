@@ -176,7 +176,7 @@ static void fields(void **state) {
     assert_true(p.sampling.temperature == 1 && p.sampling.top_p == 1 && p.sampling.top_k == 0 && p.n == 1 && !p.stream);
     assert_int_equal(
         read("{\"temperature\":0.5,\"top_k\":-1,\"seed\":-1,\"stop\":[\"a\",\"\",\"b\"],\"n\":3,\"stream\":true,"
-             "\"stream_options\":{\"include_usage\":true},\"logit_bias\":{\"5\":-100,\"6\":1.5},\"tools\":[],"
+             "\"stream_options\":{\"include_usage\":true},\"logit_bias\":{\"5\":-100,\"6\":1.5},"
              "\"response_format\":{\"type\":\"text\"},\"min_p\":null}",
              &p, &mem, &v, &e),
         ERR_OK);
@@ -201,7 +201,6 @@ static void fields(void **state) {
         {"{\"logit_bias\":{\"x\":1}}", "logit_bias"},
         {"{\"logit_bias\":{\"1\":101}}", "logit_bias"},
         {"{\"logit_bias\":{\"99999999999\":1}}", "logit_bias"},
-        {"{\"tools\":[{}]}", "tools"},
         {"{\"response_format\":{\"type\":\"json_schema\"}}", "response_format"},
         {"{\"response_format\":\"json\"}", "response_format"},
     };
@@ -210,45 +209,6 @@ static void fields(void **state) {
             fail_msg("%s: %s", bad[i].text, e.text);
     }
     json_decref(v);
-    arena_fini(&mem);
-}
-
-static void messages(void **state) {
-    arena mem = {0};
-    json_t *v = NULL;
-    chat_message *m;
-    size_t n;
-    err e;
-    (void)state;
-    assert_int_equal(
-        parse("{\"m\":[{\"role\":\"developer\",\"content\":\"a\"},{\"role\":\"user\",\"content\":[{\"type\":"
-              "\"text\",\"text\":\"b\"},{\"type\":\"input_text\",\"text\":\"c\"}]},{\"role\":\"assistant\","
-              "\"content\":null}]}",
-              &v),
-        ERR_OK);
-    assert_int_equal(params_messages(json_object_get(v, "m"), STR("front"), &mem, &m, &n, &e), ERR_OK);
-    assert_int_equal(n, 4);
-    assert_true(str_is(m[0].role, "system") && str_is(m[0].content, "front"));
-    assert_true(str_is(m[1].role, "system") && str_is(m[2].content, "bc") && m[3].content.n == 0);
-    json_decref(v);
-    static const char *const bad[] = {
-        "{}",
-        "{\"m\":5}",
-        "{\"m\":[5]}",
-        "{\"m\":[{\"content\":\"x\"}]}",
-        "{\"m\":[{\"role\":\"king\"}]}",
-        "{\"m\":[{\"role\":5}]}",
-        "{\"m\":[{\"role\":\"user\",\"content\":5}]}",
-        "{\"m\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\"}]}]}",
-        "{\"m\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":5}]}]}",
-        "{\"m\":[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{}]}]}",
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(parse(bad[i], &v), ERR_OK);
-        if (params_messages(json_object_get(v, "m"), (str){0}, &mem, &m, &n, &e) == ERR_OK)
-            fail_msg("%s", bad[i]);
-        json_decref(v);
-    }
     arena_fini(&mem);
 }
 
@@ -268,7 +228,7 @@ static void statuses(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hosts),  cmocka_unit_test(origins), cmocka_unit_test(tokens),   cmocka_unit_test(frames),
-        cmocka_unit_test(bodies), cmocka_unit_test(fields),  cmocka_unit_test(messages), cmocka_unit_test(statuses),
+        cmocka_unit_test(bodies), cmocka_unit_test(fields),  cmocka_unit_test(statuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* tools: each format's calls, whole, byte by byte and cut in two at every place; what is no call stays text; grammars and
- * parsers agree. */
+/* tools: each format's calls, whole, byte by byte and cut in two at every place; what is no call stays text; grammars
+ * and parsers agree. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,10 +18,11 @@ static json_t *tools;
 
 static int open_tools(void **state) {
     (void)state;
-    return json_read(STR("[{\"type\":\"function\",\"function\":{\"name\":\"get\",\"parameters\":{\"type\":\"object\","
-                         "\"properties\":{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"}},\"required\":["
-                         "\"city\",\"days\"]}}},{\"type\":\"function\",\"function\":{\"name\":\"now\"}}]"),
-                     4096, &tools, NULL);
+    return json_read(
+        STR("[{\"type\":\"function\",\"function\":{\"name\":\"get\",\"parameters\":{\"type\":\"object\","
+            "\"properties\":{\"city\":{\"type\":\"string\"},\"days\":{\"type\":\"integer\"}},\"required\":["
+            "\"city\",\"days\"]}}},{\"type\":\"function\",\"function\":{\"name\":\"now\"}}]"),
+        4096, &tools, NULL);
 }
 
 static int close_tools(void **state) {
@@ -88,10 +89,13 @@ static void byte_by_byte(const tool_format *f, size_t most, str text, strbuf *ou
 static const struct {
     const char *format, *text, *want;
 } rows[] = {
-    {"hermes", "Let me see.\n<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\": \"Ro}me\", \"days\": 3}}\n</tool_call>",
+    {"hermes",
+     "Let me see.\n<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\": \"Ro}me\", \"days\": 3}}\n</tool_call>",
      "Let me see.{get|{\"city\": \"Ro}me\", \"days\": 3}}"},
-    {"hermes", "<tool_call>{\"name\":\"now\",\"arguments\":{}}</tool_call>\n<tool_call>{\"arguments\":{\"city\":\"a\\\"b\"},\"name\":"
-               "\"get\"}</tool_call> Done.",
+    {"hermes",
+     "<tool_call>{\"name\":\"now\",\"arguments\":{}}</"
+     "tool_call>\n<tool_call>{\"arguments\":{\"city\":\"a\\\"b\"},\"name\":"
+     "\"get\"}</tool_call> Done.",
      "{now|{}}{get|{\"city\":\"a\\\"b\"}}Done."},
     {"hermes", "<tool_call>{\"name\":\"now\"}", "{now|{}}"},
     {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":\"{\\\"city\\\":1}\"}</tool_call>", "{get|{\"city\":1}}"},
@@ -109,36 +113,46 @@ static const struct {
     {"hermes", "  plain text \n", "  plain text \n"},
     {"hermes", "", ""},
     {"qwen3-coder",
-     "<tool_call>\n<function=get>\n<parameter=city>\nNew\nYork\n</parameter>\n<parameter=days>\n3\n</parameter>\n</function>\n"
+     "<tool_call>\n<function=get>\n<parameter=city>\nNew\nYork\n</parameter>\n<parameter=days>\n3\n</parameter>\n</"
+     "function>\n"
      "</tool_call>",
      "{get|{\"city\": \"New\\nYork\", \"days\": 3}}"},
     {"qwen3-coder", "<tool_call><function=now></function></tool_call>", "{now|{}}"},
-    {"qwen3-coder", "<tool_call><function=get><parameter=x>{\"a\": 1}</parameter><parameter=y>b c</parameter></function>",
+    {"qwen3-coder",
+     "<tool_call><function=get><parameter=x>{\"a\": 1}</parameter><parameter=y>b c</parameter></function>",
      "{get|{\"x\": {\"a\":1}, \"y\": \"b c\"}}"},
     {"qwen3-coder", "<tool_call><function=get><parameter=days>5</parameter> oops", "{get|{\"days\": 5!} oops"},
     {"llama3", "{\"name\": \"get\", \"parameters\": {\"city\": \"Oslo\"}}", "{get|{\"city\": \"Oslo\"}}"},
-    {"llama3", " <|python_tag|>{\"name\": \"now\", \"parameters\": {}}; {\"name\": \"get\", \"parameters\": {\"days\": 1}}",
+    {"llama3",
+     " <|python_tag|>{\"name\": \"now\", \"parameters\": {}}; {\"name\": \"get\", \"parameters\": {\"days\": 1}}",
      "{now|{}}{get|{\"days\": 1}}"},
     {"llama3", "{\"name\": \"Ann\", \"age\": 3}", "{\"name\": \"Ann\", \"age\": 3}"},
     {"llama3", "Here: {\"name\": \"now\", \"parameters\": {}}", "Here: {\"name\": \"now\", \"parameters\": {}}"},
-    {"mistral", "[TOOL_CALLS] [{\"name\": \"get\", \"arguments\": {\"days\": 2}}, {\"name\": \"now\", \"arguments\": {}}]",
+    {"mistral",
+     "[TOOL_CALLS] [{\"name\": \"get\", \"arguments\": {\"days\": 2}}, {\"name\": \"now\", \"arguments\": {}}]",
      "{get|{\"days\": 2}}{now|{}}"},
-    {"mistral", "[TOOL_CALLS][{\"name\": \"now\", \"arguments\": {}, \"id\": \"abc\"}, nonsense]", "{now|{}}, nonsense]"},
-    {"mistral-v11", "[TOOL_CALLS]get[ARGS]{\"city\": \"x\"}[TOOL_CALLS]now[CALL_ID]a1b2c3d4e[ARGS]{}", "{get|{\"city\": \"x\"}}{now|{}}"},
+    {"mistral", "[TOOL_CALLS][{\"name\": \"now\", \"arguments\": {}, \"id\": \"abc\"}, nonsense]",
+     "{now|{}}, nonsense]"},
+    {"mistral-v11", "[TOOL_CALLS]get[ARGS]{\"city\": \"x\"}[TOOL_CALLS]now[CALL_ID]a1b2c3d4e[ARGS]{}",
+     "{get|{\"city\": \"x\"}}{now|{}}"},
     {"mistral-v11", "[TOOL_CALLS]get[ARGS]5", "{get|!}5"},
     {"phi-4-mini", "<|tool_call|>[{\"name\": \"now\", \"arguments\": {}}]<|/tool_call|>", "{now|{}}"},
-    {"granite", "<|tool_call|>[{\"name\": \"now\", \"arguments\": {}},{\"name\": \"get\", \"arguments\": {\"city\": \"\"}}]",
+    {"granite",
+     "<|tool_call|>[{\"name\": \"now\", \"arguments\": {}},{\"name\": \"get\", \"arguments\": {\"city\": \"\"}}]",
      "{now|{}}{get|{\"city\": \"\"}}"},
     {"deepseek",
-     "I call." DS_BEGIN DS_CALL "function" DS_SEP "get\n```json\n{\"days\": 1}\n```" DS_CALLED "\n" DS_CALL "function" DS_SEP
-     "now\n```json\n{}\n```" DS_CALLED DS_END,
+     "I call." DS_BEGIN DS_CALL "function" DS_SEP "get\n```json\n{\"days\": 1}\n```" DS_CALLED "\n" DS_CALL
+     "function" DS_SEP "now\n```json\n{}\n```" DS_CALLED DS_END,
      "I call.{get|{\"days\": 1}}{now|{}}"},
-    {"deepseek-v3.1", DS_BEGIN DS_CALL "get" DS_SEP "{\"days\": 1}" DS_CALLED DS_CALL "now" DS_SEP "{}" DS_CALLED DS_END,
+    {"deepseek-v3.1",
+     DS_BEGIN DS_CALL "get" DS_SEP "{\"days\": 1}" DS_CALLED DS_CALL "now" DS_SEP "{}" DS_CALLED DS_END,
      "{get|{\"days\": 1}}{now|{}}"},
     {"functiongemma",
-     "<start_function_call>call:get{city:<escape>S\xC3\xA3o \"P\"<escape>,days:3,z:[1,{a:true}],\"q\":null}<end_function_call>",
+     "<start_function_call>call:get{city:<escape>S\xC3\xA3o "
+     "\"P\"<escape>,days:3,z:[1,{a:true}],\"q\":null}<end_function_call>",
      "{get|{\"city\":\"S\xC3\xA3o \\\"P\\\"\",\"days\":3,\"z\":[1,{\"a\":true}],\"q\":null}}"},
-    {"functiongemma", "<start_function_call>call:now{}<end_function_call><start_function_call>call:now{}", "{now|{}}{now|{}}"},
+    {"functiongemma", "<start_function_call>call:now{}<end_function_call><start_function_call>call:now{}",
+     "{now|{}}{now|{}}"},
     {"functiongemma", "<start_function_call>call:now{a:}<end_function_call>", "{now|!a:}}<end_function_call>"},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
@@ -276,22 +290,34 @@ static void grammar_texts(void **state) {
         bool good;
     } said[] = {
         {"hermes", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>", 1, true},
-        {"hermes", "<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\":\"x\",\"days\":1}}\n</tool_call>", 1, true},
+        {"hermes", "<tool_call>\n{\"name\": \"get\", \"arguments\": {\"city\":\"x\",\"days\":1}}\n</tool_call>", 1,
+         true},
         {"hermes", "<tool_call>\n{\"name\": \"get\", \"arguments\": {}}\n</tool_call>", 1, false},
         {"hermes", "<tool_call>\n{\"name\": \"what\", \"arguments\": {}}\n</tool_call>", 1, false},
-        {"hermes", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"now\", "
-                   "\"arguments\": {}}\n</tool_call>", 2, true},
-        {"hermes", "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"now\", "
-                   "\"arguments\": {}}\n</tool_call>", 1, false},
+        {"hermes",
+         "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"now\", "
+         "\"arguments\": {}}\n</tool_call>",
+         2, true},
+        {"hermes",
+         "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>\n<tool_call>\n{\"name\": \"now\", "
+         "\"arguments\": {}}\n</tool_call>",
+         1, false},
         {"llama3", "{\"name\": \"now\", \"parameters\": {}}", 1, true},
-        {"mistral", "[TOOL_CALLS][{\"name\": \"now\", \"arguments\": {}},{\"name\": \"now\", \"arguments\": {}}]", 3, true},
-        {"mistral", "[TOOL_CALLS][{\"name\": \"now\", \"arguments\": {}},{\"name\": \"now\", \"arguments\": {}}]", 1, false},
-        {"qwen3-coder", "<tool_call><function=get>\n<parameter=city>\nRome\n</parameter>\n<parameter=days>\n3\n</parameter>\n"
-                        "</function></tool_call>", 1, true},
-        {"qwen3-coder", "<tool_call><function=get>\n<parameter=city>\nRome\n</parameter>\n</function></tool_call>", 1, false},
-        {"functiongemma", "<start_function_call>call:get{city:<escape>Rome<escape>,days:3}<end_function_call>", 1, true},
+        {"mistral", "[TOOL_CALLS][{\"name\": \"now\", \"arguments\": {}},{\"name\": \"now\", \"arguments\": {}}]", 3,
+         true},
+        {"mistral", "[TOOL_CALLS][{\"name\": \"now\", \"arguments\": {}},{\"name\": \"now\", \"arguments\": {}}]", 1,
+         false},
+        {"qwen3-coder",
+         "<tool_call><function=get>\n<parameter=city>\nRome\n</parameter>\n<parameter=days>\n3\n</parameter>\n"
+         "</function></tool_call>",
+         1, true},
+        {"qwen3-coder", "<tool_call><function=get>\n<parameter=city>\nRome\n</parameter>\n</function></tool_call>", 1,
+         false},
+        {"functiongemma", "<start_function_call>call:get{city:<escape>Rome<escape>,days:3}<end_function_call>", 1,
+         true},
         {"functiongemma", "<start_function_call>call:get{city:Rome,days:3}<end_function_call>", 1, false},
-        {"deepseek-v3.1", DS_BEGIN DS_CALL "now" DS_SEP "{}" DS_CALLED DS_CALL "now" DS_SEP "{}" DS_CALLED DS_END, 2, true},
+        {"deepseek-v3.1", DS_BEGIN DS_CALL "now" DS_SEP "{}" DS_CALLED DS_CALL "now" DS_SEP "{}" DS_CALLED DS_END, 2,
+         true},
     };
     strbuf out = {0};
     (void)state;
@@ -305,7 +331,8 @@ static void grammar_texts(void **state) {
             fail_msg("row %zu: %s", i, said[i].text);
         parse(f, said[i].most, str_from(said[i].text), 4, 9, &out);
         if (said[i].good)
-            assert_true(out.n > 0 && out.p[0] == '{' && out.p[out.n - 1] == '}' && !str_starts(strbuf_str(&out), STR("{\"")));
+            assert_true(out.n > 0 && out.p[0] == '{' && out.p[out.n - 1] == '}' &&
+                        !str_starts(strbuf_str(&out), STR("{\"")));
     }
     strbuf_fini(&out);
 }
@@ -326,8 +353,9 @@ static void bad_schemas(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formats), cmocka_unit_test(no_more_than_asked_for), cmocka_unit_test(long_call),
-        cmocka_unit_test(signs),   cmocka_unit_test(grammars),               cmocka_unit_test(grammar_texts),
+        cmocka_unit_test(formats),     cmocka_unit_test(no_more_than_asked_for),
+        cmocka_unit_test(long_call),   cmocka_unit_test(signs),
+        cmocka_unit_test(grammars),    cmocka_unit_test(grammar_texts),
         cmocka_unit_test(bad_schemas),
     };
     return cmocka_run_group_tests(tests, open_tools, close_tools);
