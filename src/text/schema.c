@@ -13,7 +13,7 @@
 #include "text/json_write.h"
 #include "text/schema_int.h"
 
-enum { STEPS_MAX = 1 << 16 };
+enum { STEPS_MAX = 1 << 16, WORK_MAX = 1 << 20 };
 
 /* ---- errors and fields ---- */
 
@@ -35,6 +35,11 @@ err_code schema_deeper(schema_run *c) {
         return tell(c, ERR_LIMIT, "", "the schema is too large");
     c->depth++;
     return ERR_OK;
+}
+
+err_code schema_work(schema_run *c, size_t n) {
+    c->work += n;
+    return c->work > WORK_MAX ? tell(c, ERR_LIMIT, "", "the schema is too large to be merged") : ERR_OK;
 }
 
 err_code schema_count(schema_run *c, const json_t *s, const char *keyword, uint32_t otherwise, uint32_t *n) {
@@ -207,32 +212,48 @@ static err_code fixed(schema_run *c, const json_t *s, const json_t *values, strb
 
 /* ---- alternatives ---- */
 
-static err_code alternatives(schema_run *c, const json_t *s, const char *key, strbuf *to) {
-    const json_t *list = json_object_get(s, key), *rest;
-    size_t n = json_array_size(list);
-    if (!json_is_array(list) || n == 0)
+/* The alternatives, each with what stands beside them merged into it: a list that is kept until the end. */
+static err_code branches(schema_run *c, const json_t *s, const char *key, const json_t **out) {
+    const json_t *list = json_object_get(s, key), *rest, *all;
+    json_t *made = json_array();
+    *out = made;
+    if (!made || json_array_append_new(c->kept, made) != 0)
+        return err_set(c->e, ERR_MEMORY, "no memory for a schema");
+    if (!json_is_array(list) || json_array_size(list) == 0)
         return schema_wrong(c, key, "a list of at least one schema is expected");
     TRY(schema_without(c, s, key, &rest));
-    bool one = strcmp(key, "oneOf") == 0;
-    for (size_t i = 0; i < n && one; i++)
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        all = json_array_get(list, i);
+        if (json_object_size(rest) > 0)
+            TRY(schema_merge(c, rest, all, &all));
+        if (json_array_append(made, (json_t *)(uintptr_t)all) != 0)
+            return err_set(c->e, ERR_MEMORY, "no memory for a schema");
+    }
+    return ERR_OK;
+}
+
+static err_code check_exclusion(schema_run *c, const char *key, const json_t *list) {
+    for (size_t i = 0; i < json_array_size(list); i++)
         for (size_t k = 0; k < i; k++) {
             bool apart;
-            const json_t *a, *b;
-            TRY(schema_merge(c, rest, json_array_get(list, i), &a));
-            TRY(schema_merge(c, rest, json_array_get(list, k), &b));
-            TRY(schema_exclude(c, a, b, &apart));
+            TRY(schema_exclude(c, json_array_get(list, i), json_array_get(list, k), &apart));
             if (!apart)
                 return schema_unsupported(c, key, "alternatives that a value could satisfy two of (anyOf allows that)");
         }
+    return ERR_OK;
+}
+
+static err_code alternatives(schema_run *c, const json_t *s, const char *key, strbuf *to) {
+    const json_t *list;
+    TRY(branches(c, s, key, &list));
+    if (strcmp(key, "oneOf") == 0)
+        TRY(check_exclusion(c, key, list));
     TRY(strbuf_addc(to, '(', c->e));
-    for (size_t i = 0; i < n; i++) {
-        const json_t *branch = json_array_get(list, i), *all = branch;
+    for (size_t i = 0; i < json_array_size(list); i++) {
         char at[24];
-        if (json_object_size(rest) > 0)
-            TRY(schema_merge(c, rest, branch, &all));
         snprintf(at, sizeof at, "%zu", i);
         TRY(strbuf_add(to, i ? STR(" | ") : STR(" "), c->e));
-        TRY(schema_part(c, key, at, all, to));
+        TRY(schema_part(c, key, at, json_array_get(list, i), to));
     }
     return strbuf_add(to, STR(" )"), c->e);
 }

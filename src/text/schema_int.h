@@ -25,6 +25,7 @@ typedef struct {
     json_t *kept; /* list of schemas made by merging, until the end */
     unsigned depth, n_rules;
     size_t steps; /* schemas looked at */
+    size_t work;  /* members copied, values compared */
     err *e;
 } schema_run;
 
@@ -55,7 +56,9 @@ err_code schema_check_keywords(schema_run *c, const json_t *s);
 /* The types that s allows by its `type`; without one, those that its other keywords speak of; TYPE_ANY if none does. */
 err_code schema_types(schema_run *c, const json_t *s, unsigned *types);
 unsigned schema_type_of(const json_t *value);
-bool schema_equal(const json_t *a, const json_t *b); /* 1 equals 1.0 */
+bool schema_equal(schema_run *c, const json_t *a, const json_t *b); /* 1 equals 1.0; its work is counted */
+/* ERR_LIMIT when the work so far, and n more, is too much. */
+err_code schema_work(schema_run *c, size_t n);
 /* s without $ref and allOf: both are merged into it. *out is kept until the end. */
 err_code schema_flatten(schema_run *c, const json_t *s, const json_t **out);
 err_code schema_merge(schema_run *c, const json_t *a, const json_t *b, const json_t **out);

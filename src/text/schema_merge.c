@@ -170,7 +170,8 @@ unsigned schema_type_of(const json_t *v) {
     return TYPE_NULL;
 }
 
-bool schema_equal(const json_t *a, const json_t *b) {
+bool schema_equal(schema_run *c, const json_t *a, const json_t *b) {
+    c->work++;
     if (json_is_number(a) && json_is_number(b))
         return json_is_integer(a) && json_is_integer(b) ? json_integer_value(a) == json_integer_value(b)
                                                         : json_number_value(a) == json_number_value(b);
@@ -179,7 +180,7 @@ bool schema_equal(const json_t *a, const json_t *b) {
     if (json_is_array(a)) {
         bool same = json_array_size(a) == json_array_size(b);
         for (size_t i = 0; i < json_array_size(a) && same; i++)
-            same = schema_equal(json_array_get(a, i), json_array_get(b, i));
+            same = schema_equal(c, json_array_get(a, i), json_array_get(b, i));
         return same;
     }
     if (json_is_object(a)) {
@@ -188,7 +189,7 @@ bool schema_equal(const json_t *a, const json_t *b) {
         bool same = json_object_size(a) == json_object_size(b);
         json_object_foreach((json_t *)(uintptr_t)a, key, v) {
             const json_t *w = json_object_get(b, key);
-            same = same && w && schema_equal(v, w);
+            same = same && w && schema_equal(c, v, w);
         }
         return same;
     }
@@ -205,6 +206,11 @@ static err_code keep(schema_run *c, json_t *v, const json_t **out) {
 }
 
 static err_code set(schema_run *c, json_t *o, const char *key, json_t *v) {
+    err_code code = schema_work(c, 1);
+    if (code != ERR_OK) {
+        json_decref(v);
+        return code;
+    }
     if (v && json_object_set_new(o, key, v) == 0)
         return ERR_OK;
     return err_set(c->e, ERR_MEMORY, "no memory for a schema");
@@ -271,9 +277,9 @@ static err_code merge_types(schema_run *c, json_t *o, const json_t *a, const jso
 
 static err_code merge_enum(schema_run *c, json_t *o, const json_t *a, const json_t *b) {
     json_t *list = json_array();
-    for (size_t i = 0; i < json_array_size(a); i++)
+    for (size_t i = 0; i < json_array_size(a) && schema_work(c, 0) == ERR_OK; i++)
         for (size_t k = 0; k < json_array_size(b); k++)
-            if (schema_equal(json_array_get(a, i), json_array_get(b, k))) {
+            if (schema_equal(c, json_array_get(a, i), json_array_get(b, k))) {
                 json_array_append(list, json_array_get(a, i));
                 break;
             }
@@ -305,6 +311,7 @@ static err_code merge_properties(schema_run *c, json_t *o, const json_t *a, cons
 }
 
 static err_code merge_required(schema_run *c, json_t *o, const json_t *a, const json_t *b) {
+    TRY(schema_work(c, json_array_size(a) * (json_array_size(b) + 1)));
     json_t *all = json_copy((json_t *)(uintptr_t)a);
     for (size_t i = 0; i < json_array_size(b); i++) {
         bool there = false;
@@ -332,6 +339,7 @@ static err_code merge_items(schema_run *c, json_t *o, const json_t *a, const jso
         return ERR_OK;
     json_t *list = json_array();
     TRY(set(c, o, "prefixItems", list));
+    TRY(schema_work(c, n + m));
     for (size_t i = 0; i < n || i < m; i++) {
         x = item_at(a, i);
         y = item_at(b, i);
@@ -365,11 +373,11 @@ static const struct {
     {"minProperties", true}, {"maxProperties", false},
 };
 
-static const json_t *stricter(const char *key, const json_t *v, const json_t *w) {
+static const json_t *stricter(schema_run *c, const char *key, const json_t *v, const json_t *w) {
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++)
         if (strcmp(key, bounds[i].key) == 0 && json_is_number(v) && json_is_number(w))
             return (json_number_value(v) > json_number_value(w)) == bounds[i].larger ? v : w;
-    return schema_equal(v, w) ? v : NULL;
+    return schema_equal(c, v, w) ? v : NULL;
 }
 
 static err_code merge_key(schema_run *c, json_t *o, const char *key, const json_t *v, const json_t *w) {
@@ -381,7 +389,7 @@ static err_code merge_key(schema_run *c, json_t *o, const char *key, const json_
         return set(c, o, key, both(v, w));
     if (strcmp(key, "anyOf") == 0 || strcmp(key, "oneOf") == 0)
         return merge_choices(c, o, key, v, w);
-    const json_t *more = stricter(key, v, w);
+    const json_t *more = stricter(c, key, v, w);
     return more ? set(c, o, key, shared(more)) : schema_unsupported(c, key, "differs in parts of one allOf");
 }
 
@@ -485,6 +493,9 @@ static err_code objects_exclude(schema_run *c, const json_t *a, const json_t *b,
     const json_t *p = json_object_get(a, "properties"), *q = json_object_get(b, "properties");
     const char *key;
     json_t *v;
+    size_t n_required =
+        json_array_size(json_object_get(a, "required")) + json_array_size(json_object_get(b, "required"));
+    TRY(schema_work(c, (json_object_size(p) + 1) * (n_required + 1)));
     *yes = needs_what_is_forbidden(a, b) || needs_what_is_forbidden(b, a);
     json_object_foreach((json_t *)(uintptr_t)p, key, v) {
         const json_t *w = json_object_get(q, key);
@@ -507,13 +518,13 @@ static err_code possible_types(schema_run *c, const json_t *s, unsigned *types) 
     return ERR_OK;
 }
 
-static bool fixed_exclude(const json_t *a, const json_t *b) {
+static bool fixed_exclude(schema_run *c, const json_t *a, const json_t *b) {
     const json_t *x = json_object_get(a, "enum"), *y = json_object_get(b, "enum");
     if (!x || !y)
         return false;
-    for (size_t i = 0; i < json_array_size(x); i++)
+    for (size_t i = 0; i < json_array_size(x) && schema_work(c, 0) == ERR_OK; i++)
         for (size_t k = 0; k < json_array_size(y); k++)
-            if (schema_equal(json_array_get(x, i), json_array_get(y, k)))
+            if (schema_equal(c, json_array_get(x, i), json_array_get(y, k)))
                 return false;
     return true;
 }
@@ -527,7 +538,8 @@ err_code schema_exclude(schema_run *c, const json_t *a, const json_t *b, bool *y
         return ERR_OK;
     TRY(possible_types(c, a, &x));
     TRY(possible_types(c, b, &y));
-    *yes = (x & y) == 0 || fixed_exclude(a, b);
+    *yes = (x & y) == 0 || fixed_exclude(c, a, b);
+    TRY(schema_work(c, 0));
     if (*yes || (x & y) != TYPE_OBJECT)
         return ERR_OK;
     c->depth++; /* a property of a property: no deeper than schemas are */

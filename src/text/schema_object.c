@@ -118,13 +118,6 @@ static err_code additional_name(object_run *o, json_t *properties) {
 
 /* ---- objects ---- */
 
-static bool is_required(const json_t *list, const char *key) {
-    for (size_t i = 0; i < json_array_size(list); i++)
-        if (json_is_string(json_array_get(list, i)) && strcmp(json_string_value(json_array_get(list, i)), key) == 0)
-            return true;
-    return false;
-}
-
 /* o->pair: "key": value. */
 static err_code property_pair(object_run *o, const char *key, const json_t *s) {
     schema_run *c = o->c;
@@ -207,11 +200,14 @@ static err_code count_more(object_run *o, const json_t *s, size_t n, size_t n_re
     return ERR_OK;
 }
 
-/* Properties that are required but not described are described by additionalProperties. */
-static err_code all_properties(object_run *o, const json_t *s, json_t **out) {
+/* Properties that are required but not described are described by additionalProperties. *required: a set of names. */
+static err_code all_properties(object_run *o, const json_t *s, json_t **out, json_t **required) {
     schema_run *c = o->c;
     json_t *given = json_object_get(s, "properties"), *list = json_object_get(s, "required");
     json_t *rest = json_object_get(s, "additionalProperties");
+    *required = json_object();
+    if (!*required || json_array_append_new(c->kept, *required) != 0)
+        return err_set(c->e, ERR_MEMORY, "no memory for a schema");
     if ((given && !json_is_object(given)) || (list && !json_is_array(list)))
         return schema_wrong(c, given && !json_is_object(given) ? "properties" : "required", "of the wrong type");
     *out = given ? json_copy(given) : json_object();
@@ -221,6 +217,8 @@ static err_code all_properties(object_run *o, const json_t *s, json_t **out) {
         const char *key = json_string_value(json_array_get(list, i));
         if (!key)
             return schema_wrong(c, "required", "a list of strings is expected");
+        if (json_object_set_new(*required, key, json_true()) != 0)
+            return err_set(c->e, ERR_MEMORY, "no memory for a schema");
         if (!json_object_get(*out, key) && json_object_set_new(*out, key, rest ? json_incref(rest) : json_true()) != 0)
             return err_set(c->e, ERR_MEMORY, "no memory for a schema");
     }
@@ -229,16 +227,15 @@ static err_code all_properties(object_run *o, const json_t *s, json_t **out) {
 
 static err_code object_rules(object_run *o, const json_t *s, strbuf *to) {
     schema_run *c = o->c;
-    const json_t *required = json_object_get(s, "required");
     const char *key;
-    json_t *properties, *v;
+    json_t *properties, *required, *v;
     size_t n_required = 0, i = 0;
-    TRY(all_properties(o, s, &properties));
+    TRY(all_properties(o, s, &properties, &required));
     size_t n = json_object_size(properties);
     const json_t *more = json_object_get(s, "additionalProperties");
     o->additional = more ? !json_is_false(more) : n == 0;
     json_object_foreach(properties, key, v) {
-        bool need = is_required(required, key);
+        bool need = json_object_get(required, key) != NULL;
         n_required += need;
         TRY(property_pair(o, key, v));
         TRY(property_rules(o, i++, need));

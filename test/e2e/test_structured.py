@@ -5,6 +5,7 @@ nothing; in a batch as alone; refused schemas fail their own request alone, in e
 The package lives in a pinned environment, script/requirements-card.txt (script/venv.sh card). This script runs itself again
 with that Python.
 """
+import atexit
 import concurrent.futures
 import datetime
 import json
@@ -40,6 +41,7 @@ import jsonschema  # noqa: E402
 
 _tiny.make_model(MODEL)
 SERVER = Server(MODEL, "--template", "plain", "--ctx", 2048)
+atexit.register(SERVER.process.kill)  # also when a word chooses cases and the last one is none of them
 
 # ---- what formats mean ----
 
@@ -336,6 +338,10 @@ def _():
         assert run.returncode in (1, 2) and words in run.stderr, (options, run.stderr)
 
 
-if __name__ == "__main__":
-    main()
-    SERVER.stop()
+@case("the server stops with 0")
+def _():
+    code, err = SERVER.stop()
+    assert code == 0, err
+
+
+main()

@@ -293,6 +293,28 @@ static void hostile_ones_are_refused(void **state) {
     err_code code = schema_compile(&g, v, (str){0}, (str){0}, &e);
     assert_true(code == ERR_LIMIT || code == ERR_FORMAT);
     json_decref(v);
+    /* Merging copies, and compares, what is large many times over. */
+    static const char *const parts[2][3] = {
+        {"{\"oneOf\":[", "{\"properties\":{\"t\":{\"const\":%d}},\"required\":[\"t\"]},",
+         "{\"required\":[\"u\"]}],\"type\":\"object\",\"properties\":{"},
+        {"{\"allOf\":[{\"enum\":[", "[%d,1,2,3],", "9]},{\"enum\":["},
+    };
+    static const char *const rest[2][2] = {{"\"p%d\":{},", "\"q\":{}}}"}, {"[1,1,1,%d],", "8]}]}"}};
+    for (int k = 0; k < 2; k++) {
+        b.n = 0;
+        strbuf_addf(&b, NULL, "%s", parts[k][0]);
+        for (int i = 0; i < (k ? 3000 : 150); i++)
+            strbuf_addf(&b, NULL, parts[k][1], i);
+        strbuf_addf(&b, NULL, "%s", parts[k][2]);
+        for (int i = 0; i < 3000; i++)
+            strbuf_addf(&b, NULL, rest[k][0], i);
+        strbuf_addf(&b, NULL, "%s", rest[k][1]);
+        strbuf_addc(&b, 0, NULL);
+        v = read_schema(b.p);
+        assert_int_equal(schema_compile(&g, v, (str){0}, (str){0}, &e), ERR_LIMIT);
+        assert_non_null(strstr(e.text, "too large to be merged"));
+        json_decref(v);
+    }
     strbuf_fini(&b);
 }
 
