@@ -491,8 +491,29 @@ void ask_question(pen *p, const sim_log *log, const question *q) {
     }
 }
 
+/* "The red ball is", of what has a place or a colour. */
+static void say_asked(pen *p, const sim_log *log, const question *q) {
+    switch ((ask_type)q->type) {
+    case ASK_where:
+    case ASK_room:
+        say_thing(p, &log->end, q->of);
+        break;
+    case ASK_colour:
+        say_noun(p, &log->end, q->of);
+        break;
+    case ASK_actor:
+        say_actor(p, &log->end, q->of);
+        break;
+    default:
+        return;
+    }
+    pen_word(p, "is");
+}
+
 void ask_answer(pen *p, const sim_log *log, const question *q) {
     pen_start(p);
+    if (q->whole)
+        say_asked(p, log, q);
     rows[q->type].answer(p, log, q);
     pen_add(p, ".");
 }

@@ -46,6 +46,7 @@ typedef struct {
     uint8_t of;      /* index of the thing, actor, fixture, room or event, as the type says */
     uint8_t room;    /* ASK_is_in */
     uint8_t wording; /* row among the type's wordings */
+    bool whole; /* the answer to where, actor, room and colour is a whole sentence: "The red ball is on the table." */
 } question;
 
 /* A question about the log whose type fits the level; false when there is none. Types by weight, then what it is about.

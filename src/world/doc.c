@@ -9,7 +9,7 @@
 #include "world/tell.h"
 
 const char *const doc_kind_names[DOC_KINDS] = {"fact", "qa", "plan", "story"};
-const char *const world_mix_names[MIXES + 1] = {"full", "tiny", "small", NULL};
+const char *const world_mix_names[MIXES + 1] = {"full", "tiny", "small", "bare", NULL};
 
 /* Of a block: documents by kind. */
 typedef struct {
@@ -23,6 +23,7 @@ static const shares mixes[MIXES] = {
     [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480}, {0, 45, 30, 25}, 40, {{1, 3}, {1, 4}}},
     [MIX_TINY] = {120, {FACTS, FACTS + 12, FACTS + 18, 120}, {0, 100, 0, 0}, 75, {{1, 3}}},
     [MIX_SMALL] = {480, {FACTS, FACTS + 234, FACTS + 360, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
+    [MIX_BARE] = {480, {FACTS, FACTS + 234, FACTS + 360, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
 };
 
 bool world_mix_parse(str name, world_mix *mix) {
@@ -33,6 +34,8 @@ bool world_mix_parse(str name, world_mix *mix) {
         }
     return false;
 }
+
+bool world_mix_is_bare(world_mix mix) { return mix == MIX_BARE; }
 
 /* Position of a number in its block's order: an affine map, the block's own. */
 static unsigned position(const world *w, uint64_t number) {
@@ -137,6 +140,7 @@ static void write_questions(const world *w, draw *d, pen *p, const sim_log *log,
             again = asked[i].type == q.type && asked[i].of == q.of;
         if (again)
             continue;
+        q.whole = world_mix_is_bare(w->mix);
         asked[n++] = q;
         pen_add(p, "Q: ");
         ask_question(p, log, &q);
@@ -151,7 +155,7 @@ static void write_story(const world *w, draw *d, pen *p, doc_info *info) {
     story_make(d, info->level, w->split, &log, &info->topic);
     if (info->kind == DOC_STORY && draw_chance(d, 30))
         write_title(d, p, &log);
-    tell_story(p, d, &log, info->level, info->kind == DOC_STORY && draw_chance(d, 50));
+    tell_story(p, d, &log, info->level, world_mix_is_bare(w->mix), info->kind == DOC_STORY && draw_chance(d, 50));
     pen_add(p, "\n");
     if (info->kind == DOC_QA)
         write_questions(w, d, p, &log, info->level);
@@ -161,7 +165,7 @@ static void write_plan(const world *w, draw *d, pen *p, doc_info *info) {
     plan_task task;
     plan_draw(d, info->level, w->split, &task);
     info->topic = task.topic;
-    plan_prompt(p, d, info->level, &task);
+    plan_prompt(p, d, info->level, world_mix_is_bare(w->mix), &task);
     plan_write(p, &task);
 }
 

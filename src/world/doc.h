@@ -16,8 +16,9 @@
 
 /* full: all levels.
  * tiny: short plain stories, short questions, many facts: what a model of a million weights learns in a minute.
- * small: as plain, but mostly questions and orders: what such a model learns in an hour. */
-typedef enum { MIX_FULL, MIX_TINY, MIX_SMALL, MIXES } world_mix;
+ * small: as plain, but mostly questions and orders.
+ * bare: the same in the fewest words, answers in whole sentences: what such a model learns in an hour. */
+typedef enum { MIX_FULL, MIX_TINY, MIX_SMALL, MIX_BARE, MIXES } world_mix;
 
 typedef enum { DOC_FACT, DOC_QA, DOC_PLAN, DOC_STORY, DOC_KINDS } doc_kind;
 extern const char *const doc_kind_names[DOC_KINDS];
@@ -44,6 +45,7 @@ typedef struct {
 void doc_look(const world *w, uint64_t number, doc_info *info);
 /* Its text too. */
 void doc_make(const world *w, uint64_t number, pen *p, doc_info *info);
+bool world_mix_is_bare(world_mix mix);
 /* The level of a story or plan, with the mix's shares. */
 unsigned doc_draw_level(world_mix mix, draw *d);
 /* "hw-000017", "hw-test-000017" */

@@ -383,9 +383,9 @@ static void say_orders(pen *p, draw *d, unsigned level, const plan_task *task, u
     }
 }
 
-void plan_prompt(pen *p, draw *d, unsigned level, const plan_task *task) {
+void plan_prompt(pen *p, draw *d, unsigned level, bool bare, const plan_task *task) {
     const sim_house *h = &task->log.start;
-    tell_scene(p, d, &task->log, level, true);
+    tell_scene(p, d, &task->log, level, bare, true);
     for (uint8_t t = 0; t < h->n_things; t++)
         if (h->thing[t].dirty) {
             pen_add(p, " ");

@@ -33,7 +33,7 @@ typedef struct {
 
 void plan_draw(draw *d, unsigned level, world_split split, plan_task *task);
 /* The situation and the order, up to and with the line "Plan:". */
-void plan_prompt(pen *p, draw *d, unsigned level, const plan_task *task);
+void plan_prompt(pen *p, draw *d, unsigned level, bool bare, const plan_task *task);
 /* The plan that documents give, lines with numbers, then "Done." */
 void plan_write(pen *p, const plan_task *task);
 

@@ -42,7 +42,7 @@ static void name_item(quiz_item *q, const char *what, uint64_t i) {
     snprintf(q->id, sizeof q->id, "%s-%llu", what, (unsigned long long)i);
 }
 
-static void make_reading(draw *d, uint64_t i, quiz_item *q) {
+static void make_reading(draw *d, uint64_t i, bool bare, quiz_item *q) {
     sim_log log;
     question ask;
     const char *topic;
@@ -50,7 +50,8 @@ static void make_reading(draw *d, uint64_t i, quiz_item *q) {
     do
         story_make(d, q->level, SPLIT_TEST, &log, &topic);
     while (!ask_draw(d, &log, q->level, &ask));
-    tell_story(&q->prompt, d, &log, q->level, false);
+    ask.whole = bare;
+    tell_story(&q->prompt, d, &log, q->level, bare, false);
     pen_add(&q->prompt, "\nQ: ");
     ask_question(&q->prompt, &log, &ask);
     pen_add(&q->prompt, "\nA:");
@@ -59,10 +60,10 @@ static void make_reading(draw *d, uint64_t i, quiz_item *q) {
     q->chance = 1.0 / ask_choices(&log, &ask);
 }
 
-static void make_plan(draw *d, uint64_t i, quiz_item *q) {
+static void make_plan(draw *d, uint64_t i, bool bare, quiz_item *q) {
     name_item(q, "plan", i);
     plan_draw(d, q->level, SPLIT_TEST, &q->task);
-    plan_prompt(&q->prompt, d, q->level, &q->task);
+    plan_prompt(&q->prompt, d, q->level, bare, &q->task);
     plan_write(&q->want, &q->task);
     q->type = q->task.topic;
 }
@@ -82,9 +83,9 @@ void quiz_make(const world *w, quiz_kind kind, uint64_t i, quiz_item *q) {
     draw d = draw_begin(w->seed, SPLIT_TEST, DRAW_NUMBER_MAX / 2 + ITEMS_MAX * (uint64_t)kind + i);
     q->level = doc_draw_level(w->mix, &d);
     if (kind == QUIZ_READING)
-        make_reading(&d, i, q);
+        make_reading(&d, i, world_mix_is_bare(w->mix), q);
     else
-        make_plan(&d, i, q);
+        make_plan(&d, i, world_mix_is_bare(w->mix), q);
     assert(!q->prompt.full && !q->want.full);
 }
 

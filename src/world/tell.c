@@ -10,6 +10,7 @@ typedef struct {
     draw *d;
     const sim_log *log;
     unsigned level;
+    bool bare;
     sim_house now; /* before the event being told */
     bool present;
     uint8_t subject;             /* the one subject of the last sentence, or SIM_NONE */
@@ -26,7 +27,9 @@ typedef struct {
     uint8_t also;  /* a second thing of the same event, or SIM_NONE */
 } teller;
 
-static unsigned at_level(const teller *t, unsigned plain, unsigned rich) { return t->level == 1 ? plain : rich; }
+static unsigned at_level(const teller *t, unsigned plain, unsigned rich) {
+    return t->bare ? 0 : t->level == 1 ? plain : rich;
+}
 static const char *past_or_present(const teller *t, const char *past, const char *present) {
     return t->present ? present : past;
 }
@@ -60,7 +63,8 @@ static void thing_object(teller *t, uint8_t thing) {
         pen_word(t->p, "and");
         thing_named(t, t->also);
         t->it = SIM_NONE;
-    } else if (t->it == thing && !t->subject_is_it && draw_chance(t->d, t->it_said ? 90 : at_level(t, 45, 65)))
+    } else if (t->it == thing && !t->subject_is_it &&
+               draw_chance(t->d, t->it_said && !t->bare ? 90 : at_level(t, 45, 65)))
         pen_word(t->p, "it");
     else
         thing_named(t, thing);
@@ -94,37 +98,22 @@ typedef struct {
 } phrase;
 
 static const phrase phrases[] = {
-    {EV_GO, V_GO, 70, 30, "$d"},
-    {EV_GO, V_WALK, 15, 14, "$d"},
-    {EV_GO, V_RUN, 4, 6, "$d"},
-    {EV_GO, V_HURRY, 0, 4, "$d"},
-    {EV_GO, V_COME, 0, 5, " into$r"},
-    {EV_GO, V_LEAVE, 0, 8, "$R for$r"},
-    {EV_GO, V_GO, 0, 6, " from$R$d"},
-    {EV_GO, V_CARRY, 8, 22, "$h$d"},
-    {EV_GO, V_BRING, 2, 8, "$h to$r"},
-    {EV_GO, V_TAKE, 0, 8, "$h$d"},
-    {EV_TAKE, V_TAKE, 60, 26, "$o$f"},
-    {EV_TAKE, V_PICK, 12, 12, " up$O$f"},
-    {EV_TAKE, V_GET, 4, 8, "$o$f"},
-    {EV_TAKE, V_TAKE, 16, 14, "$o"},
-    {EV_TAKE, V_PICK, 8, 10, " up$O"},
-    {EV_PUT, V_PUT, 85, 44, "$o$p"},
-    {EV_PUT, V_PLACE, 5, 8, "$o$p"},
-    {EV_PUT, V_LAY, 0, 6, "$o$p"},
-    {EV_PUT, V_LEAVE, 0, 8, "$o$p"},
-    {EV_PUT, V_PUT, 0, 10, "$o$i"},
-    {EV_DROP, V_DROP, 1, 1, "$o on the floor"},
-    {EV_GIVE, V_GIVE, 50, 24, "$o to$q"},
-    {EV_GIVE, V_GIVE, 30, 24, "$q$O"},
-    {EV_GIVE, V_HAND, 0, 12, "$o to$q"},
-    {EV_GIVE, V_HAND, 0, 12, "$q$O"},
-    {EV_GIVE, V_PASS, 0, 6, "$o to$q"},
-    {EV_OPEN, V_OPEN, 1, 1, "$b"},
-    {EV_CLOSE, V_CLOSE, 3, 3, "$b"},
-    {EV_CLOSE, V_SHUT, 0, 2, "$b"},
-    {EV_PAINT, V_PAINT, 1, 1, "$o$c"},
-    {EV_EAT, V_EAT, 1, 1, "$o"},
+    {EV_GO, V_GO, 70, 30, "$d"}, /* the first of a kind is the bare one */
+    {EV_GO, V_WALK, 15, 14, "$d"},        {EV_GO, V_RUN, 4, 6, "$d"},
+    {EV_GO, V_HURRY, 0, 4, "$d"},         {EV_GO, V_COME, 0, 5, " into$r"},
+    {EV_GO, V_LEAVE, 0, 8, "$R for$r"},   {EV_GO, V_GO, 0, 6, " from$R$d"},
+    {EV_GO, V_CARRY, 8, 22, "$h$d"},      {EV_GO, V_BRING, 2, 8, "$h to$r"},
+    {EV_GO, V_TAKE, 0, 8, "$h$d"},        {EV_TAKE, V_TAKE, 60, 26, "$o$f"},
+    {EV_TAKE, V_PICK, 12, 12, " up$O$f"}, {EV_TAKE, V_GET, 4, 8, "$o$f"},
+    {EV_TAKE, V_TAKE, 16, 14, "$o"},      {EV_TAKE, V_PICK, 8, 10, " up$O"},
+    {EV_PUT, V_PUT, 85, 44, "$o$p"},      {EV_PUT, V_PLACE, 5, 8, "$o$p"},
+    {EV_PUT, V_LAY, 0, 6, "$o$p"},        {EV_PUT, V_LEAVE, 0, 8, "$o$p"},
+    {EV_PUT, V_PUT, 0, 10, "$o$i"},       {EV_DROP, V_DROP, 1, 1, "$o on the floor"},
+    {EV_GIVE, V_GIVE, 50, 24, "$o to$q"}, {EV_GIVE, V_GIVE, 30, 24, "$q$O"},
+    {EV_GIVE, V_HAND, 0, 12, "$o to$q"},  {EV_GIVE, V_HAND, 0, 12, "$q$O"},
+    {EV_GIVE, V_PASS, 0, 6, "$o to$q"},   {EV_OPEN, V_OPEN, 1, 1, "$b"},
+    {EV_CLOSE, V_CLOSE, 3, 3, "$b"},      {EV_CLOSE, V_SHUT, 0, 2, "$b"},
+    {EV_PAINT, V_PAINT, 1, 1, "$o$c"},    {EV_EAT, V_EAT, 1, 1, "$o"},
     {EV_WASH, V_WASH, 1, 1, "$o"},
 };
 enum { N_PHRASES = sizeof phrases / sizeof *phrases };
@@ -180,6 +169,9 @@ static bool fits(const teller *t, const phrase *x, const sim_event *ev) {
 
 static const phrase *choose_phrase(teller *t, const sim_event *ev) {
     unsigned sum = 0;
+    for (int i = 0; i < N_PHRASES && t->bare; i++)
+        if (phrases[i].kind == ev->kind)
+            return &phrases[i];
     for (int i = 0; i < N_PHRASES; i++)
         if (fits(t, &phrases[i], ev))
             sum += t->level == 1 ? phrases[i].plain : phrases[i].rich;
@@ -634,6 +626,17 @@ static void actor_list(teller *t, unsigned set) {
         }
 }
 
+/* A sentence for each of the actors in a room. */
+static void scene_apart(teller *t, unsigned set, uint8_t room) {
+    for (uint8_t a = 0; a < t->now.n_actors; a++)
+        if (set >> a & 1) {
+            actor(t, a);
+            pen_word(t->p, past_or_present(t, "was", "is"));
+            say_in_room(t->p, &t->now, room);
+            end_sentence(t, SIM_NONE);
+        }
+}
+
 static void scene_actors(teller *t) {
     unsigned open = 0; /* clauses of the sentence that has begun: at most two */
     for (uint8_t r = 0; r < t->now.n_rooms; r++) {
@@ -645,6 +648,10 @@ static void scene_actors(teller *t) {
             }
         if (n == 0)
             continue;
+        if (t->bare) {
+            scene_apart(t, set, r);
+            continue;
+        }
         const char *be = n > 1 ? past_or_present(t, "were", "are") : past_or_present(t, "was", "is");
         if (open == 1 && draw_chance(t->d, at_level(t, 15, 35)))
             pen_add(t->p, n > 1 ? ", and" : " and");
@@ -679,6 +686,11 @@ static void thing_list(teller *t, unsigned set) {
 /* Where a set of things is: on a fixture, on the floor, or in a hand. */
 static void scene_things(teller *t, unsigned set, sim_where where, uint8_t at, bool state) {
     bool many = (set & (set - 1)) != 0;
+    if (many && t->bare) { /* a sentence each */
+        scene_things(t, set & (~set + 1), where, at, state);
+        scene_things(t, set & (set - 1), where, at, state);
+        return;
+    }
     if (where == AT_ACTOR) {
         actor(t, at);
         pen_word(t->p, draw_chance(t->d, 70) ? past_or_present(t, "had", "has")
@@ -688,7 +700,7 @@ static void scene_things(teller *t, unsigned set, sim_where where, uint8_t at, b
         t->it = SIM_NONE;
         return;
     }
-    unsigned form = draw_below(t->d, 10);
+    unsigned form = t->bare ? 0 : draw_below(t->d, 10);
     const char *be = many ? past_or_present(t, "were", "are") : past_or_present(t, "was", "is");
     if (form >= 4 && form < 7)
         thing_list(t, set);
@@ -763,13 +775,13 @@ static unsigned later_things(teller *t) {
 
 static void scene(teller *t, bool all) {
     unsigned told = ~(all ? 0 : later_things(t));
-    bool people_first = draw_chance(t->d, at_level(t, 80, 70));
+    bool people_first = t->bare || draw_chance(t->d, at_level(t, 80, 70));
     if (people_first)
         scene_actors(t);
     for (uint8_t f = 0; f < t->now.n_fixtures; f++) {
         unsigned set = set_at(t, AT_FIXTURE, f, told);
         if (set)
-            scene_things(t, set, AT_FIXTURE, f, all || draw_chance(t->d, 30));
+            scene_things(t, set, AT_FIXTURE, f, all || draw_chance(t->d, at_level(t, 30, 30)));
         else if (all)
             scene_empty(t, f);
     }
@@ -787,11 +799,12 @@ static void scene(teller *t, bool all) {
         scene_actors(t);
 }
 
-static teller begin(pen *p, draw *d, const sim_log *log, unsigned level) {
+static teller begin(pen *p, draw *d, const sim_log *log, unsigned level, bool bare) {
     return (teller){.p = p,
                     .d = d,
                     .log = log,
                     .level = level,
+                    .bare = bare,
                     .now = log->start,
                     .subject = SIM_NONE,
                     .it = SIM_NONE,
@@ -800,8 +813,8 @@ static teller begin(pen *p, draw *d, const sim_log *log, unsigned level) {
                     .opened = SIM_NONE};
 }
 
-void tell_scene(pen *p, draw *d, const sim_log *log, unsigned level, bool all) {
-    teller t = begin(p, d, log, level);
+void tell_scene(pen *p, draw *d, const sim_log *log, unsigned level, bool bare, bool all) {
+    teller t = begin(p, d, log, level, bare);
     t.present = true;
     pen_start(p);
     scene(&t, all);
@@ -844,8 +857,8 @@ static void summary(teller *t) {
     end_sentence(t, SIM_NONE);
 }
 
-void tell_story(pen *p, draw *d, const sim_log *log, unsigned level, bool closing) {
-    teller t = begin(p, d, log, level);
+void tell_story(pen *p, draw *d, const sim_log *log, unsigned level, bool bare, bool closing) {
+    teller t = begin(p, d, log, level, bare);
     t.present = level > 1 && draw_chance(d, 15);
     pen_start(p);
     opening(&t);
