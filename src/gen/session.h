@@ -2,7 +2,8 @@
  *
  * A session owns a kv cache and remembers which ids stand in it. session_generate() reuses the longest
  * common prefix with what is cached; at least the prompt's last token is computed anew, for its logits. A cache
- * hit never changes a bit (doc/arithmetic.md). After session_open() the token loop allocates nothing.
+ * hit never changes a bit (doc/arithmetic.md). After session_open() the token loop allocates nothing, except
+ * what a grammar learns on its way.
  */
 #ifndef LOAM_GEN_SESSION_H
 #define LOAM_GEN_SESSION_H

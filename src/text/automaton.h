@@ -17,7 +17,7 @@
 
 #include "text/grammar.h"
 
-enum { AUTOMATON_STACKS_MAX = 4096, AUTOMATON_DEPTH_MAX = 1024, AUTOMATON_DEAD = 0 };
+enum { AUTOMATON_STACKS_MAX = 16384, AUTOMATON_DEPTH_MAX = 1024, AUTOMATON_DEAD = 0 };
 #define AUTOMATON_UNKNOWN UINT32_MAX
 
 typedef struct automaton automaton;
