@@ -55,7 +55,7 @@ export function bytes(n) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let i = 0;
   for (; n >= 999.5 && i + 1 < units.length; i++) n /= 1000;
-  return `${i === 0 ? n : Number(n.toPrecision(3))} ${units[i]}`;
+  return `${i === 0 ? n : Number(n.toPrecision(3))}\u00a0${units[i]}`;
 }
 
 export const count = (n) => String(n).replace(/\B(?=(\d{3})+$)/g, "\u202f");

@@ -18,7 +18,7 @@ async () => {
   same(t.framePrompt(" Who? ", "question", "A:"), "Q: Who?\nA:", "question");
   same(t.framePrompt("Q: Who?\nA: I", "question", "A:"), "Q: Who?\nA: I", "an answer begun");
   same(t.framePrompt(" x ", "text", "A:"), " x ", "text");
-  same([t.bytes(0), t.bytes(999), t.bytes(1000), t.bytes(2408576), t.bytes(1e18)], ["0 B", "999 B", "1 kB", "2.41 MB", "1000000 TB"], "bytes");
+  same([t.bytes(0), t.bytes(999), t.bytes(1000), t.bytes(2408576), t.bytes(1e18)], ["0\u00a0B", "999\u00a0B", "1\u00a0kB", "2.41\u00a0MB", "1000000\u00a0TB"], "bytes");
   same([t.duration(3.2), t.duration(1394), t.duration(7300)], ["3 s", "23 min 14 s", "2 h 1 min"], "time");
   same(t.ticks(0, 2.02, 5), [0, 0.5, 1, 1.5, 2], "ticks");
   same(t.ticks(1, 1, 5), [1], "one tick");
