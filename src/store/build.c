@@ -273,9 +273,10 @@ static err_code check_replace(const char *path, const build_options *o, err *e) 
         return ERR_OK;
     dataset *d;
     int64_t n;
-    if (dataset_open(&d, path, e) != ERR_OK)
-        return ERR_OK; /* dataset_writer_open() has looked at it */
-    err_code code = sql_one_int(d->db, "SELECT count(*) FROM removed", &n, e);
+    err_code code = dataset_open(&d, path, e);
+    if (code != ERR_OK)
+        return code == ERR_MEMORY ? code : ERR_OK; /* no data set: dataset_writer_open() has looked at it */
+    code = sql_one_int(d->db, "SELECT count(*) FROM removed", &n, e);
     dataset_close(d);
     if (code == ERR_OK && n > 0)
         return err_set(e, ERR_USAGE,

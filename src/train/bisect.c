@@ -28,24 +28,35 @@ static void put(bisect_text *t, str s) { snprintf(t->text, sizeof t->text, "%.*s
 
 /* ---- without execution ---- */
 
-static void check_files(job *j, int i, const err *loading) {
+/* The first thing that a check found is noted; what kept it from being made is an error. */
+static err_code note(bisect_text *said, err_code code, const err *found, err *e) {
+    if (code == ERR_MEMORY || code == ERR_CANCELLED)
+        return err_set(e, code, "%s", found->text);
+    if (code != ERR_OK && !said->text[0])
+        put(said, str_from(found->text));
+    return ERR_OK;
+}
+
+/* Each text against its digest, then what verify looks at. */
+static err_code check_texts(run *r, err *e) {
+    for (size_t d = 0; d < r->docs.n; d++) {
+        str text;
+        TRY(docs_text(&r->docs, d, &text, e));
+    }
+    return ERR_OK;
+}
+
+static err_code check_files(job *j, int i, const err *loading, err *e) {
     bisect_text *said = &j->report->files[i];
     verify_options o = {.how = VERIFY_FILES, .cancel = j->o->cancel};
     verify_report report;
-    err e = {0};
-    if (loading) {
-        put(said, str_from(loading->text));
-        return;
-    }
-    for (size_t d = 0; d < j->r[i]->docs.n; d++) { /* each text against its digest */
-        str text;
-        if (docs_text(&j->r[i]->docs, d, &text, &e) != ERR_OK) {
-            put(said, str_from(e.text));
-            return;
-        }
-    }
-    if (verify_run(j->r[i], &o, &report, &e) != ERR_OK)
-        put(said, str_from(e.text));
+    err found = {0};
+    if (loading)
+        return note(said, loading->code, loading, e);
+    err_code code = check_texts(j->r[i], &found);
+    if (code == ERR_OK)
+        code = verify_run(j->r[i], &o, &report, &found);
+    return note(said, code, &found, e);
 }
 
 static err_code compare_recipes(job *j, err *e) {
@@ -101,21 +112,22 @@ static bool has_ckpt(const job *j, int i, uint64_t step) {
 }
 
 /* Checkpoints that both have, before the first line that differs. */
-static void compare_ckpts(job *j) {
+static err_code compare_ckpts(job *j, err *e) {
     for (size_t k = 0; k < j->n_ckpts[0]; k++) {
         uint64_t step = j->ckpts[0][k];
         ckpt_info a, b;
-        if (step >= j->report->line || !has_ckpt(j, 1, step) ||
-            ckpt_read_info(j->ckpt[0].text, step, &a, NULL) != ERR_OK ||
-            ckpt_read_info(j->ckpt[1].text, step, &b, NULL) != ERR_OK)
+        if (step >= j->report->line || !has_ckpt(j, 1, step))
             continue;
+        TRY(ckpt_read_info(j->ckpt[0].text, step, &a, e));
+        TRY(ckpt_read_info(j->ckpt[1].text, step, &b, e));
         if (same(a.weights, b.weights) && same(a.moments, b.moments))
             continue;
         j->report->line = step;
         snprintf(j->report->what.text, sizeof j->report->what.text, "the %s of their checkpoints differ",
                  same(a.weights, b.weights) ? "moments" : "weights");
-        return;
+        break;
     }
+    return ERR_OK;
 }
 
 /* ---- tensors ---- */
@@ -297,11 +309,9 @@ static err_code read_chain(job *j, int i, err *e) {
     TRY(run_file(j->r[i], "chain.jsonl", &path, e));
     TRY(run_file(j->r[i], "ckpt", &j->ckpt[i], e));
     err why = {0};
-    if (chain_read(&j->chain[i], path.text, &why) != ERR_OK) {
-        if (!j->report->files[i].text[0])
-            put(&j->report->files[i], str_from(why.text));
-        return ERR_OK;
-    }
+    err_code code = chain_read(&j->chain[i], path.text, &why);
+    if (code != ERR_OK)
+        return note(&j->report->files[i], code, &why, e);
     j->report->steps[i] = j->chain[i].n ? j->chain[i].n - 1 : 0;
     return ckpt_list(j->ckpt[i].text, &j->ckpts[i], &j->n_ckpts[i], e);
 }
@@ -310,7 +320,7 @@ static err_code all(job *j, const err *const loaded[2], err *e) {
     bisect_report *r = j->report;
     for (int i = 0; i < 2; i++) {
         j->loaded[i] = !loaded[i];
-        check_files(j, i, loaded[i]);
+        TRY(check_files(j, i, loaded[i], e));
         TRY(read_chain(j, i, e));
     }
     if (j->o->cancel && *j->o->cancel)
@@ -326,7 +336,7 @@ static err_code all(job *j, const err *const loaded[2], err *e) {
     for (int i = 0; i < 2; i++) /* of files that do not fit nothing is believed */
         if (r->files[i].text[0])
             j->n_ckpts[i] = 0;
-    compare_ckpts(j);
+    TRY(compare_ckpts(j, e));
     if (!both)
         return ERR_OK;
     return r->line == BISECT_NEVER && !r->recipe.text[0] ? check_unnamed(j, e) : execute(j, e);

@@ -66,14 +66,17 @@ static err_code last_ckpt(const run *from, const chain *c, uint64_t step, uint64
     *out = 0;
     TRY(run_file(from, "ckpt", &path, e));
     TRY(ckpt_list(path.text, &steps, &n, e));
-    for (size_t i = 0; i < n && steps[i] <= step && steps[i] < c->n; i++) {
+    err_code code = ERR_OK;
+    for (size_t i = 0; i < n && steps[i] <= step && steps[i] < c->n && code != ERR_MEMORY; i++) {
         ckpt_info info;
-        if (c->line[steps[i]].has_roots && ckpt_read_info(path.text, steps[i], &info, NULL) == ERR_OK &&
-            same(info.chain, c->line[steps[i]].digest))
+        if (!c->line[steps[i]].has_roots)
+            continue;
+        code = ckpt_read_info(path.text, steps[i], &info, e);
+        if (code == ERR_OK && same(info.chain, c->line[steps[i]].digest))
             *out = steps[i];
     }
     free(steps);
-    return ERR_OK;
+    return code == ERR_MEMORY ? code : ERR_OK; /* one that cannot be read is none */
 }
 
 static err_code first_use(rebuild_plan *p, run *from, const picked *without, const chain *c, pool *workers, err *e) {
