@@ -134,7 +134,24 @@ static void scan_in_object(tool_parser *p, char c, size_t at) {
     }
 }
 
-/* One byte. YES: the object ends with it; NO: there can be none here. */
+enum { NESTING_MAX = 64 };
+
+/* An opening or closing bracket. */
+static verdict scan_bracket(tool_scan *k, char c) {
+    if (c == '{' || c == '[') {
+        if (k->depth == NESTING_MAX || (k->depth == 0 && c != '{'))
+            return NO;
+        uint64_t bit = (uint64_t)1 << k->depth;
+        k->braces = c == '{' ? k->braces | bit : k->braces & ~bit;
+        k->key_next = k->depth++ == 0;
+        return MORE;
+    }
+    if (k->depth == 0 || (k->braces >> (k->depth - 1) & 1) != (c == '}'))
+        return NO;
+    return --k->depth == 0 ? YES : MORE;
+}
+
+/* One byte. YES: the object ends with it; NO: it cannot be here, and is not passed. */
 static verdict scan_byte(tool_parser *p) {
     tool_scan *k = &p->scan;
     size_t at = k->at++;
@@ -149,18 +166,20 @@ static verdict scan_byte(tool_parser *p) {
         }
         return MORE;
     }
-    if (k->depth == 0 && c != '{')
+    if (k->depth == 0 && c != '{') {
+        k->at--;
         return NO;
+    }
     if (k->depth == 1)
         scan_in_object(p, c, at);
     if (c == '"') {
         k->in_text = true;
         if (k->depth == 1 && k->key_next)
             k->key_from = at + 1;
-    } else if (c == '{' || c == '[') {
-        k->key_next = k->depth++ == 0;
-    } else if (c == '}' || c == ']') {
-        return --k->depth == 0 ? YES : MORE;
+    } else if (strchr("{}[]", c) && c) {
+        verdict v = scan_bracket(k, c);
+        k->at -= v == NO;
+        return v;
     }
     return MORE;
 }
@@ -258,16 +277,13 @@ static err_code step_object(tool_parser *p, verdict *v, err *e) {
     scan_begin(p);
     while (p->scan.at < p->buf.n) {
         verdict byte = scan_byte(p);
-        if (byte == NO) {
-            *v = NO;
-            return ERR_OK;
-        }
-        bool closing = byte == YES || p->buf.p[p->scan.at - 1] == '}';
-        if (closing || p->scan.at == p->buf.n) {
-            *v = MORE;
+        bool closing = byte != MORE || p->buf.p[p->scan.at - 1] == '}';
+        *v = byte == NO ? NO : MORE;
+        if (closing || p->scan.at == p->buf.n)
             TRY(follow_object(p, v, e));
-            if (*v == NO)
-                return ERR_OK;
+        if (*v == NO) {
+            p->at = p->begun ? p->scan.at : p->at;
+            return ERR_OK;
         }
         if (byte == MORE)
             continue;
@@ -291,7 +307,7 @@ static bool name_byte(char c) {
 static err_code step_name(tool_parser *p, verdict *v, err *e) {
     size_t to = 0;
     *v = find(p, p->f->named, &to);
-    size_t reach = *v == YES ? to : p->buf.n;
+    size_t reach = *v == YES ? to : p->resume; /* the mark begins there or later */
     if (reach - p->at > TOOL_NAME_BYTES_MAX) {
         *v = NO;
         return ERR_OK;
@@ -321,13 +337,13 @@ static err_code json_args(tool_parser *p, verdict *v, err *e) {
     while (byte == MORE && k->at < p->buf.n)
         byte = scan_byte(p);
     *v = byte == MORE && p->ended ? NO : byte;
-    if (byte == NO)
-        return ERR_OK;
     size_t from = p->told;
     p->told = k->at;
     TRY(tell_args(p, seen(p, from, p->told), e));
-    if (byte != YES)
+    if (byte != YES) {
+        p->at = byte == NO ? k->at : p->at;
         return ERR_OK;
+    }
     json_t *object = NULL;
     err_code code = json_read(seen(p, p->at, k->at), TOOL_CALL_BYTES_MAX, &object, NULL);
     json_decref(object);

@@ -32,7 +32,8 @@ typedef err_code tool_emit(void *ctx, const tool_event *event, err *e);
 /* A JSON value as its bytes come. */
 typedef struct {
     size_t at; /* next byte to look at */
-    int depth;
+    unsigned depth;
+    uint64_t braces; /* bit i: what is open at depth i is a brace, not a bracket */
     bool in_text, escaped;
     /* Of the object itself: the key and the value under way. */
     bool key_next;

@@ -200,6 +200,13 @@ void http_on_gone(http_call *c, void (*gone)(void *ctx), void *ctx) {
     unlock(c->h);
 }
 
+bool http_has_gone(http_call *c) {
+    lock(c->h);
+    bool gone = c->let_go;
+    unlock(c->h);
+    return gone;
+}
+
 bool http_push(http_call *c, const char *type, str bytes) {
     http *h = c->h;
     lock(h);
@@ -577,11 +584,11 @@ static bool has_left(int fd) {
     return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
 }
 
-/* The next call whose gone() is due. */
+/* The next call whose gone() is due. One that the library has let go of may be told of gone() only now. */
 static http_call *find_gone(http *h, double now) { /* locked */
     for (http_call *c = h->calls; c; c = c->next)
-        if (c->promised && !c->let_go && !c->gone_called && c->gone &&
-            (now - c->begun > h->o.request_seconds || has_left(c->at->fd)) && gone_take(c))
+        if (c->promised && !c->gone_called && c->gone &&
+            (c->let_go || now - c->begun > h->o.request_seconds || has_left(c->at->fd)) && gone_take(c))
             return c;
     return NULL;
 }

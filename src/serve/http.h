@@ -88,6 +88,7 @@ void http_add_header(http_call *c, const char *name, const char *value);
 /* Tells to call gone(ctx) once, when the client has gone or the time is over; from another thread than the one that
  * answers; never after http_end() or http_answer() has returned. */
 void http_on_gone(http_call *c, void (*gone)(void *ctx), void *ctx);
+bool http_has_gone(http_call *c); /* nobody will read an answer */
 /* Streams. `type` counts at the first push. false: nobody reads any more (or too slowly): stop. */
 bool http_push(http_call *c, const char *type, str bytes);
 bool http_pushed(http_call *c); /* the answer has begun */

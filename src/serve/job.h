@@ -2,8 +2,8 @@
  *
  *   job_run: model, read(body) -> prompts, params -> one engine request a prompt and text -> tokens, text -> dialect
  *
- * The dialect says how an API words it. Its functions are called one at a time: read() on the HTTP thread, the others
- * on the engine's thread, or, when nothing reached the engine, on the HTTP thread. When the client has gone the
+ * The dialect says how an API words it. Its functions are called one at a time: read() on the intake's thread, the
+ * others on the engine's thread, or, when nothing reached the engine, on the intake's. When the client has gone the
  * engine's requests are cancelled; a client that reads too slowly counts as gone.
  *
  * Proved by test_serve.c and test/e2e/test_serve.py.

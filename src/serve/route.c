@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "serve/intake.h"
+
 static const route *const tables[] = {routes_openai, routes_responses, routes_anthropic, routes_ollama,
                                       routes_embed,  routes_loam,      routes_lineage,   routes_page};
 enum { N_TABLES = sizeof tables / sizeof *tables };
@@ -31,11 +33,23 @@ static const route *find(str method, str path, str *rest, const char **allowed) 
     return NULL;
 }
 
+void route_run(serve *s, http_call *c, const route *r, str rest) {
+    json_t *body = NULL;
+    err e = {0};
+    err_code code = ERR_OK;
+    if (strcmp(r->method, "POST") == 0)
+        code = body_parse(http_body(c), &body, &e);
+    if (code == ERR_OK)
+        code = r->run(s, c, body, rest, &e);
+    if (code != ERR_OK)
+        reply_error(c, status_of(code), code, e.text);
+    json_decref(body);
+}
+
 void route_handle(void *ctx, http_call *c) {
     serve *s = ctx;
     const char *allowed;
     str rest = {0}, method = http_method(c);
-    json_t *body = NULL;
     err e = {0};
     const route *r = find(str_is(method, "HEAD") ? STR("GET") : method, http_path(c), &rest, &allowed);
     if (!r) {
@@ -47,12 +61,11 @@ void route_handle(void *ctx, http_call *c) {
         reply_error(c, 405, ERR_USAGE, "this path does not take that method");
         return;
     }
-    err_code code = ERR_OK;
-    if (strcmp(r->method, "POST") == 0)
-        code = body_parse(http_body(c), &body, &e);
-    if (code == ERR_OK)
-        code = r->run(s, c, body, rest, &e);
+    if (strcmp(r->method, "POST") != 0) {
+        route_run(s, c, r, rest);
+        return;
+    }
+    err_code code = intake_send(s->intake, c, r, rest, &e);
     if (code != ERR_OK)
         reply_error(c, status_of(code), code, e.text);
-    json_decref(body);
 }

@@ -16,7 +16,10 @@ typedef struct {
 extern const route routes_openai[], routes_responses[], routes_anthropic[], routes_ollama[], routes_embed[],
     routes_loam[], routes_lineage[], routes_page[]; /* end with NULL */
 
-/* http_options.handle: finds the route, parses the body, runs it, answers errors: 404, 405 with Allow. */
+/* Parses the body of a POST, runs the route, answers errors. */
+void route_run(serve *s, http_call *c, const route *r, str rest);
+
+/* http_options.handle: finds the route; a GET runs at once, a POST on the intake's thread. 404, 405 with Allow. */
 void route_handle(void *ctx, http_call *c);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/os.h"
 #include "serve/desk.h"
+#include "serve/intake.h"
 #include "serve/route.h"
 #include "text/json_write.h"
 
@@ -225,6 +226,8 @@ err_code serve_open(serve **out, const serve_source *models, size_t n, const ser
     if (each.cache_bytes == 0)
         each.cache_bytes = os_memory_bytes() / (4 * n);
     err_code code = desk_open(&s->desk, e);
+    if (code == ERR_OK)
+        code = intake_open(&s->intake, s, e);
     for (size_t i = 0; i < n && code == ERR_OK; i++) {
         if (serve_find_name(s, str_from(models[i].name)))
             code = err_set(e, ERR_USAGE, "two models are called \"%s\"", models[i].name);
@@ -274,6 +277,7 @@ void serve_close(serve *s) {
             doze(10);
         http_close(s->h);
     }
+    intake_close(s->intake);
     desk_close(s->desk);
     for (size_t i = 0; i < s->n_models; i++) {
         engine_close(s->model[i].g);

@@ -1,8 +1,8 @@
 /* serve: models behind HTTP: what all routes share.
  *
  * serve_open() gives each model an engine (gen/engine.h) and listens; requests find their handler in route.c's table.
- * A handler checks everything on the HTTP thread, then either answers or hands a job (job.h) to the engine. Errors go
- * out in the shape of the API that the path belongs to.
+ * A handler checks everything on the intake's thread (intake.h), then either answers or hands a job (job.h) to the
+ * engine. Errors go out in the shape of the API that the path belongs to.
  *
  * The same request gives the same answer: without "seed" the seed is 0, and what else runs changes no bit.
  */
@@ -49,6 +49,7 @@ typedef struct {
 
 typedef struct lineage lineage;
 typedef struct desk desk;
+typedef struct intake intake;
 
 typedef struct serve {
     serve_model model[SERVE_MODELS_MAX];
@@ -56,6 +57,7 @@ typedef struct serve {
     http *h;
     lineage *lineage; /* the desk's thread alone opens what is in it */
     desk *desk;
+    intake *intake;
     page_tags tags;
     const char *version;
     int64_t begun; /* Unix time */
@@ -94,7 +96,7 @@ bool line_push(http_call *c, json_t *v); /* one line of JSON (Ollama) */
 err_code serve_find(serve *s, const json_t *body, const serve_model **out, err *e);
 const serve_model *serve_find_name(const serve *s, str name); /* "name" or "name:latest"; NULL: none */
 
-/* On the HTTP thread. */
+/* On the intake's thread. */
 err_code serve_tree(serve *s, const serve_model *m, bool special, const token_tree **out, err *e);
 
 /* The body of a request as an object, with its limits: bytes, values, depth; *out is a new reference. */

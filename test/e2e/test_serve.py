@@ -423,6 +423,24 @@ def _():
     assert "--port" in loam("serve", MODEL, "--port", port, want=1).stderr
 
 
+@case("long prompts are read while others are served: their reading holds up no request without a body")
+def _():
+    s = server()
+    long = {"messages": [{"role": "user", "content": "the sea is wide and the ship sails on " * 27000}], "max_tokens": 1}
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        begun = time.time()
+        reads = [pool.submit(s.ask, "/v1/chat/completions", long) for _ in range(4)]
+        waits = []
+        while not all(r.done() for r in reads):
+            at = time.time()
+            s.ok("/health")
+            waits.append(time.time() - at)
+        took = time.time() - begun
+    assert all(r.result().status == 400 and "context" in r.result().body.decode() for r in reads)
+    print(f"# 4 MB of prompts in {took:.2f} s, {len(waits)} answers meanwhile, the slowest after {max(waits) * 1000:.0f} ms")
+    assert len(waits) > 20, (took, waits)
+
+
 @case("and after all that the server stops with 0")
 def _():
     alive(server())

@@ -109,6 +109,8 @@ static const struct {
     {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":[1]}</tool_call>",
      "<tool_call>{\"name\":\"get\",\"arguments\":[1]}</tool_call>"},
     {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":{},\"parameters\":1}", "{get|{}!,\"parameters\":1}}"},
+    {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":{\"city\":[5}]}} more", "{get|{\"city\":[5!}}]}} more"},
+    {"mistral-v11", "[TOOL_CALLS]get[ARGS]{\"city\":[5}]}", "{get|{\"city\":[5!}}]}"},
     {"hermes", "<tool_call>{\"name\":\"get\",\"argum", "<tool_call>{\"name\":\"get\",\"argum"},
     {"hermes", "  plain text \n", "  plain text \n"},
     {"hermes", "", ""},
@@ -188,6 +190,28 @@ static void no_more_than_asked_for(void **state) {
     assert_true(str_eq(strbuf_str(&out), text));
     parse(NULL, 5, text, 3, 50, &out);
     assert_true(str_eq(strbuf_str(&out), text));
+    strbuf_fini(&out);
+}
+
+/* A name as long as names may be, and one that is longer, at every cut. */
+static void long_names(void **state) {
+    const tool_format *f = tool_format_named("mistral-v11");
+    strbuf out = {0};
+    (void)state;
+    for (int extra = 0; extra < 3; extra++) {
+        strbuf text = {0}, want = {0};
+        strbuf_addf(&text, NULL, "[TOOL_CALLS]get[%*s[ARGS]{}", TOOL_NAME_BYTES_MAX - 5 + extra, "");
+        if (extra < 2)
+            strbuf_addf(&want, NULL, "{get|{}}");
+        else
+            strbuf_add(&want, strbuf_str(&text), NULL);
+        for (size_t a = 0; a <= text.n; a++) {
+            parse(f, 5, strbuf_str(&text), a, text.n, &out);
+            assert_true(str_eq(strbuf_str(&out), strbuf_str(&want)));
+        }
+        strbuf_fini(&text);
+        strbuf_fini(&want);
+    }
     strbuf_fini(&out);
 }
 
@@ -353,10 +377,10 @@ static void bad_schemas(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formats),     cmocka_unit_test(no_more_than_asked_for),
-        cmocka_unit_test(long_call),   cmocka_unit_test(signs),
-        cmocka_unit_test(grammars),    cmocka_unit_test(grammar_texts),
-        cmocka_unit_test(bad_schemas),
+        cmocka_unit_test(formats),       cmocka_unit_test(no_more_than_asked_for),
+        cmocka_unit_test(long_call),     cmocka_unit_test(long_names),
+        cmocka_unit_test(signs),         cmocka_unit_test(grammars),
+        cmocka_unit_test(grammar_texts), cmocka_unit_test(bad_schemas),
     };
     return cmocka_run_group_tests(tests, open_tools, close_tools);
 }
