@@ -21,6 +21,10 @@ err_code hash_open(hash_state **s, err *e);
 void hash_add(hash_state *s, const void *data, size_t n);
 hash256 hash_close(hash_state *s); /* the digest of all added; frees s */
 
+/* The digest of data alone, by an open state to which nothing was added; the state is as before. For many short texts:
+ * hash_of() asks libcrypto each time which SHA-256 it has. */
+hash256 hash_by(hash_state *s, const void *data, size_t n);
+
 hash256 hash_of(const void *data, size_t n); /* at once; aborts only if libcrypto has no SHA-256 */
 /* SHA-256 of `before`, as 32 bytes, and the text behind it: seals a text with all before it. before may be NULL. */
 err_code hash_after(const hash256 *before, str text, hash256 *out, err *e);

@@ -85,13 +85,14 @@ err_code strbuf_addf(strbuf *b, err *e, const char *fmt, ...) {
     va_start(ap, fmt);
     va_list again;
     va_copy(again, ap);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    size_t room = b->p ? b->cap - b->n : 0;
+    int n = vsnprintf(room ? b->p + b->n : NULL, room, fmt, ap);
     va_end(ap);
     err_code code = n < 0 ? err_set(e, ERR_FORMAT, "text cannot be formatted") : strbuf_reserve(b, (size_t)n, e);
-    if (code == ERR_OK) {
+    if (code == ERR_OK && (size_t)n >= room)
         vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
+    if (code == ERR_OK)
         b->n += (size_t)n;
-    }
     va_end(again);
     return code;
 }

@@ -294,13 +294,13 @@ static err_code put_batch(line *l, batch *b, err *e) {
 /* ---- rounds ---- */
 
 static void prepare_some(const build_options *o, batch *b) {
-    for (;;) {
-        size_t from = atomic_fetch_add(&b->taken, TAKEN_AT_ONCE), to = from + TAKEN_AT_ONCE;
-        if (from >= b->n)
-            return;
-        for (size_t i = from; i < to && i < b->n; i++)
-            item_prepare(&b->item[i], o);
-    }
+    hash_state *h;
+    (void)hash_open(&h, NULL); /* NULL: no memory, then each digest does without */
+    for (size_t from; (from = atomic_fetch_add(&b->taken, TAKEN_AT_ONCE)) < b->n;)
+        for (size_t i = from; i < from + TAKEN_AT_ONCE && i < b->n; i++)
+            item_prepare(&b->item[i], o, h);
+    if (h)
+        hash_close(h);
 }
 
 static void release(batch *b) {

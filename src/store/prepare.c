@@ -60,8 +60,10 @@ static bool make_utf8(item *it, str *s, const build_options *o) {
 
 static bool is_utf16(str s) { return str_starts(s, STR("\xff\xfe")) || str_starts(s, STR("\xfe\xff")); }
 
+static hash256 digest_of(hash_state *h, str s) { return h ? hash_by(h, s.p, s.n) : hash_of(s.p, s.n); }
+
 /* Length and digest. */
-static void check_text(item *it, const build_options *o) {
+static void check_text(item *it, const build_options *o, hash_state *h) {
     str s = it->doc.text;
     if (is_white(s))
         it->verdict = ITEM_EMPTY;
@@ -76,7 +78,7 @@ static void check_text(item *it, const build_options *o) {
     if (it->verdict != ITEM_GOOD)
         return;
     it->doc.key.bytes = s.n;
-    it->doc.key.sha256 = hash_of(s.p, s.n);
+    it->doc.key.sha256 = digest_of(h, s);
     if (o->near > 0)
         it->has_sketch = shingle_sketch_of(s, &it->sketch);
 }
@@ -94,7 +96,7 @@ static err_code name_by_line(item *it, str *out, err *e) {
     return ERR_OK;
 }
 
-static void prepare_text(item *it, const build_options *o) {
+static void prepare_text(item *it, const build_options *o, hash_state *h) {
     str s = it->raw;
     if (is_utf16(s)) {
         it->verdict = ITEM_ENCODING;
@@ -115,7 +117,7 @@ static void prepare_text(item *it, const build_options *o) {
     if (code != ERR_OK)
         malformed(it, code, NULL);
     else
-        check_text(it, o);
+        check_text(it, o, h);
 }
 
 /* ---- a line of JSON ---- */
@@ -187,7 +189,7 @@ static err_code read_line(item *it, str line, const build_options *o, err *e) {
     return take_meta(it, e);
 }
 
-static void prepare_json(item *it, const build_options *o) {
+static void prepare_json(item *it, const build_options *o, hash_state *h) {
     str line = it->raw;
     if (is_white(line)) {
         it->verdict = ITEM_BLANK_LINE;
@@ -203,12 +205,12 @@ static void prepare_json(item *it, const build_options *o) {
     if (code != ERR_OK)
         malformed(it, code, NULL);
     else
-        check_text(it, o);
+        check_text(it, o, h);
 }
 
 /* ---- a document of the set that is added to ---- */
 
-static void prepare_old(item *it, const build_options *o) {
+static void prepare_old(item *it, const build_options *o, hash_state *h) {
     str *const field[] = {&it->doc.name, &it->doc.source, &it->doc.licence, &it->doc.topic,
                           &it->doc.kind, &it->doc.meta,   &it->doc.text};
     size_t at = 0;
@@ -219,9 +221,9 @@ static void prepare_old(item *it, const build_options *o) {
         is_text = is_text && utf8_valid(*field[i]);
     }
     str s = it->doc.text;
-    hash256 h = hash_of(s.p, s.n);
+    hash256 sha256 = digest_of(h, s);
     if (s.n == 0 || s.n > DATASET_TEXT_BYTES_MAX || s.n != it->doc.key.bytes ||
-        memcmp(h.byte, it->doc.key.sha256.byte, sizeof h.byte) != 0)
+        memcmp(sha256.byte, it->doc.key.sha256.byte, sizeof sha256.byte) != 0)
         malformed(it, ERR_FORMAT, "its text is not the one that is recorded (the file is damaged or was changed)");
     else if (!is_text)
         malformed(it, ERR_FORMAT, "holds what is no text");
@@ -231,13 +233,13 @@ static void prepare_old(item *it, const build_options *o) {
 
 /* ---- items ---- */
 
-void item_prepare(item *it, const build_options *o) {
-    static void (*const prepare[])(item *, const build_options *) = {
+void item_prepare(item *it, const build_options *o, hash_state *h) {
+    static void (*const prepare[])(item *, const build_options *, hash_state *) = {
         [ITEM_TEXT] = prepare_text, [ITEM_JSON] = prepare_json, [ITEM_OLD] = prepare_old};
     it->verdict = ITEM_GOOD;
     it->repaired = it->has_sketch = false;
     it->n_ill_formed = 0;
-    prepare[it->kind](it, o);
+    prepare[it->kind](it, o, h);
 }
 
 static void drop_large(strbuf *b) {

@@ -41,7 +41,8 @@ typedef struct {
     strbuf name, text; /* what doc borrows; kept between uses */
 } item;
 
-void item_prepare(item *it, const build_options *o);
+/* h: an open state of this thread's own, NULL: none. */
+void item_prepare(item *it, const build_options *o, hash_state *h);
 /* Frees what the last use left. */
 void item_reset(item *it);
 void item_fini(item *it);

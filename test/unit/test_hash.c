@@ -51,6 +51,22 @@ static void pieces_equal_the_whole(void **state) {
         }
 }
 
+static void one_state_for_many_texts(void **state) {
+    (void)state;
+    static const char text[] =
+        "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqr";
+    hash_state *s;
+    err e;
+    assert_int_equal(hash_open(&s, &e), ERR_OK);
+    for (size_t n = 0; n < sizeof text; n++) {
+        hash256 got = hash_by(s, text, n), want = hash_of(text, n);
+        assert_memory_equal(got.byte, want.byte, sizeof want.byte);
+    }
+    hash_add(s, text, 3); /* as if just opened */
+    hash256 got = hash_close(s), want = hash_of(text, 3);
+    assert_memory_equal(got.byte, want.byte, sizeof want.byte);
+}
+
 static void files(void **state) {
     (void)state;
     const char *tmp = getenv("LOAM_TMP");
@@ -79,6 +95,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_answers),
         cmocka_unit_test(pieces_equal_the_whole),
+        cmocka_unit_test(one_state_for_many_texts),
         cmocka_unit_test(files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
