@@ -20,7 +20,8 @@ typedef struct {
     compute_values compute;
     talk_values talk;
     const char *address, *unix_path, *token_file, *cert, *key;
-    int64_t port, ctx, parallel, queue, cache_mb, body_mb, connections, timeout, receive, grace;
+    const char *cache_dir;
+    int64_t port, ctx, parallel, queue, cache_mb, cache_disk_mb, body_mb, connections, timeout, receive, grace;
     option_list host, origin, data;
     const char *runs;
     bool sandbox, index;
@@ -34,6 +35,7 @@ static const values defaults = {
     .timeout = 3600,
     .receive = 60,
     .grace = 30,
+    .cache_disk_mb = 2000,
     .body_mb = 16,
     .connections = 1024,
     .sandbox = true,
@@ -76,6 +78,9 @@ static const option limit_options[] = {
     {"queue", 0, OPT_INT, "N", "requests that may wait; 0: 256", AT(queue), 0, 65536, NULL},
     {"cache", 0, OPT_INT, "MB", "memory for keys and values; 0: a quarter of the machine's", AT(cache_mb), 0, 1 << 24,
      NULL},
+    {"cache-dir", 0, OPT_TEXT, "DIR", "keep prefixes of conversations in files there, so that they outlast the server",
+     AT(cache_dir), 0, 0, NULL},
+    {"cache-disk", 0, OPT_INT, "MB", "size of these files at most", AT(cache_disk_mb), 1, 1 << 24, NULL},
     {"max-body", 0, OPT_INT, "MB", "size of a request at most", AT(body_mb), 1, 1024, NULL},
     {"max-connections", 0, OPT_INT, "N", "open connections at most", AT(connections), 1, 1 << 20, NULL},
     {"timeout", 0, OPT_INT, "SECONDS", "a request is stopped after this time", AT(timeout), 1, 1 << 24, NULL},
@@ -113,6 +118,7 @@ typedef struct {
     lineage *lineage;
     char *read[READ_MAX]; /* what the sandbox lets be read; ends with NULL */
     size_t n_read;
+    const char *write[2]; /* likewise, folders that may be written */
     sandbox_plan plan;
     unsigned parts; /* of the sandbox that are in force */
     serve_options o;
@@ -212,7 +218,10 @@ static err_code guard_files(server *sv, const values *v, const arguments *args, 
     if (v->talk.template_name && !chat_builtin_find(v->talk.template_name))
         TRY(may_read(sv, v->talk.template_name, e));
     TRY(lineage_paths(sv->lineage, may_read, sv, e));
-    sv->plan = (sandbox_plan){.read = (const char *const *)sv->read, .remove = v->unix_path};
+    sv->write[0] = v->cache_dir;
+    if (v->cache_dir)
+        TRY(prefix_files_folder(v->cache_dir, e));
+    sv->plan = (sandbox_plan){.read = (const char *const *)sv->read, .write = sv->write, .remove = v->unix_path};
     return v->sandbox ? sandbox_files(&sv->plan, &sv->parts, e) : ERR_OK;
 }
 
@@ -264,6 +273,8 @@ static void fill_options(server *sv, const values *v) {
     http_options *h = &sv->o.http;
     sv->o.version = LOAM_VERSION;
     sv->o.lineage = sv->lineage;
+    sv->o.cache_folder = v->cache_dir;
+    sv->o.cache_folder_bytes = (uint64_t)v->cache_disk_mb * 1000000;
     sv->o.engine = (engine_options){
         .ctx_tokens = (size_t)v->ctx,
         .n_running = (size_t)v->parallel,

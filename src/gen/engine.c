@@ -32,12 +32,13 @@ enum {
     RUNNING_MAX = 256,
     QUEUED_DEFAULT = 256,
     QUEUED_MAX = 1 << 16,
-    STEP_ROWS = 512,  /* rows of a step when nobody waits for a next token */
-    FAIR_ROWS = 64,   /* of prompts beside requests that do: what they wait longer */
-    PIECE_ROWS = 64,  /* a prompt's turn */
-    GUESS_ROWS = 8,   /* of answers in a step: so few rows cost little more than one */
-    LOGIT_ROWS = 32,  /* of prompts whose tokens are told: each row takes V floats */
-    SHARE_TOKENS = 16 /* fewer are not worth copying or keeping */
+    STEP_ROWS = 512,   /* rows of a step when nobody waits for a next token */
+    FAIR_ROWS = 64,    /* of prompts beside requests that do: what they wait longer */
+    PIECE_ROWS = 64,   /* a prompt's turn */
+    GUESS_ROWS = 8,    /* of answers in a step: so few rows cost little more than one */
+    LOGIT_ROWS = 32,   /* of prompts whose tokens are told: each row takes V floats */
+    SHARE_TOKENS = 16, /* fewer are not worth copying or keeping */
+    STORE_TOKENS = 64  /* fewer are not worth reading */
 };
 
 typedef enum { PROMPT, ANSWER, ENDED } phase;
@@ -219,6 +220,8 @@ static void say_done(engine *g, engine_ticket *q, err_code code, const err *e) {
 static void keep(engine *g, engine_ticket *q) {
     size_t n = kv_len(q->kv), small = model_kv_bytes(g->m, n ? n : 1);
     g->running_bytes -= q->bytes;
+    if (g->o.store && !q->r.embedding)
+        g->o.store->put(g->o.store->ctx, q->kv, q->ids);
     if (n < SHARE_TOKENS || q->r.embedding) {
         kv_close(q->kv);
     } else if (q->bytes / 2 <= small) {
@@ -306,6 +309,16 @@ static bool wants_all(const engine_ticket *q) {
     return q->r.prompt_too || (q->r.embedding && q->r.pooling != POOL_LAST);
 }
 
+/* From the store, when that gives much more of the first `most` ids than the `same` that memory has. */
+static bool restore(engine *g, engine_ticket *q, size_t most, size_t same) {
+    const engine_store *s = g->o.store;
+    size_t n = s ? s->find(s->ctx, q->ids, most) : 0;
+    if (n < same + STORE_TOKENS || !s->get(s->ctx, q->ids, n, q->kv))
+        return false;
+    q->result.n_cached = n;
+    return true;
+}
+
 /* A cache for q, with what a kept prefix gives. Without room until others end: false. */
 static bool equip(engine *g, engine_ticket *q, err_code *code, err *e) {
     size_t same = 0, most = wants_all(q) ? 0 : q->r.n - 1; /* the last one's logits are not kept */
@@ -318,7 +331,7 @@ static bool equip(engine *g, engine_ticket *q, err_code *code, err *e) {
                 return true;
             from = NULL;
         }
-    if (*code == ERR_OK && from && same >= SHARE_TOKENS) {
+    if (*code == ERR_OK && !restore(g, q, most, same) && from && same >= SHARE_TOKENS) {
         kv_copy(q->kv, from->kv, same);
         q->result.n_cached = same;
     }

@@ -24,13 +24,22 @@ typedef struct engine_ticket engine_ticket; /* one request under way */
 
 enum { ENGINE_TOP_LOGPROBS_MAX = 20 };
 
+/* Where prefixes outlast the engine (serve/prefix_files.h); called on the engine's thread alone, NULL ctx allowed. */
+typedef struct {
+    size_t (*find)(void *ctx, const int32_t *ids, size_t n); /* how many of these ids are there; 0: too few */
+    bool (*get)(void *ctx, const int32_t *ids, size_t n, kv_cache *kv); /* n of them into kv; false: nothing changed */
+    void (*put)(void *ctx, const kv_cache *kv, const int32_t *ids);     /* ids[0..kv_len); must not wait */
+    void *ctx;
+} engine_store;
+
 typedef struct {
     size_t ctx_tokens;  /* positions a request may take, prompt and answer; 0: what the model was made for, at most
                            8192 */
     size_t n_running;   /* requests computed together at most; 0: 16 */
     size_t n_queued;    /* requests that may wait; 0: 256 */
     size_t cache_bytes; /* for keys and values of all requests and kept prefixes; 0: a quarter of the memory */
-    bool no_guesses;    /* each step gives one token (gen/guess.h); the same bits in more passes */
+    const engine_store *store; /* NULL: none; must outlive the engine */
+    bool no_guesses;           /* each step gives one token (gen/guess.h); the same bits in more passes */
 } engine_options;
 
 /* A token and how likely it was: log probability by the model's own logits, before sampling, bias and mask

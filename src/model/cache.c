@@ -88,6 +88,58 @@ void kv_copy(kv_cache *to, const kv_cache *from, size_t n) {
     to->len = n;
 }
 
+/* ---- as bytes ---- */
+
+_Static_assert((int)KV_IMAGE_STEP == (int)KERN_LANES, "whole panels of keys");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "an image is copied");
+
+static size_t image_key_bytes(const model *m, size_t n) { return n * m->config.K * (m->kv_f16 ? 2 : 4); }
+static size_t image_value_bytes(const model *m, size_t n) {
+    return n * round_up(m->config.K, KERN_LANES) * (m->kv_f16 ? 2 : 4);
+}
+
+size_t kv_image_bytes(const model *m, size_t n) {
+    kv_cache kv = {0};
+    if (!plan(m, n, &kv)) /* which is at least as large */
+        return SIZE_MAX;
+    return m->config.L * m->config.G * (image_key_bytes(m, n) + image_value_bytes(m, n));
+}
+
+void kv_image_write(const kv_cache *kv, size_t n, uint8_t *to) {
+    const model *m = kv->m;
+    size_t keys = image_key_bytes(m, n), values = image_value_bytes(m, n);
+    assert(n <= kv->len && n % KV_IMAGE_STEP == 0);
+    for (size_t i = 0; i < m->config.L; i++)
+        for (size_t g = 0; g < m->config.G; g++) {
+            kern_kv head = kv_head(kv, i, g);
+            memcpy(to, head.k, keys);
+            memcpy(to + keys, head.v, values);
+            to += keys + values;
+        }
+}
+
+void kv_image_read(kv_cache *kv, size_t n, const uint8_t *from, size_t n_image) {
+    const model *m = kv->m;
+    size_t keys = image_key_bytes(m, n_image), values = image_value_bytes(m, n_image);
+    assert(n <= n_image && n <= kv->ctx && n_image % KV_IMAGE_STEP == 0);
+    for (size_t i = 0; i < m->config.L; i++)
+        for (size_t g = 0; g < m->config.G; g++) {
+            kern_kv head = kv_head(kv, i, g);
+            memcpy((void *)(uintptr_t)head.k, from, image_key_bytes(m, round_up(n, KERN_LANES)));
+            memcpy((void *)(uintptr_t)head.v, from + keys, image_value_bytes(m, n));
+            from += keys + values;
+        }
+    kv->len = n;
+}
+
+err_code kv_image_layout(const model *m, size_t ctx_tokens, strbuf *out, err *e) {
+    const model_config *c = &m->config;
+    bool grown = c->original_ctx && ctx_tokens > c->original_ctx;
+    return strbuf_addf(out, e, "arithmetic %d, weights %d, cache %s, layers %zu, heads %zu of %zu, rotary factors %s",
+                       KERN_ARITHMETIC_VERSION, (int)m->how, m->kv_f16 ? "f16" : "f32", c->L, c->G, c->K,
+                       grown ? "long" : "short");
+}
+
 kern_kv kv_head(const kv_cache *kv, size_t i_layer, size_t g) {
     size_t elem = kv->m->kv_f16 ? 2 : 4, K = kv->m->config.K;
     const uint8_t *base = kv->mem + i_layer * kv->layer_bytes;

@@ -62,6 +62,16 @@ void kv_truncate(kv_cache *kv, size_t len);
  * caches are of one model, opened for one number of ctx_tokens. */
 void kv_copy(kv_cache *to, const kv_cache *from, size_t n);
 
+/* The first n positions of a cache as bytes, n a multiple of KV_IMAGE_STEP: the same bytes on every machine for the
+ * same ids. layer by layer, head by head: keys in panels, then values. */
+enum { KV_IMAGE_STEP = 16 };
+size_t kv_image_bytes(const model *m, size_t n);                /* SIZE_MAX: too many */
+void kv_image_write(const kv_cache *kv, size_t n, uint8_t *to); /* n <= kv_len(kv) (asserted) */
+/* The cache's positions become the first n of an image of n_image; n <= its room and n_image (asserted). */
+void kv_image_read(kv_cache *kv, size_t n, const uint8_t *from, size_t n_image);
+/* Appends what the bytes depend on beside the model's files and the ids, as text: for caches of ctx_tokens. */
+err_code kv_image_layout(const model *m, size_t ctx_tokens, strbuf *out, err *e);
+
 /* Which logits a forward call writes. */
 typedef enum { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL } logits_which;
 

@@ -217,6 +217,30 @@ static err_code sandbox_metrics(serve *s, strbuf *out, err *e) {
     return ERR_OK;
 }
 
+static err_code kept_metrics(serve *s, strbuf *out, err *e) {
+    prefix_files_stats k = {0};
+    if (!s->kept)
+        return ERR_OK;
+    prefix_files_stats_get(s->kept, &k);
+    const struct {
+        const char *name, *type, *help;
+        uint64_t value;
+    } all[] = {
+        {"loam_kept_files", "gauge", "prefixes in files", k.files},
+        {"loam_kept_bytes", "gauge", "bytes of these files", k.bytes},
+        {"loam_kept_bytes_max", "gauge", "bytes that they may take", k.bytes_max},
+        {"loam_kept_hits_total", "counter", "prompts that began with one", k.hits},
+        {"loam_kept_written_total", "counter", "files written", k.written},
+        {"loam_kept_skipped_total", "counter", "prefixes not kept: another was being written, or it could not be",
+         k.skipped},
+        {"loam_kept_refused_total", "counter", "files that were damaged, and removed", k.refused},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        TRY(strbuf_addf(out, e, "# HELP %s %s\n# TYPE %s %s\n%s %" PRIu64 "\n", all[i].name, all[i].help, all[i].name,
+                        all[i].type, all[i].name, all[i].value));
+    return ERR_OK;
+}
+
 static err_code prometheus(serve *s, http_call *c, json_t *body, str rest, err *e) {
     engine_stats stats[SERVE_MODELS_MAX];
     strbuf text = {0};
@@ -229,6 +253,8 @@ static err_code prometheus(serve *s, http_call *c, json_t *body, str rest, err *
         code = http_metrics(s, &text, e);
     if (code == ERR_OK)
         code = sandbox_metrics(s, &text, e);
+    if (code == ERR_OK)
+        code = kept_metrics(s, &text, e);
     if (code == ERR_OK)
         http_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8", strbuf_str(&text));
     strbuf_fini(&text);

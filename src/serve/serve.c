@@ -200,7 +200,9 @@ static bool open_path(void *ctx, str path) {
     return str_is(path, "/health") || page_is_path(path);
 }
 
-static err_code model_begin(serve_model *m, const serve_source *source, const engine_options *o, err *e) {
+static err_code model_begin(serve *s, const serve_source *source, const engine_options *o, err *e) {
+    serve_model *m = &s->model[s->n_models++];
+    engine_options own = *o;
     m->source = *source;
     m->bytes = model_weight_bytes(source->m);
     m->pooling_code = pooling_of(source->m, &m->pooling, &m->pooling_why);
@@ -208,7 +210,13 @@ static err_code model_begin(serve_model *m, const serve_source *source, const en
         TRY(chat_open(&m->chat, source->t, source->template_source, e));
         TRY(tool_style_learn(&m->tools, m->chat, source->t, source->template_source, e));
     }
-    return engine_open(&m->g, source->m, source->t, o, e);
+    if (s->kept) {
+        prefix_files_model_init(&m->kept, s->kept, source->m);
+        own.store = &m->kept.store;
+    }
+    TRY(engine_open(&m->g, source->m, source->t, &own, e));
+    return s->kept ? prefix_files_key(source->m, engine_ctx(m->g), &m->kept.key, e)
+                   : ERR_OK; /* before the first request */
 }
 
 err_code serve_open(serve **out, const serve_source *models, size_t n, const serve_options *o, err *e) {
@@ -228,11 +236,13 @@ err_code serve_open(serve **out, const serve_source *models, size_t n, const ser
     err_code code = desk_open(&s->desk, e);
     if (code == ERR_OK)
         code = intake_open(&s->intake, s, e);
+    if (code == ERR_OK && o->cache_folder)
+        code = prefix_files_open(&s->kept, o->cache_folder, o->cache_folder_bytes, e);
     for (size_t i = 0; i < n && code == ERR_OK; i++) {
         if (serve_find_name(s, str_from(models[i].name)))
             code = err_set(e, ERR_USAGE, "two models are called \"%s\"", models[i].name);
         else
-            code = model_begin(&s->model[s->n_models++], &models[i], &each, e);
+            code = model_begin(s, &models[i], &each, e);
         if (code != ERR_OK)
             err_in(e, code, "%s", models[i].path);
     }
@@ -285,5 +295,6 @@ void serve_close(serve *s) {
         token_tree_close(s->model[i].tree[0]);
         token_tree_close(s->model[i].tree[1]);
     }
+    prefix_files_close(s->kept);
     free(s);
 }

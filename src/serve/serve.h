@@ -16,6 +16,7 @@
 #include "gen/tool_turns.h"
 #include "serve/http.h"
 #include "serve/page.h"
+#include "serve/prefix_files.h"
 
 enum {
     SERVE_MODELS_MAX = 16,
@@ -38,11 +39,12 @@ typedef struct {
 typedef struct {
     serve_source source;
     engine *g;
-    chat_template *chat; /* NULL: none */
-    tool_style tools;    /* with `chat` */
-    uint64_t bytes;      /* of the weights in memory */
-    token_tree *tree[2]; /* for grammars, without and with control tokens' spelling; made when first needed */
-    pooling pooling;     /* how a text becomes one vector */
+    chat_template *chat;     /* NULL: none */
+    tool_style tools;        /* with `chat` */
+    uint64_t bytes;          /* of the weights in memory */
+    token_tree *tree[2];     /* for grammars, without and with control tokens' spelling; made when first needed */
+    prefix_files_model kept; /* its prefixes in files, where the server has such */
+    pooling pooling;         /* how a text becomes one vector */
     err_code pooling_code;
     err pooling_why; /* ERR_OK, or why it cannot */
 } serve_model;
@@ -59,6 +61,7 @@ typedef struct serve {
     desk *desk;
     intake *intake;
     page_tags tags;
+    prefix_files *kept; /* NULL: no prefixes in files */
     const char *version;
     int64_t begun; /* Unix time */
     atomic_uint_fast64_t next_id;
@@ -66,8 +69,10 @@ typedef struct serve {
 } serve;
 
 typedef struct {
-    http_options http; /* handle, refuse, open_path and ctx are filled in */
-    engine_options engine;
+    http_options http;        /* handle, refuse, open_path and ctx are filled in */
+    engine_options engine;    /* without a store */
+    const char *cache_folder; /* prefixes outlast the server there (serve/prefix_files.h); NULL: they do not */
+    uint64_t cache_folder_bytes;
     lineage *lineage; /* runs and data to show; must outlive the server */
     const char *version;
 } serve_options;
