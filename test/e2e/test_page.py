@@ -43,6 +43,7 @@ WIDE, NARROW = {"width": 1200, "height": 800}, {"width": 390, "height": 780}
 RUN = _lineage.make()
 _tiny.make_model(place("tiny"))
 S = Server(RUN, place("tiny"), "--template", "plain", "--data", place("other.db"), "--runs", place("runs"), "--ctx", 32768)
+expect.set_options(timeout=20000)
 DRIVER = sync_playwright().start()
 BROWSER = DRIVER.chromium.launch(executable_path=os.environ.get("LOAM_CHROMIUM", "/usr/bin/chromium"),
                                  args=["--no-sandbox", "--disable-gpu"])
@@ -60,7 +61,7 @@ class Tab:
         self.page.on("pageerror", lambda e: self.faults.append(str(e)))
         self.page.on("request", lambda r: self.hosts.add("/".join(r.url.split("/")[:3])))
         self.page.goto(self.url + "/" + where)
-        self.page.set_default_timeout(15000)
+        self.page.set_default_timeout(20000)
 
     def __enter__(self):
         return self.page

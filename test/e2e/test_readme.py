@@ -89,7 +89,8 @@ def _():
 
 @case("links, folders and targets that it names exist")
 def _():
-    for path in ["README.md", *(os.path.join("doc", name) for name in os.listdir(os.path.join(ROOT, "doc")))]:
+    pages = [os.path.join("doc", name) for name in os.listdir(os.path.join(ROOT, "doc")) if name.endswith(".md")]
+    for path in ["README.md", *pages]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page(path)):
             assert os.path.exists(os.path.join(ROOT, os.path.dirname(path), link)), (path, link)
     for folder in sorted(os.listdir(os.path.join(ROOT, "src"))):
