@@ -252,8 +252,9 @@ static err_code load(job *j, const char *path, err *e) {
 /* OUT.new, taken over what is kept, becomes OUT. */
 static err_code begin(job *j, err *e) {
     str json = j->v->tokenizer && !j->learnt.same ? strbuf_str(&j->learnt.json) : (str){NULL, 0};
-    TRY(rebuild_stage(&j->plan, &j->from, j->stage.text, json, e));
-    err_code code = load(j, j->stage.text, e);
+    err_code code = rebuild_stage(&j->plan, &j->from, j->stage.text, json, e);
+    if (code == ERR_OK)
+        code = load(j, j->stage.text, e);
     if (code == ERR_OK)
         code = rebuild_carry(&j->plan, &j->from, &j->t.run, j->out.text, e);
     if (code != ERR_OK)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import struct
@@ -353,6 +354,28 @@ def _():
     equal(to, want)
     loam(*command[1:])  # once more: it is there
     equal(to, want)
+
+
+@case("a full disk, wherever it comes: one error, the run it began from as it was, and the same command goes on when there is room")
+def _():
+    gone, seen = LEARN[2]["id"], set()
+    before = {f: read(tmp("first") + "/" + f) for f in ("chain.jsonl", "recipe.json", "model.gguf")}
+    want = scratch([r for r in ALL if r["id"] != gone])
+    command = ["rebuild", tmp("first"), "--without", gone, "--keep", 0]
+    for most in (10, 600, 3000, 20000, 120000):  # no file may grow past this: recipe, tokenizer, chain, a checkpoint's files
+
+        def small(most=most):
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+        to = out()
+        got = loam(command[0], command[1], to, *command[2:], want=1, preexec_fn=small)
+        assert got.stderr.splitlines()[-1].startswith("loam: ") and "File too large" in got.stderr, (most, got.stderr)
+        assert not os.path.exists(to + ".new") and {f: read(tmp("first") + "/" + f) for f in before} == before, most
+        seen.add(os.path.exists(to))
+        loam(command[0], command[1], to, *command[2:])
+        equal(to, want)
+    assert seen == {False, True}, seen  # before the folder had its name, and after
 
 
 @case("Ctrl-C stops it, and the same command or loam train continues")
