@@ -120,7 +120,7 @@ static void value_ended(tool_parser *p, size_t to) {
         k->args_from = k->value_from;
         k->args_to = to;
     }
-    k->key_from = k->key_to = k->value_from = 0;
+    k->key_from = k->key_to = k->value_from = k->value_to = 0;
 }
 
 static void scan_in_object(tool_parser *p, char c, size_t at) {
@@ -179,6 +179,8 @@ static verdict scan_byte(tool_parser *p) {
     } else if (strchr("{}[]", c) && c) {
         verdict v = scan_bracket(k, c);
         k->at -= v == NO;
+        if (v == MORE && k->depth == 1 && k->value_from > 0 && k->value_to == 0)
+            k->value_to = k->at;
         return v;
     }
     return MORE;
@@ -209,7 +211,7 @@ static bool is_args_key(str key) { return str_is(key, "arguments") || str_is(key
 static err_code follow_object(tool_parser *p, verdict *v, err *e) {
     tool_scan *k = &p->scan;
     str name;
-    size_t from = k->value_from, to = k->at;
+    size_t from = k->value_from, to = k->value_to > 0 ? k->value_to : k->at;
     if (k->args_to > 0 || from == 0 || !is_args_key(seen(p, k->key_from, k->key_to)))
         return ERR_OK;
     while (from < to && is_space(p->buf.p[from]))
@@ -224,8 +226,6 @@ static err_code follow_object(tool_parser *p, verdict *v, err *e) {
         p->told = from;
         TRY(begin_call(p, name, e));
     }
-    while (to > p->told && k->depth == 1 && p->buf.p[to - 1] != '}')
-        to--; /* what follows the value is not of it */
     if (to <= p->told)
         return ERR_OK;
     from = p->told;

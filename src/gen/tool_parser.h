@@ -37,7 +37,7 @@ typedef struct {
     bool in_text, escaped;
     /* Of the object itself: the key and the value under way. */
     bool key_next;
-    size_t key_from, key_to, value_from;
+    size_t key_from, key_to, value_from, value_to; /* value_to: of one in brackets */
     size_t name_from, name_to, args_from, args_to; /* of an object that is a call; to 0: not there yet */
 } tool_scan;
 

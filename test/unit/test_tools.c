@@ -110,6 +110,7 @@ static const struct {
      "<tool_call>{\"name\":\"get\",\"arguments\":[1]}</tool_call>"},
     {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":{},\"parameters\":1}", "{get|{}!,\"parameters\":1}}"},
     {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":{\"city\":[5}]}} more", "{get|{\"city\":[5!}}]}} more"},
+    {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":{}x\"3}\"", "{get|{}!x\"3}\"}"},
     {"mistral-v11", "[TOOL_CALLS]get[ARGS]{\"city\":[5}]}", "{get|{\"city\":[5!}}]}"},
     {"hermes", "<tool_call>{\"name\":\"get\",\"argum", "<tool_call>{\"name\":\"get\",\"argum"},
     {"hermes", "  plain text \n", "  plain text \n"},
