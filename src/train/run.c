@@ -257,8 +257,10 @@ static err_code load_tokenizer(run *r, err *e) {
 static err_code open_docs(run *r, const docs_options *d, bool usual, err *e) {
     err_code code = docs_open(&r->docs, d, e);
     if (code == ERR_IO && usual && !docs_is_made(d->source) && !os_exists(d->source))
-        return err_set(e, ERR_IO, "%s: the run's data set is not there any more (inputs.json names it; say where it is with --data)",
-                       d->source);
+        return err_set(
+            e, ERR_IO,
+            "%s: the run's data set is not there any more (inputs.json names it; say where it is with --data)",
+            d->source);
     TRY(code);
     TRY(same_digest(r->docs.digest, r->recipe.data.digest, "data", d->source, e));
     code = removals_check(&r->removals, &r->recipe, r->docs.key, r->docs.n, e);

@@ -166,7 +166,8 @@ static void ends_badly_and_leaves_nothing(void **state) {
     assert_int_equal(n_entries(), 1);
 }
 
-/* outfile_compare() of pieces around the buffer's size: the same bytes pass; one bit, one byte fewer, one more do not. */
+/* outfile_compare() of pieces around the buffer's size: the same bytes pass; one bit, one byte fewer, one more do not.
+ */
 static err_code compared(const uint8_t *bytes, size_t n, err *e) {
     outfile *f;
     assert_int_equal(outfile_compare(&f, path, NULL), ERR_OK);
