@@ -72,7 +72,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         hub = self.server.hub
         data, fault = hub.blobs[key], hub.next_fault(key)
         if fault and fault.isdigit():
-            return self.answer(int(fault), b"no", {"Retry-After": "1"} if fault in ("429", "503") else {})
+            return self.answer(int(fault), b"no", {"Retry-After": "1"} if fault == "429" else {})
         if fault == "html":
             return self.answer(200, b"<html>log in</html>", {"Content-Type": "text/html"})
         wanted = self.headers.get("Range")

@@ -254,7 +254,7 @@ def _():
         p.hub.faults.clear()
         p.hub.faults["m.gguf"] = ([None] if kind not in ("401", "404") else []) + [kind] * 400
         begun = time.time()
-        p.fails("hf:org/m", "--retries", 1)
+        p.fails("hf:org/m", "--retries", 0 if kind in ("stall", "drip") else 1)
         assert time.time() - begun < 30, (kind, time.time() - begun)
         assert p.names() == [] and os.listdir(os.path.join(p.home, "blobs")) == [], kind
     p.hub.faults.clear()
@@ -348,7 +348,7 @@ def _():
     assert p.names() == []
     for ref in ("hf:../../etc", "hf:a/..", "hf:a/b@../x", "hf:a/b:../x.gguf", "ollama:../x", "ollama:a:../b", "hf:a", "ollama:",
                 "hf:a/b:", "", "hf:a/b@", "hf:a/b/c", "http://", "https:///x"):
-        p.pull(ref, want=None)
+        p.pull(ref, "--retries", 0, want=None)
         assert p.names() == []
     p.hub.hf("org/ok", {"m.gguf": MODEL})
     for name in ("../x", "/x", "a//b", "-x", "a b", "", "x" * 300, "\u00e9"):
@@ -405,11 +405,11 @@ def _():
     p.pull("hf:org/llama")
     t = Terminal("pull", "hf:org/mamba", env=p.env)
     t.wait(b"[y/N]")
-    t.type(b"n\n")
+    os.write(t.fd, b"n\n")  # it reads a line, not keys
     assert t.end() == 130
     t = Terminal("pull", "hf:org/mamba", env=p.env)
     t.wait(b"[y/N]")
-    t.type(b"y\n")
+    os.write(t.fd, b"y\n")  # it reads a line, not keys
     assert t.end() == 0
     p.pull("hf:org/mamba", "-y", "--name", "other")
     assert p.names() == ["org/llama", "org/mamba", "other"]
