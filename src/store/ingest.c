@@ -34,6 +34,7 @@ typedef struct {
     int64_t n_old, n_old_wanted;
     uint64_t old_bytes, old_total;
     size_t i_drop;
+    hash_state **hash; /* one for each of the workers */
     batch batch[N_BATCHES];
     batch *before, *now, *after; /* to be put; being prepared; to be read. NULL: none */
     err_code code;               /* of what the calling thread does in a round */
@@ -293,14 +294,10 @@ static err_code put_batch(line *l, batch *b, err *e) {
 
 /* ---- rounds ---- */
 
-static void prepare_some(const build_options *o, batch *b) {
-    hash_state *h;
-    (void)hash_open(&h, NULL); /* NULL: no memory, then each digest does without */
+static void prepare_some(const build_options *o, batch *b, hash_state *h) {
     for (size_t from; (from = atomic_fetch_add(&b->taken, TAKEN_AT_ONCE)) < b->n;)
         for (size_t i = from; i < from + TAKEN_AT_ONCE && i < b->n; i++)
             item_prepare(&b->item[i], o, h);
-    if (h)
-        hash_close(h);
 }
 
 static void release(batch *b) {
@@ -320,7 +317,7 @@ static void round_part(void *ctx, int part, int n_parts) {
         if (l->code == ERR_OK && l->after)
             fill(l, l->after);
     }
-    prepare_some(l->g->o, l->now);
+    prepare_some(l->g->o, l->now, l->hash[part]);
 }
 
 static err_code run(line *l, err *e) {
@@ -349,6 +346,12 @@ static err_code open_line(line *l, err *e) {
         if (!b->item || !b->from)
             return err_set(e, ERR_MEMORY, "no memory to read documents");
     }
+    int n_workers = pool_threads(g->o->workers);
+    l->hash = calloc((size_t)n_workers, sizeof *l->hash);
+    if (!l->hash)
+        return err_set(e, ERR_MEMORY, "no memory to read documents");
+    for (int i = 0; i < n_workers; i++)
+        TRY(hash_open(&l->hash[i], e));
     l->feed = (feed){.o = g->o, .sources = &g->sources, .record = g->file};
     if (!g->old)
         return ERR_OK;
@@ -378,6 +381,10 @@ static void close_line(line *l) {
         free(b->from);
         strbuf_fini(&b->bytes);
     }
+    for (int i = 0; l->hash && i < pool_threads(l->g->o->workers); i++)
+        if (l->hash[i])
+            hash_close(l->hash[i]);
+    free(l->hash);
     free(l);
 }
 

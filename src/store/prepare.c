@@ -60,8 +60,6 @@ static bool make_utf8(item *it, str *s, const build_options *o) {
 
 static bool is_utf16(str s) { return str_starts(s, STR("\xff\xfe")) || str_starts(s, STR("\xfe\xff")); }
 
-static hash256 digest_of(hash_state *h, str s) { return h ? hash_by(h, s.p, s.n) : hash_of(s.p, s.n); }
-
 /* Length and digest. */
 static void check_text(item *it, const build_options *o, hash_state *h) {
     str s = it->doc.text;
@@ -78,7 +76,7 @@ static void check_text(item *it, const build_options *o, hash_state *h) {
     if (it->verdict != ITEM_GOOD)
         return;
     it->doc.key.bytes = s.n;
-    it->doc.key.sha256 = digest_of(h, s);
+    it->doc.key.sha256 = hash_by(h, s.p, s.n);
     if (o->near > 0)
         it->has_sketch = shingle_sketch_of(s, &it->sketch);
 }
@@ -221,7 +219,7 @@ static void prepare_old(item *it, const build_options *o, hash_state *h) {
         is_text = is_text && utf8_valid(*field[i]);
     }
     str s = it->doc.text;
-    hash256 sha256 = digest_of(h, s);
+    hash256 sha256 = hash_by(h, s.p, s.n);
     if (s.n == 0 || s.n > DATASET_TEXT_BYTES_MAX || s.n != it->doc.key.bytes ||
         memcmp(sha256.byte, it->doc.key.sha256.byte, sizeof sha256.byte) != 0)
         malformed(it, ERR_FORMAT, "its text is not the one that is recorded (the file is damaged or was changed)");

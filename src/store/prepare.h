@@ -41,7 +41,7 @@ typedef struct {
     strbuf name, text; /* what doc borrows; kept between uses */
 } item;
 
-/* h: an open state of this thread's own, NULL: none. */
+/* h: an open state of this thread's own. */
 void item_prepare(item *it, const build_options *o, hash_state *h);
 /* Frees what the last use left. */
 void item_reset(item *it);
