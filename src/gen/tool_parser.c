@@ -19,7 +19,15 @@ void tool_parser_init(tool_parser *p, const tool_format *f, const json_t *tools,
     p->state = f && f->bare && most > 0 ? START : TEXT;
 }
 
-void tool_parser_fini(tool_parser *p) { strbuf_fini(&p->buf); }
+static void forget_keys(tool_parser *p) {
+    json_decref(p->keys);
+    p->keys = NULL;
+}
+
+void tool_parser_fini(tool_parser *p) {
+    strbuf_fini(&p->buf);
+    forget_keys(p);
+}
 
 static str seen(const tool_parser *p, size_t from, size_t to) { return str_sub(strbuf_str(&p->buf), from, to); }
 
@@ -70,7 +78,7 @@ static verdict find(tool_parser *p, const char *mark, size_t *where) {
 
 static err_code begin_call(tool_parser *p, str name, err *e) {
     p->begun = true;
-    p->n_args = 0;
+    forget_keys(p);
     return tell(p, TOOL_BEGIN, name, (str){0}, e);
 }
 
@@ -370,21 +378,46 @@ static err_code xml_value(const json_t *schema, str value, strbuf *out, err *e) 
     return code;
 }
 
-static err_code tell_xml(tool_parser *p, str key, str value, err *e) {
-    strbuf out = {0};
+/* May {KEY: VALUE} join what was told? NO when it is no JSON (a NUL in the key) or its key, as JSON has it, is told. */
+static err_code new_key(tool_parser *p, str object, verdict *v, err *e) {
+    json_t *one = NULL;
+    err_code code = json_read(object, object.n, &one, NULL);
+    const char *key = code == ERR_OK ? json_object_iter_key(json_object_iter(one)) : NULL;
+    *v = key && !json_object_get(p->keys, key) ? YES : NO;
+    if (*v == YES && !p->keys)
+        p->keys = json_object();
+    if (code == ERR_MEMORY || (*v == YES && json_object_set_new(p->keys, key, json_null()) != 0))
+        code = err_set(e, ERR_MEMORY, "no memory for a call");
+    else
+        code = ERR_OK;
+    json_decref(one);
+    return code;
+}
+
+static err_code xml_object(const tool_parser *p, str key, str value, strbuf *out, err *e) {
     if (value.n > 0 && value.p[0] == '\n')
         value = str_sub(value, 1, value.n);
     if (value.n > 0 && value.p[value.n - 1] == '\n')
         value.n--;
-    err_code code = strbuf_addf(&out, e, p->n_args++ ? ", " : "{");
+    TRY(strbuf_addc(out, '{', e));
+    TRY(json_quote(key, out, e));
+    TRY(strbuf_add(out, STR(": "), e));
+    TRY(xml_value(tool_property(p->function, key), value, out, e));
+    return strbuf_addc(out, '}', e);
+}
+
+static err_code tell_xml(tool_parser *p, str key, str value, verdict *v, err *e) {
+    strbuf out = {0};
+    bool first = !p->keys;
+    err_code code = strbuf_addc(&out, ',', e); /* ",{KEY: VALUE}" becomes "{KEY: VALUE" or ", KEY: VALUE" */
     if (code == ERR_OK)
-        code = json_quote(key, &out, e);
+        code = xml_object(p, key, value, &out, e);
     if (code == ERR_OK)
-        code = strbuf_addf(&out, e, ": ");
-    if (code == ERR_OK)
-        code = xml_value(tool_property(p->function, key), value, &out, e);
-    if (code == ERR_OK)
-        code = tell_args(p, strbuf_str(&out), e);
+        code = new_key(p, str_sub(strbuf_str(&out), 1, out.n), v, e);
+    if (code == ERR_OK && *v == YES) {
+        out.p[1] = first ? '{' : ' ';
+        code = tell_args(p, str_sub(strbuf_str(&out), first ? 1 : 0, out.n - 1), e);
+    }
     strbuf_fini(&out);
     return code;
 }
@@ -398,7 +431,7 @@ static err_code xml_args(tool_parser *p, verdict *v, err *e) {
         *v = YES;
         p->told = p->at;
         go(p, NEXT);
-        TRY(tell_args(p, p->n_args ? STR("}") : STR("{}"), e));
+        TRY(tell_args(p, p->keys ? STR("}") : STR("{}"), e));
         return end_call(p, e);
     }
     *v = take(p, "<parameter=");
@@ -412,9 +445,10 @@ static err_code xml_args(tool_parser *p, verdict *v, err *e) {
         if (*v == YES && (size_t)mark < to) {
             key_to = (size_t)mark;
             p->at = to + strlen("</parameter>");
-            p->told = p->at;
             p->resume = p->at;
-            return tell_xml(p, seen(p, key_from, key_to), seen(p, key_to + 1, to), e);
+            TRY(tell_xml(p, seen(p, key_from, key_to), seen(p, key_to + 1, to), v, e));
+            p->told = *v == YES ? p->at : p->told;
+            return ERR_OK;
         }
         *v = *v == YES ? NO : *v;
     }

@@ -10,8 +10,9 @@
  *                     arguments. A stream has told the beginning already and adds the rest as text; who collects drops
  *                     the call and takes the whole as text.
  *
- * Arguments told whole are valid JSON. A call that is longer than TOOL_CALL_BYTES_MAX is broken. Proved by
- * test_tools.c (every format, every cut), test_tools_fault.c, fuzz_tools.c.
+ * Arguments told whole are valid JSON without repeated keys: a call that names one twice is broken there. A call that
+ * is longer than TOOL_CALL_BYTES_MAX is broken. Proved by test_tools.c (every format, every cut), test_tools_fault.c,
+ * fuzz_tools.c.
  */
 #ifndef LOAM_GEN_TOOL_PARSER_H
 #define LOAM_GEN_TOOL_PARSER_H
@@ -52,7 +53,7 @@ typedef struct {
     size_t from;    /* where the call under way begins, its section's mark included if it is the first */
     size_t mark;    /* bytes of that mark, with white space before it */
     size_t told;    /* of the buffer, as arguments */
-    size_t n_args;  /* arguments told, for notations that are not JSON */
+    json_t *keys;   /* of the arguments told, for notations that are not JSON; NULL: none */
     size_t resume;  /* where a search goes on */
     tool_scan scan; /* of JSON */
     const json_t *function;

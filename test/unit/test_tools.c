@@ -125,6 +125,28 @@ static const struct {
      "<tool_call><function=get><parameter=x>{\"a\": 1}</parameter><parameter=y>b c</parameter></function>",
      "{get|{\"x\": {\"a\":1}, \"y\": \"b c\"}}"},
     {"qwen3-coder", "<tool_call><function=get><parameter=days>5</parameter> oops", "{get|{\"days\": 5!} oops"},
+    {"qwen3-coder",
+     "<tool_call><function=get><parameter=x>1</parameter><parameter=y>2</parameter>\n<parameter=x>3</parameter>"
+     "</function></tool_call> z",
+     "{get|{\"x\": 1, \"y\": 2!\n<parameter=x>3</parameter>}</function></tool_call> z"},
+    {"qwen3-coder", /* the same once they are UTF-8 */
+     "<tool_call><function=get><parameter=\xE8>1</parameter><parameter=\xE9>2</parameter></function></tool_call>",
+     "{get|{\"\xEF\xBF\xBD\": 1!<parameter=\xE9>2</parameter>}</function></tool_call>"},
+    {"qwen3-coder",
+     "<tool_call><function=get><parameter=x>1</parameter></function>\n</tool_call>\n<tool_call><function=get>"
+     "<parameter=x>2</parameter></function></tool_call>",
+     "{get|{\"x\": 1}}{get|{\"x\": 2}}"},
+    {"qwen3-coder", "<tool_call><function=get><parameter=x>{\"a\":1,\"a\":2}</parameter></function></tool_call>",
+     "{get|{\"x\": \"{\\\"a\\\":1,\\\"a\\\":2}\"}}"},
+    {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":{\"a\":1,\"a\":2}}</tool_call>",
+     "{get|{\"a\":1,\"a\":2}!}}</tool_call>"},
+    {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":{},\"arguments\":{\"a\":1}}</tool_call>",
+     "{get|{}!,\"arguments\":{\"a\":1}}}</tool_call>"},
+    {"hermes", "<tool_call>{\"name\":\"get\",\"arguments\":\"{\\\"a\\\":1,\\\"a\\\":2}\"}</tool_call>",
+     "<tool_call>{\"name\":\"get\",\"arguments\":\"{\\\"a\\\":1,\\\"a\\\":2}\"}</tool_call>"},
+    {"mistral-v11", "[TOOL_CALLS]get[ARGS]{\"a\":1,\"a\":2} z", "{get|{\"a\":1,\"a\":2}!} z"},
+    {"functiongemma", "<start_function_call>call:get{a:1,a:2}<end_function_call>",
+     "{get|!a:1,a:2}}<end_function_call>"},
     {"llama3", "{\"name\": \"get\", \"parameters\": {\"city\": \"Oslo\"}}", "{get|{\"city\": \"Oslo\"}}"},
     {"llama3",
      " <|python_tag|>{\"name\": \"now\", \"parameters\": {}}; {\"name\": \"get\", \"parameters\": {\"days\": 1}}",
@@ -227,6 +249,24 @@ static void long_call(void **state) {
     assert_true(str_starts(strbuf_str(&out), STR("{get|{\"city\":\"0123")));
     assert_true(out.n > TOOL_CALL_BYTES_MAX);
     strbuf_fini(&text);
+    strbuf_fini(&out);
+}
+
+/* What JSON has no place for in an object: a NUL in a key, and a value that is nested as deep as values may be. */
+static void no_argument(void **state) {
+    const tool_format *f = tool_format_named("qwen3-coder");
+    const str nul = STR("<tool_call><function=get><parameter=a\0b>1</parameter></function></tool_call>");
+    strbuf out = {0}, deep = {0};
+    (void)state;
+    parse(f, 5, nul, 30, 50, &out);
+    assert_true(str_eq(strbuf_str(&out), STR("{get|!<parameter=a\0b>1</parameter>}</function></tool_call>")));
+    strbuf_add(&deep, STR("<tool_call><function=get><parameter=a>"), NULL);
+    for (int i = 0; i < 1024; i++)
+        strbuf_addc(&deep, i < 512 ? '[' : ']', NULL);
+    strbuf_add(&deep, STR("</parameter></function>"), NULL);
+    parse(f, 5, strbuf_str(&deep), 30, 50, &out);
+    assert_true(str_starts(strbuf_str(&out), STR("{get|!<parameter=a>[[")));
+    strbuf_fini(&deep);
     strbuf_fini(&out);
 }
 
@@ -378,10 +418,11 @@ static void bad_schemas(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(formats),       cmocka_unit_test(no_more_than_asked_for),
-        cmocka_unit_test(long_call),     cmocka_unit_test(long_names),
-        cmocka_unit_test(signs),         cmocka_unit_test(grammars),
-        cmocka_unit_test(grammar_texts), cmocka_unit_test(bad_schemas),
+        cmocka_unit_test(formats),     cmocka_unit_test(no_more_than_asked_for),
+        cmocka_unit_test(no_argument), cmocka_unit_test(long_call),
+        cmocka_unit_test(long_names),  cmocka_unit_test(signs),
+        cmocka_unit_test(grammars),    cmocka_unit_test(grammar_texts),
+        cmocka_unit_test(bad_schemas),
     };
     return cmocka_run_group_tests(tests, open_tools, close_tools);
 }
