@@ -20,10 +20,12 @@ class Answer:
 
 
 class Server:
-    """`loam serve ...` on a free port, until stop()."""
+    """`loam serve ...` on a free port, with one thread unless told otherwise, until stop()."""
 
     def __init__(self, *args, env=None, port=True):
-        args = [LOAM, "serve", *map(str, args), "--threads", "1"] + (["--port", "0"] if port else [])
+        args = [LOAM, "serve", *map(str, args)] + (["--port", "0"] if port else [])
+        if "--threads" not in args:
+            args += ["--threads", "1"]
         self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         env={**os.environ, **(env or {})})
         self.url = self.process.stdout.readline().strip()
