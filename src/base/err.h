@@ -28,9 +28,11 @@ typedef enum {
 #undef X
 } err_code;
 
+enum { ERR_TEXT_BYTES = 512 };
+
 typedef struct {
     err_code code;
-    char text[512]; /* NUL-terminated, one line, valid UTF-8 not guaranteed */
+    char text[ERR_TEXT_BYTES]; /* NUL-terminated, one line, valid UTF-8 not guaranteed */
 } err;
 
 /* Fills *e (when not NULL) and returns `code`. Over-long text is cut with "...";

@@ -18,7 +18,7 @@ enum { PATH_SHOWN_MAX = 200 }; /* an over-long path must not push the message ou
 size_t reader_left(const reader *r) { return r->n - r->at; }
 
 err_code reader_fail(const reader *r, size_t at, err_code code, err *e, const char *fmt, ...) {
-    char what[sizeof e->text];
+    char what[ERR_TEXT_BYTES];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(what, sizeof what, fmt, ap);
