@@ -372,11 +372,13 @@ def _():
         page.keyboard.press("Shift+Enter")
         page.keyboard.press("Enter")
         expect(page.locator(".origin")).to_be_visible()
+        expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
         for _ in range(12):
             page.keyboard.press("Shift+Tab")
             if page.evaluate("document.activeElement.className") == "origin":
                 break
-        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        expect(page.locator(".origin")).to_be_focused()
+        expect(page.locator(".origin")).to_have_css("outline-style", "solid")
         page.keyboard.press("Enter")
         expect(page.locator(".trace")).to_be_visible()
         assert page.locator(".origin").get_attribute("aria-expanded") == "true"
