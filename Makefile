@@ -249,6 +249,10 @@ arm64: deps-arm64 all ## cross-compile for arm64; kernels, forward pass, tokeniz
 	    LOAM_CROSS_MODEL='$(ARM64_MODEL)' $(RUN_TESTS) --under '$(QEMU_ARM64)' $(ARM64_BIN) \
 	    test/cross/logits.py test/cross/train.py
 
+.PHONY: lm-eval
+lm-eval: deps-test all ## lm-evaluation-harness through the server against transformers (not in .ci/run: a Python environment of 6.2 GB)
+	@LOAM_BIN=$(BUILD)/loam $(PYTHON) test/lm-eval/compare.py
+
 .PHONY: fuzz fuzz-run
 fuzz: deps-fuzz ## libFuzzer on each test/fuzz/fuzz_*.c for FUZZ_SECONDS=60; T=name for one of them
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang SAN=address,undefined,fuzzer-no-link \

@@ -158,9 +158,10 @@ static json_t *text_logprobs(const job_choice *c, size_t from) {
             const engine_scored *x = &c->top[k->top_at + m];
             json_t *name = token_name(t, x->id);
             /* Two tokens may be spelled alike (bytes that are no UTF-8): the likelier one stands for both. */
-            if (name && memchr(json_string_value(name), 0, json_string_length(name)) == NULL &&
-                !json_object_get(top, json_string_value(name)))
-                json_object_set_new(top, json_string_value(name), json_real(logprob_shown(x->logprob)));
+            const char *key = json_string_value(name);
+            size_t n = json_string_length(name); /* a token may hold the byte 0 */
+            if (key && !json_object_getn(top, key, n))
+                json_object_setn_new(top, key, n, json_real(logprob_shown(x->logprob)));
             json_decref(name);
         }
         json_array_append_new(tops, top);

@@ -39,13 +39,13 @@ static err_code line(const writer *w, int depth) {
 
 static err_code value(const writer *w, const json_t *v, int depth);
 
-/* One member of an array (key NULL) or object. */
-static err_code member(const writer *w, const char *key, const json_t *v, bool first, int depth) {
+/* One member of an array (key.p NULL) or object. */
+static err_code member(const writer *w, str key, const json_t *v, bool first, int depth) {
     if (!first)
         TRY(strbuf_addc(w->out, ',', w->e));
     TRY(line(w, depth));
-    if (key) {
-        TRY(json_quote(str_from(key), w->out, w->e));
+    if (key.p) {
+        TRY(json_quote(key, w->out, w->e));
         TRY(strbuf_add(w->out, w->indent ? STR(": ") : STR(":"), w->e));
     }
     return value(w, v, depth);
@@ -55,10 +55,10 @@ static err_code members(const writer *w, const json_t *v, int depth) {
     bool array = json_is_array(v), first = true;
     TRY(strbuf_addc(w->out, array ? '[' : '{', w->e));
     for (size_t i = 0; i < json_array_size(v); i++, first = false)
-        TRY(member(w, NULL, json_array_get(v, i), first, depth + 1));
-    const char *key;
+        TRY(member(w, (str){0}, json_array_get(v, i), first, depth + 1));
+    str key;
     json_t *one;
-    json_object_foreach((json_t *)(uintptr_t)v, key, one) {
+    json_object_keylen_foreach((json_t *)(uintptr_t)v, key.p, key.n, one) {
         TRY(member(w, key, one, first, depth + 1));
         first = false;
     }

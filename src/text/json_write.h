@@ -1,8 +1,8 @@
 /* json_write: JSON values to text, the same text everywhere.
  *
  * Keys in the order in which they were put in; a number that is no integer as the shortest decimal that reads back as
- * the same double, always with a point or an exponent; strings as json_quote() has them. Infinity and NaN are refused
- * (ERR_USAGE). Proved by test_json.c.
+ * the same double, always with a point or an exponent; strings and keys as json_quote() has them, with the byte 0 too.
+ * Infinity and NaN are refused (ERR_USAGE). Proved by test_json.c.
  */
 #ifndef LOAM_TEXT_JSON_WRITE_H
 #define LOAM_TEXT_JSON_WRITE_H

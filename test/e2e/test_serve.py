@@ -120,6 +120,26 @@ def _():
     assert s.ok("/detokenize", {"tokens": ids})["prompt"] == "sea"
 
 
+@case("the likeliest token is among top_logprobs also when its text is the byte 0")
+def _():
+    folder, ids = os.path.join(tmp(), "nul"), [0, 60, 61]
+    _tiny.make_model(folder)
+    values = log_softmax(ids)
+    best = values.index(max(values))
+    with open(os.path.join(folder, "tokenizer.json")) as f:
+        spelled = json.load(f)
+    vocab = {k: v for k, v in spelled["model"]["vocab"].items() if v != best}
+    spelled["model"]["vocab"] = {**vocab, _tiny.byte_character(0): best}
+    with open(os.path.join(folder, "tokenizer.json"), "w") as f:
+        json.dump(spelled, f)
+    s = Server(folder, "--template", "plain")
+    ask = {"prompt": ids, "temperature": 0, "max_tokens": 1, "echo": True}
+    one, five = (s.ok("/v1/completions", {**ask, "logprobs": n})["choices"][0]["logprobs"] for n in (1, 5))
+    assert one["tokens"][-1] == "\0" and one["top_logprobs"][-1] == {"\0": one["token_logprobs"][-1]}, one
+    assert max(five["top_logprobs"][-1], key=five["top_logprobs"][-1].get) == "\0", five
+    assert s.stop()[0] == 0
+
+
 @case("a conversation goes through the template; each API words the same answer")
 def _():
     s = server()

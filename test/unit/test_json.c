@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "text/json.h"
+#include "text/json_write.h"
 
 enum { MAX = 1 << 26 };
 
@@ -246,6 +247,19 @@ static void quoting(void **state) {
     strbuf_fini(&b);
 }
 
+static void written_keys_hold_any_byte(void **state) {
+    (void)state;
+    const str keys[] = {STR("b"), STR(""), STR("\0"), STR("a\0c"), STR("a")};
+    json_t *v = json_object();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        assert_int_equal(json_object_setn_new(v, keys[i].p, keys[i].n, json_integer((json_int_t)i)), 0);
+    strbuf b = {0};
+    assert_int_equal(json_write(v, 0, &b, NULL), ERR_OK);
+    assert_true(str_is(strbuf_str(&b), "{\"b\":0,\"\":1,\"\\u0000\":2,\"a\\u0000c\":3,\"a\":4}"));
+    strbuf_fini(&b);
+    json_decref(v);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_of_every_type),
@@ -255,6 +269,7 @@ int main(void) {
         cmocka_unit_test(bytes_nesting_and_values_are_limited),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(quoting),
+        cmocka_unit_test(written_keys_hold_any_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
