@@ -79,7 +79,7 @@ static err_code check_ckpts(verify *v, err *e) {
     return ERR_OK;
 }
 
-static err_code compare_model(verify *v, model *m, const chain_line *last, const char *file, err *e) {
+static err_code compare_model(verify *v, model *m, const chain_line *last, const char *file, bool bytes, err *e) {
     learner *l = NULL;
     TRY(learner_open(&l, m, &(learner_options){.tokens_max = 1}, e));
     size_t n;
@@ -99,11 +99,12 @@ static err_code compare_model(verify *v, model *m, const chain_line *last, const
     free(x);
     free(leaf);
     learner_close(l);
-    return code == ERR_OK ? publish_compare(v->r, m, last, e) : code;
+    return code == ERR_OK && bytes ? publish_compare(v->r, m, last, e) : code;
 }
 
-/* The export, where there is one: F32, so its root can be compared; then all its bytes. */
-static err_code check_model(verify *v, err *e) {
+/* The export, where there is one: F32, so its root can be compared. `bytes`: all of them, which name the chain's end:
+ * only once the steps are known to be those of the chain, or a lie there would be told of the export. */
+static err_code check_model(verify *v, bool bytes, err *e) {
     run_path file;
     model *m = NULL;
     const chain_line *last = &v->chain.line[v->chain.n - 1];
@@ -114,7 +115,7 @@ static err_code check_model(verify *v, err *e) {
         return err_set(e, ERR_MISMATCH, "%s: is there although the run has not ended", file.text);
     model_options o = {.pool = v->r->pool, .isa = model_isa(trainer_model(v->t)), .weights = MODEL_WEIGHTS_F32};
     TRY(model_open(&m, file.text, &o, e));
-    err_code code = compare_model(v, m, last, file.text, e);
+    err_code code = compare_model(v, m, last, file.text, bytes, e);
     model_close(m);
     v->report->model = code == ERR_OK;
     return code;
@@ -254,10 +255,12 @@ static err_code all_checks(verify *v, err *e) {
         return err_set(e, ERR_MISMATCH, "%s: goes on to step %" PRIu64 ", the recipe ends at %" PRIu64, v->path.text,
                        last, steps);
     TRY(check_ckpts(v, e));
-    TRY(check_model(v, e));
-    if (v->o->how == VERIFY_FILES)
-        return ERR_OK;
-    return v->o->how == VERIFY_SPOT ? spot(v, e) : from_there(v, e);
+    TRY(check_model(v, false, e));
+    if (v->o->how == VERIFY_SPOT)
+        TRY(spot(v, e));
+    else if (v->o->how != VERIFY_FILES)
+        TRY(from_there(v, e));
+    return check_model(v, true, e);
 }
 
 err_code verify_run(run *r, const verify_options *o, verify_report *report, err *e) {
