@@ -56,7 +56,7 @@ static err_code members(const writer *w, const json_t *v, int depth) {
     TRY(strbuf_addc(w->out, array ? '[' : '{', w->e));
     for (size_t i = 0; i < json_array_size(v); i++, first = false)
         TRY(member(w, (str){0}, json_array_get(v, i), first, depth + 1));
-    str key;
+    str key = {0};
     json_t *one;
     json_object_keylen_foreach((json_t *)(uintptr_t)v, key.p, key.n, one) {
         TRY(member(w, key, one, first, depth + 1));
