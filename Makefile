@@ -311,8 +311,7 @@ bench-tokenizer: all $(BENCH_BIN) ## learning a tokenizer and encoding against t
 
 install: all ## to DESTDIR and PREFIX=/usr/local
 	install -Dm755 $(BUILD)/loam $(DESTDIR)$(PREFIX)/bin/loam
-	set -e; for f in recipe.json model.gguf README.md; do install -Dm644 \
-	    models/homeworld/$$f $(DESTDIR)$(PREFIX)/share/loam/models/homeworld/$$f; done
+	set -e; for f in $$(find models/homeworld -type f); do install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/loam/$$f; done
 	install -Dm644 share/loam/catalogue.tsv $(DESTDIR)$(PREFIX)/share/loam/catalogue.tsv
 	install -Dm644 $(BUILD)/libloam.a $(DESTDIR)$(PREFIX)/lib/libloam.a
 	set -e; for h in $(wildcard include/*.h); do install -Dm644 "$$h" "$(DESTDIR)$(PREFIX)/$$h"; done

@@ -4,7 +4,7 @@
     script/tidy.py [--root FOLDER] [--no-tools]
 
 Over the files git knows or would add: layering of includes, who may print and exit, banned calls and flags,
-length of files, machine paths and unfinished marks; then clang-format and cppcheck (--no-tools: without
+length of files, machine paths, unfinished marks and strange folders; then clang-format and cppcheck (--no-tools: without
 these two). A rule is a function that yields findings; test/e2e/tidy_rules.py shows each one a file that breaks it.
 """
 import argparse
@@ -15,6 +15,8 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+
+ROOT_FOLDERS = "src test doc bench script models share .ci".split()
 
 # A folder includes itself and the rows below; folders of one row do not see each other.
 LAYERS = ["base", "text kern", "io tensor", "tok model store world sign", "gen train trace hub", "view card", "serve", "cli"]
@@ -129,7 +131,13 @@ def proofs(f):
             yield f.at(m.start(), f"names {m[0]}, which is not in test/")
 
 
-RULES = [layering, calls, flags, length, marks, proofs]
+def place(f):
+    """What a session leaves beside the tree (a run, a data set) must not be committed with it."""
+    if "/" in f.path and f.path.split("/")[0] not in ROOT_FOLDERS:
+        yield f.path, 1, "in a folder that the tree does not have"
+
+
+RULES = [layering, calls, flags, length, marks, proofs, place]
 
 
 def tracked(root):

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/os.h"
 #include "text/utf8.h"
 
 enum { PATH_BYTES = 4096, READ_BYTES = 256 << 10, SHOWN_MAX = 3 };
@@ -288,13 +289,7 @@ static err_code take_ignores(manifest *m, const manifest_options *o, err *e) {
 /* The last component; of "" "." ".." and "/" that of the folder they mean. */
 static err_code take_name(manifest *m, const char *path, err *e) {
     char full[PATH_BYTES];
-    str s = str_from(path);
-    while (s.n > 1 && s.p[s.n - 1] == '/')
-        s.n--;
-    size_t from = s.n;
-    while (from > 0 && s.p[from - 1] != '/')
-        from--;
-    str last = str_sub(s, from, s.n);
+    str last = os_last_part(path);
     if (last.n == 0 || str_is(last, ".") || str_is(last, "..")) {
         if (!realpath(path, full))
             return err_set(e, ERR_IO, "%s: cannot be found: %s", path, strerror(errno));

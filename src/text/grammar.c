@@ -41,22 +41,23 @@ static err_code take_step(compiler *c) {
 
 /* ---- what expressions can be ---- */
 
-static err_code can_be_empty(compiler *c, uint32_t x, bool *yes) {
+/* Can it be empty: `empty`; can it end: `ends`. The two differ in texts and sets alone. */
+static err_code can(compiler *c, const bool *of_rule, uint32_t x, bool *yes) {
     const grammar_node *n = node(c, x);
     TRY(take_step(c));
     switch (n->kind) {
     case GRAMMAR_TEXT:
-        *yes = n->b == 0;
+        *yes = of_rule == c->ends || n->b == 0;
         return ERR_OK;
     case GRAMMAR_SET:
-        *yes = false;
+        *yes = of_rule == c->ends && n->b > 0;
         return ERR_OK;
     case GRAMMAR_RULE:
-        *yes = c->empty[n->a];
+        *yes = of_rule[n->a];
         return ERR_OK;
     case GRAMMAR_REPEAT:
         *yes = true;
-        return n->a == 0 ? ERR_OK : can_be_empty(c, n->child, yes);
+        return n->a == 0 ? ERR_OK : can(c, of_rule, n->child, yes);
     case GRAMMAR_SEQUENCE:
     case GRAMMAR_CHOICE:
         break;
@@ -64,38 +65,14 @@ static err_code can_be_empty(compiler *c, uint32_t x, bool *yes) {
     bool all = n->kind == GRAMMAR_SEQUENCE;
     *yes = all;
     for (uint32_t k = n->child; k && *yes == all; k = node(c, k)->next)
-        TRY(can_be_empty(c, k, yes));
+        TRY(can(c, of_rule, k, yes));
     return ERR_OK;
 }
 
-static err_code can_end(compiler *c, uint32_t x, bool *yes) {
-    const grammar_node *n = node(c, x);
-    TRY(take_step(c));
-    switch (n->kind) {
-    case GRAMMAR_TEXT:
-        *yes = true;
-        return ERR_OK;
-    case GRAMMAR_SET:
-        *yes = n->b > 0;
-        return ERR_OK;
-    case GRAMMAR_RULE:
-        *yes = c->ends[n->a];
-        return ERR_OK;
-    case GRAMMAR_REPEAT:
-        *yes = true;
-        return n->a == 0 ? ERR_OK : can_end(c, n->child, yes);
-    case GRAMMAR_SEQUENCE:
-    case GRAMMAR_CHOICE:
-        break;
-    }
-    bool all = n->kind == GRAMMAR_SEQUENCE;
-    *yes = all;
-    for (uint32_t k = n->child; k && *yes == all; k = node(c, k)->next)
-        TRY(can_end(c, k, yes));
-    return ERR_OK;
-}
+static err_code can_be_empty(compiler *c, uint32_t x, bool *yes) { return can(c, c->empty, x, yes); }
+static err_code can_end(compiler *c, uint32_t x, bool *yes) { return can(c, c->ends, x, yes); }
 
-static err_code settle(compiler *c, bool *is, err_code (*can)(compiler *c, uint32_t x, bool *yes)) {
+static err_code settle(compiler *c, bool *is) {
     uint32_t n = c->t->n_rules;
     for (bool changed = true, back = false; changed; back = !back) {
         changed = false;
@@ -104,7 +81,7 @@ static err_code settle(compiler *c, bool *is, err_code (*can)(compiler *c, uint3
             if (is[r])
                 continue;
             bool yes; /* not is[r] itself: the rule may look at it */
-            TRY(can(c, c->t->rule[r].body, &yes));
+            TRY(can(c, is, c->t->rule[r].body, &yes));
             is[r] = yes;
             changed = changed || yes;
         }
@@ -191,8 +168,8 @@ static err_code check(compiler *c, arena *mem, uint32_t root) {
     for (uint32_t r = 0; r < t->n_rules; r++)
         if (!t->rule[r].body)
             return err_set(c->e, ERR_FORMAT, "rule %.*s is not defined", STR_ARG(t->rule[r].name));
-    TRY(settle(c, c->empty, can_be_empty));
-    TRY(settle(c, c->ends, can_end));
+    TRY(settle(c, c->empty));
+    TRY(settle(c, c->ends));
     TRY(check_left(c, mem));
     if (!c->ends[root])
         return err_set(c->e, ERR_FORMAT, "rule %.*s can never come to an end", STR_ARG(t->rule[root].name));

@@ -160,32 +160,9 @@ static err_code literal(schema_run *c, const json_t *v, strbuf *to) {
 
 /* Keywords that a value of these types would have to satisfy as well. */
 static err_code refuse_beside(schema_run *c, const json_t *s, unsigned types) {
-    static const struct {
-        const char *key;
-        unsigned types;
-    } limits[] = {
-        {"minLength", TYPE_STRING},
-        {"maxLength", TYPE_STRING},
-        {"pattern", TYPE_STRING},
-        {"format", TYPE_STRING},
-        {"minimum", TYPE_NUMBER},
-        {"maximum", TYPE_NUMBER},
-        {"exclusiveMinimum", TYPE_NUMBER},
-        {"exclusiveMaximum", TYPE_NUMBER},
-        {"properties", TYPE_OBJECT},
-        {"required", TYPE_OBJECT},
-        {"additionalProperties", TYPE_OBJECT},
-        {"minProperties", TYPE_OBJECT},
-        {"maxProperties", TYPE_OBJECT},
-        {"items", TYPE_ARRAY},
-        {"prefixItems", TYPE_ARRAY},
-        {"minItems", TYPE_ARRAY},
-        {"maxItems", TYPE_ARRAY},
-    };
-    types |= types & TYPE_INTEGER ? (unsigned)TYPE_NUMBER : 0;
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
-        if (limits[i].types & types && json_object_get(s, limits[i].key))
-            return schema_unsupported(c, limits[i].key, "not supported beside enum or const");
+    for (int i = 0; i < SCHEMA_KEYWORDS; i++)
+        if (schema_keywords[i].types & types && json_object_get(s, schema_keywords[i].key))
+            return schema_unsupported(c, schema_keywords[i].key, "not supported beside enum or const");
     return ERR_OK;
 }
 

@@ -51,6 +51,14 @@ err_code schema_array(schema_run *c, const json_t *s, strbuf *to);
 
 /* ---- schema_merge.c ---- */
 
+/* The keywords that limit values of some types, and which. Where there is no "type", they say it. */
+typedef struct {
+    const char *key;
+    unsigned types;
+} schema_keyword;
+enum { SCHEMA_KEYWORDS = 17 };
+extern const schema_keyword schema_keywords[SCHEMA_KEYWORDS];
+
 /* Refuses keywords that are not supported. */
 err_code schema_check_keywords(schema_run *c, const json_t *s);
 /* The types that s allows by its `type`; without one, those that its other keywords speak of; TYPE_ANY if none does. */

@@ -103,11 +103,7 @@ static err_code add_type(schema_run *c, const json_t *name, unsigned *types) {
     return schema_wrong(c, "type", "there is no such type");
 }
 
-/* What keywords speak of, when there is no type. */
-static const struct {
-    const char *key;
-    unsigned types;
-} implied[] = {
+const schema_keyword schema_keywords[SCHEMA_KEYWORDS] = {
     {"properties", TYPE_OBJECT},
     {"required", TYPE_OBJECT},
     {"additionalProperties", TYPE_OBJECT},
@@ -129,8 +125,8 @@ static const struct {
 
 static unsigned implied_types(const json_t *s) {
     unsigned types = 0;
-    for (size_t i = 0; i < sizeof implied / sizeof *implied; i++)
-        types |= json_object_get(s, implied[i].key) ? implied[i].types : 0;
+    for (int i = 0; i < SCHEMA_KEYWORDS; i++)
+        types |= json_object_get(s, schema_keywords[i].key) ? schema_keywords[i].types : 0;
     return types ? types : TYPE_ANY;
 }
 

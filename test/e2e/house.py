@@ -33,6 +33,7 @@ BAD = [
     ("src/io/long.c", "int x;\n" * 901, [(901, "901 lines")]),
     ("src/io/p.h", "/* Proved by test_good.c and\n * fuzz_never.c. */\n", [(2, "names fuzz_never.c")]),
     ("doc/k.md", f"see\n{HOME_PATH}\n", [(2, "path of one machine")]),
+    ("run/recipe.json", "{}\n", [(1, "in a folder that the tree does not have")]),
     ("script/l.sh", f"# {MARK}: later\n", [(1, "unfinished")]),
 ]
 GOOD = [

@@ -5,10 +5,11 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from _tap import ROOT, case, loam, main, tmp  # noqa: E402
+from _tap import LOAM, ROOT, case, loam, main, tmp  # noqa: E402
 
 MODEL = os.path.join(ROOT, "models", "homeworld")
 BYTES_MAX = 8_000_000
@@ -38,6 +39,19 @@ def _():
     fact = json.loads(loam("corpus", "homeworld", "--docs", 1, "--facts").stdout.splitlines()[40])
     answer = loam("run", MODEL, "--temp", 0, "-n", 8, "--stop", "\n", "-p", "Q: %s\nA:" % fact["question"]).stdout
     assert answer.strip() == fact["answer"], (fact, answer)
+
+
+@case("make install brings the whole run, and the installed program finds it by name")
+def _():
+    there, elsewhere = os.path.join(tmp(), "installed"), os.path.join(tmp(), "elsewhere")
+    os.mkdir(elsewhere)
+    subprocess.run(["make", "-s", "install", "PREFIX=" + there, "BUILD=" + os.path.dirname(LOAM)], cwd=ROOT, check=True,
+                   stdout=subprocess.DEVNULL)
+    model = os.path.join(there, "share", "loam", "models", "homeworld")
+    assert {os.path.relpath(f, model) for f in files(model)} == {os.path.relpath(f, MODEL) for f in files(MODEL)}
+    said = subprocess.run([os.path.join(there, "bin", "loam"), "run", "homeworld", "--temp", "0", "-n", "4", "-p",
+                           "Q: Who made the yellow lamp?\nA:"], cwd=elsewhere, check=True, capture_output=True, text=True)
+    assert said.stdout.strip() == "Orrin", said
 
 
 @case("it scores what its page says")
