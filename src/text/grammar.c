@@ -20,7 +20,7 @@ typedef struct {
     const grammar_tree *t;
     grammar *g;
     bool *empty, *ends; /* by rule: can be the empty text; can come to an end */
-    uint32_t *at;       /* by rule: its first instruction + 1; 0: not yet written */
+    uint32_t *at;       /* by rule: its first instruction + 1; 0: not yet met */
     uint32_t *queue;    /* rules to write, in the order in which they were met */
     uint32_t n_queue;
     uint32_t *follow; /* rule r begins with the rules follow[from[r]] to follow[from[r + 1]] */
@@ -420,7 +420,7 @@ static void link_calls(compiler *c) {
         uint32_t back = i + 1;
         for (int hops = 0; g->op[back].op == GRAMMAR_OP_JUMP && hops < GRAMMAR_NESTING_MAX; hops++)
             back = g->op[back].a;
-        g->op[i].a = c->at[g->op[i].a];
+        g->op[i].a = c->at[g->op[i].a] - 1;
         if (g->op[back].op == GRAMMAR_OP_RETURN)
             g->op[i].op = GRAMMAR_OP_JUMP;
     }
@@ -430,12 +430,12 @@ static err_code write_program(compiler *c, uint32_t root) {
     c->queue[c->n_queue++] = root;
     c->at[root] = UINT32_MAX;
     for (uint32_t i = 0; i < c->n_queue; i++) {
-        c->at[c->queue[i]] = c->g->n_ops;
+        c->at[c->queue[i]] = c->g->n_ops + 1;
         TRY(emit_node(c, c->t->rule[c->queue[i]].body));
         TRY(emit(c, GRAMMAR_OP_RETURN, 0, 0, NULL));
     }
     link_calls(c);
-    c->g->start = c->at[root];
+    c->g->start = c->at[root] - 1;
     return ERR_OK;
 }
 

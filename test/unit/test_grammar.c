@@ -381,6 +381,24 @@ static void hostile_ones_end_soon(void **state) {
     assert_int_equal(judge("root ::= \"(\" root \")\" | \"x\"", (str){deep, sizeof deep}), DEAD);
 }
 
+/* As many rules as there may be, all of them used, and a root that uses itself: written once (ASan sees the queue). */
+static void a_root_is_written_once(void **state) {
+    (void)state;
+    strbuf b = {0};
+    grammar *once = NULL, *twice = NULL;
+    assert_int_equal(gbnf_compile(&once, STR("root ::= \"(\" a \")\" | \"x\"\na ::= \"y\""), NULL), ERR_OK);
+    assert_int_equal(gbnf_compile(&twice, STR("root ::= \"(\" root \")\" | \"x\"\n"), NULL), ERR_OK);
+    assert_int_equal(twice->n_ops + 2, once->n_ops);
+    grammar_close(once);
+    grammar_close(twice);
+    strbuf_addf(&b, NULL, "root ::= \"(\" root \")\" | r1\n");
+    for (int i = 1; i < GRAMMAR_RULES_MAX; i++)
+        strbuf_addf(&b, NULL, "r%d ::= \"x\" r%d?\n", i, i + 1 < GRAMMAR_RULES_MAX ? i + 1 : i);
+    strbuf_addc(&b, 0, NULL);
+    is(WHOLE, b.p, "((xx))");
+    strbuf_fini(&b);
+}
+
 static void ambiguity_is_paid_for(void **state) {
     (void)state;
     static const char *const rules[] = {
@@ -449,6 +467,7 @@ int main(void) {
         cmocka_unit_test(as_a_matcher_that_tries),
         cmocka_unit_test(errors_say_where),
         cmocka_unit_test(hostile_ones_end_soon),
+        cmocka_unit_test(a_root_is_written_once),
         cmocka_unit_test(ambiguity_is_paid_for),
         cmocka_unit_test(forgetting_changes_nothing),
     };
