@@ -44,6 +44,13 @@ str str_sub(str s, size_t from, size_t to) {
     return (str){s.p ? s.p + from : s.p, to - from};
 }
 
+int str_hex_digit(int ch) {
+    if (ch >= '0' && ch <= '9')
+        return ch - '0';
+    int low = ch >= 'A' && ch <= 'F' ? ch - 'A' + 'a' : ch;
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
 uint64_t str_hash(str s) {
     uint64_t h = 0xcbf29ce484222325u;
     for (size_t i = 0; i < s.n; i++)

@@ -30,7 +30,8 @@ int str_cmp(str a, str b); /* bytewise, then by length: <0, 0, >0 */
 ptrdiff_t str_find(str s, str needle, size_t from);
 /* Bytes [from, to), both clamped to the slice. */
 str str_sub(str s, size_t from, size_t to);
-uint64_t str_hash(str s); /* FNV-1a folded; for tables, not for security or files */
+int str_hex_digit(int ch); /* 0 to 15, of a digit or a letter of either case; -1: none */
+uint64_t str_hash(str s);  /* FNV-1a folded; for tables, not for security or files */
 
 /* A growing byte buffer on the heap. Zero-initialise it; strbuf_fini() frees.
  * After a failed append the contents are as before. `max` (0: none) caps the length. */

@@ -67,8 +67,7 @@ static void skip_to_bar(parser *p) {
 static err_code read_hex(parser *p, int n, int32_t *cp) {
     *cp = 0;
     for (int i = 0; i < n; i++) {
-        int ch = peek(p, 0), low = ch | 0x20;
-        int digit = ch >= '0' && ch <= '9' ? ch - '0' : low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+        int digit = str_hex_digit(peek(p, 0));
         if (digit < 0 || *cp > 0x10FFFF)
             return WRONG(p, "%d hexadecimal digits of a character are expected", n);
         *cp = *cp * 16 + digit;

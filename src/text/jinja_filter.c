@@ -186,8 +186,7 @@ static bool clean_number(str s, char *buf, size_t size) {
         char c = s.p[i];
         bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         if (c == '_') {
-            if (i == 0 || i + 1 == s.n || !strchr("0123456789abcdefABCDEF", s.p[i - 1]) ||
-                !strchr("0123456789abcdefABCDEF", s.p[i + 1]))
+            if (i == 0 || i + 1 == s.n || str_hex_digit(s.p[i - 1]) < 0 || str_hex_digit(s.p[i + 1]) < 0)
                 return false;
             continue;
         }

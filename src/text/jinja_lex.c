@@ -166,11 +166,10 @@ static bool is_word(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
+/* 99, larger than any base: none. */
 static int digit_of(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : 99;
+    int digit = str_hex_digit(c);
+    return digit < 0 ? 99 : digit;
 }
 
 /* Digits of a base with single "_" between them; *first_us: one may stand in front. */

@@ -66,17 +66,12 @@ err_code schema_part(schema_run *c, const char *key, const char *sub, const json
 
 /* ---- references ---- */
 
-static int hex_digit(char ch) {
-    const char *digits = "0123456789abcdef", *at = ch ? strchr(digits, ch | 0x20) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
 /* One step of a JSON pointer, with ~0, ~1 and, as it is a fragment of a URI, %HH. */
 static err_code read_step(schema_run *c, str s, strbuf *to) {
     to->n = 0;
     for (size_t i = 0; i < s.n; i++) {
-        int high = i + 2 < s.n && s.p[i] == '%' ? hex_digit(s.p[i + 1]) : -1;
-        int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+        int high = i + 2 < s.n && s.p[i] == '%' ? str_hex_digit(s.p[i + 1]) : -1;
+        int low = high >= 0 ? str_hex_digit(s.p[i + 2]) : -1;
         char ch = s.p[i];
         if (low >= 0) {
             ch = (char)(high * 16 + low);

@@ -180,10 +180,10 @@ static err_code put_set(pattern_run *r, character_set *set) {
 static err_code read_hex(pattern_run *r, int n, int32_t *ch) {
     *ch = 0;
     for (int i = 0; i < n; i++) {
-        int d = peek(r, 0), low = d | 0x20;
-        if (d < 0 || !strchr("0123456789abcdef", low))
+        int digit = str_hex_digit(peek(r, 0));
+        if (digit < 0)
             return refuse(r, "hexadecimal digits are expected in an escape");
-        *ch = *ch * 16 + (d <= '9' ? d - '0' : low - 'a' + 10);
+        *ch = *ch * 16 + digit;
         r->at++;
     }
     return *ch >= 0xD800 && *ch <= 0xDFFF ? refuse(r, "half a surrogate pair is not supported") : ERR_OK;

@@ -148,11 +148,7 @@ static int32_t next_char(str s, size_t *at) {
         return c;
     int32_t v = 0;
     for (; to < s.n && to < from + (braces ? 6 : 4); to++) {
-        char d = s.p[to];
-        int digit = d >= '0' && d <= '9'   ? d - '0'
-                    : d >= 'a' && d <= 'f' ? d - 'a' + 10
-                    : d >= 'A' && d <= 'F' ? d - 'A' + 10
-                                           : -1;
+        int digit = str_hex_digit(s.p[to]);
         if (digit < 0)
             break;
         v = v * 16 + digit;

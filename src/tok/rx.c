@@ -107,7 +107,7 @@ static err_code escape(translation *t, bool in_set) {
         return property(t, in_set);
     if (c == 'u') {
         for (size_t i = t->at + 2; i < t->at + 6; i++)
-            if (i >= t->in.n || !strchr("0123456789abcdefABCDEF", t->in.p[i]) || !t->in.p[i])
+            if (i >= t->in.n || str_hex_digit(t->in.p[i]) < 0)
                 return refuse(t, "\\u without four hexadecimal digits");
         TRY(put(t, "\\x{"));
         TRY(strbuf_add(&t->out, str_sub(t->in, t->at + 2, t->at + 6), t->e));

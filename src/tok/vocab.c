@@ -109,17 +109,10 @@ err_code vocab_put(vocab *v, arena *a, int32_t id, str piece, vocab_type type, e
     return ERR_OK;
 }
 
-static int hex_of(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : -1;
-}
-
 int vocab_byte_of(str piece) {
     if (piece.n != 6 || memcmp(piece.p, "<0x", 3) != 0 || piece.p[5] != '>')
         return -1;
-    int hi = hex_of(piece.p[3]), lo = hex_of(piece.p[4]);
+    int hi = str_hex_digit(piece.p[3]), lo = str_hex_digit(piece.p[4]);
     return hi < 0 || lo < 0 ? -1 : hi * 16 + lo;
 }
 

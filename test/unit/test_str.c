@@ -33,6 +33,16 @@ static void starts_and_ends(void **state) {
     assert_true(str_starts((str){NULL, 0}, STR("")) && str_ends((str){NULL, 0}, (str){NULL, 0}));
 }
 
+static void hex_digits_are_22_bytes(void **state) {
+    static const char digits[] = "0123456789abcdefABCDEF";
+    (void)state;
+    for (int ch = -200; ch < 300; ch++) {
+        const char *at = ch > 0 && ch < 128 ? strchr(digits, ch) : NULL;
+        int want = !at ? -1 : (int)(at - digits) - (at - digits < 16 ? 0 : 6);
+        assert_int_equal(str_hex_digit(ch), want);
+    }
+}
+
 static void order_is_bytewise_then_by_length(void **state) {
     (void)state;
     const str up[] = {STR(""),  STR("\0"),   STR("A"),    STR("AA"),  STR("B"),
@@ -150,15 +160,11 @@ static void formatting_a_text_up_to_the_cap(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equality_is_of_bytes),
-        cmocka_unit_test(starts_and_ends),
-        cmocka_unit_test(order_is_bytewise_then_by_length),
-        cmocka_unit_test(find_equals_its_definition),
-        cmocka_unit_test(sub_is_clamped),
-        cmocka_unit_test(hash_tells_neighbours_apart),
-        cmocka_unit_test(buffer_grows_and_formats),
-        cmocka_unit_test(buffer_keeps_to_its_cap),
-        cmocka_unit_test(formatting_a_text_up_to_the_cap),
+        cmocka_unit_test(equality_is_of_bytes),        cmocka_unit_test(starts_and_ends),
+        cmocka_unit_test(hex_digits_are_22_bytes),     cmocka_unit_test(order_is_bytewise_then_by_length),
+        cmocka_unit_test(find_equals_its_definition),  cmocka_unit_test(sub_is_clamped),
+        cmocka_unit_test(hash_tells_neighbours_apart), cmocka_unit_test(buffer_grows_and_formats),
+        cmocka_unit_test(buffer_keeps_to_its_cap),     cmocka_unit_test(formatting_a_text_up_to_the_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
