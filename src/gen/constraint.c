@@ -132,7 +132,8 @@ static err_code mask_of(constraint *c, uint32_t state, const token_mask **out, e
 /* Makes room in the automaton when it is time; states get new numbers. */
 static err_code tidy(constraint *c, err *e) {
     size_t n = 1;
-    bool did;
+    if (!automaton_full(c->a))
+        return ERR_OK;
     for (constraint_cursor *k = c->first; k; k = k->next)
         n++;
     uint32_t **live = malloc(n * sizeof *live);
@@ -142,9 +143,9 @@ static err_code tidy(constraint *c, err *e) {
     n = 1;
     for (constraint_cursor *k = c->first; k; k = k->next)
         live[n++] = &k->state;
-    err_code code = automaton_tidy(c->a, live, n, &did, e);
+    err_code code = automaton_tidy(c->a, live, n, e);
     free(live);
-    for (size_t i = 0; i < MASKS_MAX && code == ERR_OK && did; i++)
+    for (size_t i = 0; i < MASKS_MAX && code == ERR_OK; i++)
         c->mask[i].state = AUTOMATON_DEAD;
     return code;
 }
@@ -179,7 +180,7 @@ err_code constraint_take(constraint_cursor *k, int32_t id, bool *complete, err *
     for (size_t i = 0; i < c->tree->n_ends; i++)
         if (c->tree->end_id[i] == id)
             return ERR_OK;
-    for (size_t i = 0; i < text.n && (state != AUTOMATON_DEAD || i == 0); i++)
+    for (size_t i = 0; i < text.n && state != AUTOMATON_DEAD; i++)
         TRY(automaton_next(c->a, state, (unsigned char)text.p[i], &state, e));
     if (text.n == 0 || state == AUTOMATON_DEAD)
         return err_set(e, ERR_USAGE, "token %d cannot follow by the grammar", (int)id);

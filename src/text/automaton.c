@@ -2,7 +2,7 @@
  *
  * Invariants:
  *   1. Nodes, states and rows are numbered in the order in which they were met; none changes once it is there, but a
- *      row's places, which become known one by one.
+ *      row's places and a state's `like`, which become known one by one.
  *   2. A state's stacks all stand at BYTES instructions, by ascending number; equal sets are one state.
  *   3. Node 0 is the bottom of every stack, state AUTOMATON_DEAD has no stack and may not end.
  */
@@ -30,6 +30,7 @@ typedef struct {
     uint32_t from, n; /* of stacks */
     uint32_t *row;    /* [ROW]; NULL: none yet */
     bool may_end;
+    uint32_t like, ahead; /* the answer of automaton_like(), AUTOMATON_UNKNOWN until it is asked, and for what */
 } state_set;
 
 typedef struct {
@@ -236,7 +237,7 @@ static err_code put_state(automaton *a, const uint32_t *stack, uint32_t n, bool 
         TRY(room((void **)&a->stack, a->cap_stacks, &a->cap_stacks, sizeof *a->stack, STACKS_TOTAL_MAX, e));
     for (uint32_t j = 0; j < n; j++)
         a->stack[a->n_stacks + j] = stack[j];
-    a->state[a->n_states] = (state_set){a->n_stacks, n, NULL, may_end};
+    a->state[a->n_states] = (state_set){a->n_stacks, n, NULL, may_end, AUTOMATON_UNKNOWN, 0};
     a->n_stacks += n;
     *out = a->n_states++;
     a->states.slot[i] = *out + 1;
@@ -366,25 +367,36 @@ static uint32_t clipped(const grammar_op *op, uint32_t count, uint32_t ahead) {
     return op->a - count > ahead + 2 ? op->a - (ahead + 2) : count;
 }
 
-/* Node k of `old`, which may be a, as a node of a, with its counts clipped: its stack is built from the bottom up. */
-static err_code copy_node(automaton *a, const automaton *old, uint32_t k, uint32_t ahead, uint32_t *out, err *e) {
-    uint32_t path[AUTOMATON_DEPTH_MAX + 1], n = 0;
-    for (; k; k = old->node[k].parent)
-        path[n++] = k;
-    *out = 0;
-    while (n > 0) {
-        const stack_node from = old->node[path[--n]];
-        TRY(intern(a, *out, from.at, clipped(&a->g->op[from.at], from.count, ahead), out, e));
+/* Stacks of `old`, which may be the automaton that they are copied to. They share their lower parts, so the latest
+ * node of each depth is remembered: from[d] of `old` has become to[d]. */
+typedef struct {
+    const automaton *old;
+    uint32_t ahead; /* counts are clipped by it */
+    uint32_t from[AUTOMATON_DEPTH_MAX + 1], to[AUTOMATON_DEPTH_MAX + 1];
+} copying;
+
+static err_code copy_node(automaton *a, copying *c, uint32_t k, uint32_t *out, err *e) {
+    uint32_t top = c->old->node[k].depth, d = top;
+    for (; d > 0 && c->from[d] != k; d--) {
+        c->from[d] = k;
+        k = c->old->node[k].parent;
     }
+    for (; d < top; d++) {
+        const stack_node n = c->old->node[c->from[d + 1]];
+        TRY(spend(a, 1, e));
+        TRY(intern(a, c->to[d], n.at, clipped(&a->g->op[n.at], n.count, c->ahead), &c->to[d + 1], e));
+    }
+    *out = c->to[top];
     return ERR_OK;
 }
 
 static err_code copy_state(automaton *a, const automaton *old, uint32_t state, uint32_t ahead, uint32_t *out, err *e) {
     const state_set s = old->state[state];
+    copying c = {.old = old, .ahead = ahead};
     begin_closure(a);
     for (uint32_t i = 0; i < s.n; i++) {
         uint32_t k;
-        TRY(copy_node(a, old, old->stack[s.from + i], ahead, &k, e));
+        TRY(copy_node(a, &c, old->stack[s.from + i], &k, e));
         if (a->node[k].mark != a->mark) /* stacks that were two may have become one */
             TRY(find(a, k, e));
         a->node[k].mark = a->mark;
@@ -394,18 +406,25 @@ static err_code copy_state(automaton *a, const automaton *old, uint32_t state, u
 }
 
 err_code automaton_like(automaton *a, uint32_t state, uint32_t ahead, uint32_t *like, err *e) {
-    return copy_state(a, a, state, ahead, like, e);
+    *like = a->state[state].like;
+    if (*like != AUTOMATON_UNKNOWN && a->state[state].ahead == ahead)
+        return ERR_OK;
+    TRY(copy_state(a, a, state, ahead, like, e));
+    a->state[state].like = *like;
+    a->state[state].ahead = ahead;
+    return ERR_OK;
 }
 
 /* ---- forgetting ---- */
 
-err_code automaton_tidy(automaton *a, uint32_t *const *live, size_t n, bool *did, err *e) {
-    automaton fresh = {.g = a->g, .budget = a->budget};
-    *did = a->n_nodes >= NODES_MAX / 2 || a->n_states >= STATES_MAX / 2 || a->n_rows >= ROWS_MAX / 2 ||
+bool automaton_full(const automaton *a) {
+    return a->n_nodes >= NODES_MAX / 2 || a->n_states >= STATES_MAX / 2 || a->n_rows >= ROWS_MAX / 2 ||
            a->n_stacks >= STACKS_TOTAL_MAX / 2;
-    if (!*did || n == 0)
-        return ERR_OK;
-    uint32_t *number = malloc(n * sizeof *number);
+}
+
+err_code automaton_tidy(automaton *a, uint32_t *const *live, size_t n, err *e) {
+    automaton fresh = {.g = a->g, .budget = a->budget};
+    uint32_t *number = malloc((n ? n : 1) * sizeof *number);
     err_code code = number ? furnish(&fresh, e) : err_set(e, ERR_MEMORY, "no memory for the states of a grammar");
     for (size_t i = 0; i < n && code == ERR_OK; i++)
         code = copy_state(&fresh, a, *live[i], GRAMMAR_REPEAT_MAX, &number[i], e);

@@ -35,15 +35,17 @@ bool automaton_may_end(const automaton *a, uint32_t state);  /* the bytes so far
 bool automaton_must_end(const automaton *a, uint32_t state); /* and nothing may follow */
 
 /* A state after which the same texts of up to `ahead` bytes may follow, and end; one for many states whose loops have
- * counted differently, but are far from their bounds: what is computed for it holds for all of them. */
+ * counted differently, but are far from their bounds: what is computed for it holds for all of them. The answer is
+ * kept: a second question costs nothing. */
 err_code automaton_like(automaton *a, uint32_t state, uint32_t ahead, uint32_t *like, err *e);
 
 /* Adds to the budget, which never passes AUTOMATON_BUDGET_MAX and begins with it. */
 enum { AUTOMATON_BUDGET_MAX = 4 << 20 };
 void automaton_allow(automaton *a, size_t steps);
 
-/* Forgets all states but live[0..n), which get new numbers, when as much is remembered that it is time; *did tells.
- * Between two calls as many states are made as the budget allows and ~40 MB hold. */
-err_code automaton_tidy(automaton *a, uint32_t *const *live, size_t n, bool *did, err *e);
+/* As much is remembered that it is time for automaton_tidy(), which forgets all states but live[0..n); those get new
+ * numbers. Between two calls as many states are made as the budget allows and ~40 MB hold. */
+bool automaton_full(const automaton *a);
+err_code automaton_tidy(automaton *a, uint32_t *const *live, size_t n, err *e);
 
 #endif
