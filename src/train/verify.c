@@ -94,7 +94,7 @@ static err_code compare_model(verify *v, model *m, const chain_line *last, const
     if (code == ERR_OK && !same(root_of(leaf, n), last->weights))
         code = err_set(e, ERR_MISMATCH, "%s: its weights are not those of step %" PRIu64 " in the chain", file,
                        last->step);
-    for (size_t i = 0; i < n && code == ERR_OK; i++) /* the same shapes, for they are in the root */
+    for (size_t i = 0; bytes && i < n && code == ERR_OK; i++) /* the same shapes, for they are in the root */
         memcpy(trainer_state(v->t).w[i], p[i].w, p[i].n * sizeof(float));
     free(x);
     free(leaf);
@@ -255,11 +255,11 @@ static err_code all_checks(verify *v, err *e) {
         return err_set(e, ERR_MISMATCH, "%s: goes on to step %" PRIu64 ", the recipe ends at %" PRIu64, v->path.text,
                        last, steps);
     TRY(check_ckpts(v, e));
-    TRY(check_model(v, false, e));
-    if (v->o->how == VERIFY_SPOT)
-        TRY(spot(v, e));
-    else if (v->o->how != VERIFY_FILES)
-        TRY(from_there(v, e));
+    bool files = v->o->how == VERIFY_FILES;
+    TRY(check_model(v, files, e));
+    if (files)
+        return ERR_OK;
+    TRY(v->o->how == VERIFY_SPOT ? spot(v, e) : from_there(v, e));
     return check_model(v, true, e);
 }
 
