@@ -126,14 +126,7 @@ typedef struct {
 
 /* "models/gemma-3-270m.gguf" to "gemma-3-270m" */
 static err_code name_of(const char *path, char out[NAME_BYTES_MAX], err *e) {
-    str s = str_from(path);
-    while (s.n > 1 && s.p[s.n - 1] == '/')
-        s.n--;
-    for (size_t i = s.n; i-- > 0;)
-        if (s.p[i] == '/') {
-            s = str_sub(s, i + 1, s.n);
-            break;
-        }
+    str s = os_last_part(path);
     if (str_ends(s, STR(".gguf")))
         s.n -= 5;
     if (s.n == 0 || s.n >= NAME_BYTES_MAX)

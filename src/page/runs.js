@@ -46,7 +46,7 @@ async function oneRun(place, name, signal) {
       chart("Loss in training", "nats a token", [{ name: "loss", points: r.curves.loss }], r.step, true),
       chart("Held-out documents", "bits a byte", [{ name: "held out", points: r.curves.held_out }], r.step),
       chart("Speed", "tokens a second", [{ name: "tokens/s", points: r.curves.tokens_per_second }], r.step)),
-    seals(r),
+    r.chain ? seals(r) : "",
     h("details", { className: "recipe", open: Boolean(opened) }, h("summary", null, "Recipe: everything that determines the bits"), h("pre", { tabIndex: 0 }, JSON.stringify(r.recipe, null, 2))));
   if (r.step < r.steps && r.step > 0) {
     const timer = setTimeout(() => { if (!document.hidden) oneRun(place, name, signal).catch(() => {}); }, AGAIN_MS);

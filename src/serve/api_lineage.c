@@ -42,15 +42,12 @@ static const lineage_place *run_of(const serve *s, const serve_model *m) {
 
 /* What a question is followed by, when the model learned to answer: "A:" of "A:,Plan:". */
 static json_t *marks_of(const lineage_place *p) {
-    run r = {0};
     json_t *list = json_array();
-    if (p && run_open(&r, p->path, NULL) == ERR_OK)
-        for (const char *at = r.recipe.data.answers; *at;) {
-            size_t n = strcspn(at, ",");
-            json_array_append_new(list, json_stringn(at, n));
-            at += n + (at[n] == ',');
-        }
-    run_close(&r);
+    for (const char *at = p ? p->answers : ""; *at;) {
+        size_t n = strcspn(at, ",");
+        json_array_append_new(list, json_stringn(at, n));
+        at += n + (at[n] == ',');
+    }
     return list;
 }
 

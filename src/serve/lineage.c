@@ -15,12 +15,21 @@ static lineage_place *find(lineage_place *at, size_t n, str name) {
     return NULL;
 }
 
-static err_code add(lineage_place *at, size_t *n, const char *path, err *e) {
+static str name_of(const char *path) {
     str name = os_last_part(path);
     if (str_ends(name, STR(".db")) && name.n > 3)
         name.n -= 3;
-    if (find(at, *n, name))
+    return name;
+}
+
+static err_code add(lineage_place *at, size_t *n, const char *path, err *e) {
+    str name = name_of(path);
+    const lineage_place *same = find(at, *n, name);
+    if (same && strcmp(same->path, path) == 0)
         return ERR_OK;
+    if (same)
+        return err_set(e, ERR_USAGE, "%s: would be shown as \"%s\", and so is %s (rename one of them)", path,
+                       same->name, same->path);
     if (*n == LINEAGE_PLACES_MAX)
         return err_set(e, ERR_LIMIT, "%s: more than %d runs or data sets to show", path, LINEAGE_PLACES_MAX);
     lineage_place p = {.name = strndup(name.p, name.n), .path = strdup(path)};
@@ -29,7 +38,11 @@ static err_code add(lineage_place *at, size_t *n, const char *path, err *e) {
 }
 
 err_code lineage_add_run(lineage *l, const char *path, err *e) {
+    run r = {0};
     TRY(add(l->run, &l->n_runs, path, e));
+    if (run_open(&r, path, NULL) == ERR_OK)
+        memcpy(find(l->run, l->n_runs, name_of(path))->answers, r.recipe.data.answers, sizeof r.recipe.data.answers);
+    run_close(&r);
     return add(l->data, &l->n_data, path, e);
 }
 
@@ -45,7 +58,8 @@ err_code lineage_add_runs(lineage *l, const char *folder, err *e) {
     err_code code = runs_find(&list, folder, e);
     bool none = code == ERR_IO;
     for (size_t i = 0; i < list.n && code == ERR_OK && l->n_runs < LINEAGE_PLACES_MAX; i++)
-        code = add(l->run, &l->n_runs, list.row[i].path, e);
+        if (!lineage_run(l, name_of(list.row[i].path)))
+            code = add(l->run, &l->n_runs, list.row[i].path, e);
     runs_fini(&list);
     return none ? ERR_OK : code;
 }
@@ -88,8 +102,8 @@ static err_code tell(teller *told, void *ctx, const char *path, err *e) {
 static err_code tell_set(teller *told, void *ctx, const char *path, err *e) {
     run_path beside;
     TRY(tell(told, ctx, path, e));
-    int n = snprintf(beside.text, sizeof beside.text, "%s.trace", path);
-    return n > 0 && (size_t)n < sizeof beside.text ? tell(told, ctx, beside.text, e) : ERR_OK;
+    TRY(tracer_beside(path, &beside, e));
+    return tell(told, ctx, beside.text, e);
 }
 
 static err_code tell_data(teller *told, void *ctx, const char *path, err *e) {
@@ -118,40 +132,45 @@ const lineage_place *lineage_run(const lineage *l, str name) { return find((line
 const char *lineage_run_of_model(const lineage *l, const char *model_path) {
     for (size_t i = 0; i < l->n_runs; i++) {
         run_path own;
-        int n = snprintf(own.text, sizeof own.text, "%s/model.gguf", l->run[i].path);
-        if (n > 0 && (size_t)n < sizeof own.text && strcmp(own.text, model_path) == 0)
+        if (os_join(own.text, l->run[i].path, "model.gguf", NULL) == ERR_OK && strcmp(own.text, model_path) == 0)
             return l->run[i].name;
     }
     return NULL;
 }
 
-/* A data set without an index stays open for listing. */
-static bool can_be_listed(const tracer *t) { return t->set != NULL || t->run.docs.n > 0; }
+/* Opened for good when the documents can be listed, with an index or without. */
+static err_code open_data(lineage_place *p, err *e) {
+    const tracer_watch watch = {.never = true};
+    tracer *t = calloc(1, sizeof *t);
+    err why = {0};
+    if (!t)
+        return err_set(e, ERR_MEMORY, "no memory for a data set");
+    err_code code = tracer_open(t, p->path, NULL, NULL, &watch, &why);
+    if (code == ERR_OK || t->set || t->number) {
+        p->tracer = t;
+        p->untraced = why;
+        return ERR_OK;
+    }
+    tracer_close(t);
+    free(t);
+    return err_set(e, code, "%s", why.text);
+}
 
 err_code lineage_open(lineage *l, str name, tracer **t, err *why, err *e) {
     lineage_place *p = find(l->data, l->n_data, name);
-    const tracer_watch watch = {.never = true};
     *t = NULL;
     if (!p)
         return err_set(e, ERR_IO, "there is no data set \"%.*s\" here (GET /loam/data lists what there is)",
                        STR_ARG(name));
-    if (!p->tracer) {
-        tracer *opened = calloc(1, sizeof *opened);
-        if (!opened)
-            return err_set(e, ERR_MEMORY, "no memory for a data set");
-        err_code code = tracer_open(opened, p->path, NULL, NULL, &watch, e);
-        if (code != ERR_OK && !can_be_listed(opened)) {
-            tracer_close(opened);
-            free(opened);
-            return code;
-        }
-        p->tracer = opened;
-    }
+    if (!p->tracer)
+        TRY(open_data(p, e));
     *t = p->tracer;
-    if (!p->tracer->index)
+    if (p->untraced.code == ERR_UNSUPPORTED)
         err_set(why, ERR_UNSUPPORTED,
-                "%s: its documents have no index yet, or one of another state (loam serve --index makes that of a run, "
-                "loam trace index that of a data set)",
+                "%s: its documents have no index yet (loam serve --index makes that of a run, loam trace index that of "
+                "a data set)",
                 p->name);
+    else if (p->untraced.code != ERR_OK)
+        *why = p->untraced;
     return ERR_OK;
 }

@@ -1,8 +1,11 @@
-/* lineage: the runs and data sets that a server may show, by name; paths stay here.
+/* lineage: the runs and data sets that a server may show, by name; paths stay here, but for those that an
+ * error's text names.
  *
- * Names are the last part of a path (a data set's without .db); where two are alike, the first keeps it and the other
- * is left out. All are found at the start, so that the sandbox can be told what will be read; the data are opened when
- * they are first asked for, which can take seconds. Opening and looking is for one thread alone: the desk's.
+ * Names are the last part of a path (a data set's without .db). Two paths of one name: ERR_USAGE; of the runs that a
+ * folder has beside, those whose name is taken are left out. All are found at the start, so that the sandbox can be
+ * told what will be read; names, paths and answers stay as they are from then on, and any thread may look at them.
+ * The data are opened when they are first asked for, which can take seconds: lineage_open() and what it gives are for
+ * one thread alone, the desk's.
  *
  * Proved by test/e2e/test_lineage.py.
  */
@@ -15,7 +18,9 @@ enum { LINEAGE_PLACES_MAX = 256 };
 
 typedef struct {
     char *name, *path;
-    tracer *tracer; /* of data: once opened */
+    char answers[RECIPE_NAME_BYTES]; /* of a run added by itself: the marks of answers in its recipe */
+    tracer *tracer;                  /* of data: once opened */
+    err untraced;                    /* likewise: why there is no index */
 } lineage_place;
 
 typedef struct lineage {
@@ -39,8 +44,8 @@ err_code lineage_paths(const lineage *l, err_code (*told)(void *ctx, const char 
 const lineage_place *lineage_run(const lineage *l, str name); /* NULL: no such run */
 /* The name of the run whose RUN/model.gguf this is; NULL: of none that is known. */
 const char *lineage_run_of_model(const lineage *l, const char *model_path);
-/* The data of this name, opened. No such data: ERR_IO. Without an index it can be listed but not traced: *t has none,
- * and *why says so. */
+/* The data of this name, opened. No such data: ERR_IO; what they are now is not what the run learned from:
+ * ERR_MISMATCH. Without an index they can be listed but not traced: *t has none, and *why says why. */
 err_code lineage_open(lineage *l, str name, tracer **t, err *why, err *e);
 
 #endif

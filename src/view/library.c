@@ -117,7 +117,7 @@ static err_code find_in_index(const suffix *x, str text, chosen *c, err *e) {
 /* Made documents all have one source and licence. */
 static err_code choose_made(tracer *t, const library_query *q, chosen *c, err *e) {
     dataset_doc doc;
-    TRY(docs_get(&t->run.docs, t->number[0], &doc, e));
+    TRY(tracer_doc(t, 1, &doc, e));
     if ((q->licence.p && !str_eq(q->licence, doc.licence)) || (q->source.p && !str_eq(q->source, doc.source)))
         return ERR_OK;
     if (q->text.p && !t->index)
@@ -127,14 +127,6 @@ static err_code choose_made(tracer *t, const library_query *q, chosen *c, err *e
         return find_in_index(t->index, q->text, c, e);
     c->n = t->run.docs.n;
     return ERR_OK;
-}
-
-static err_code get(tracer *t, int64_t id, dataset_doc *doc, err *e) {
-    if (t->set)
-        return dataset_get(t->set, id, doc, e);
-    if (id < 1 || (uint64_t)id > t->run.docs.n)
-        return err_set(e, ERR_USAGE, "there is no document %" PRId64, id);
-    return docs_get(&t->run.docs, t->number[id - 1], doc, e);
 }
 
 /* ---- list ---- */
@@ -157,8 +149,7 @@ static err_code put_rows(tracer *t, const library_query *q, const chosen *c, js_
         if (q->stop && *q->stop)
             return err_set(e, ERR_CANCELLED, "stopped");
         int64_t id = c->id ? c->id[i] : (int64_t)i + 1;
-        TRY(get(t, id, &doc, e));
-        doc.key.id = id;
+        TRY(tracer_doc(t, id, &doc, e));
         js_begin(j, '{');
         library_fields(j, &doc);
         put_text(j, "excerpt", excerpt(doc.text, q->text));
@@ -208,7 +199,7 @@ static err_code origins_of(tracer *t, arena *mem, used_row **rows, size_t *n, er
     dataset_doc doc;
     if (t->set)
         return used_by(t->set, NULL, LIBRARY_ORIGINS_MAX, mem, rows, n, e);
-    TRY(docs_get(&t->run.docs, t->number[0], &doc, e));
+    TRY(tracer_doc(t, 1, &doc, e));
     ARENA_NEW(mem, *rows, 1, e);
     *n = 1;
     **rows = (used_row){arena_str(mem, doc.source), arena_str(mem, doc.licence), (int64_t)t->run.docs.n,
@@ -244,13 +235,12 @@ err_code library_summary(tracer *t, const volatile int *stop, js_out *j, err *e)
 
 err_code library_document(tracer *t, int64_t id, js_out *j, err *e) {
     dataset_doc doc;
-    err_code code = get(t, id, &doc, e);
+    err_code code = tracer_doc(t, id, &doc, e);
     if (code == ERR_USAGE)
         return err_set(e, ERR_IO, "there is no document %" PRId64 " here", id);
     TRY(code);
     str text = str_sub(doc.text, 0, LIBRARY_TEXT_BYTES_MAX);
     text.n = utf8_whole(text);
-    doc.key.id = id;
     js_begin(j, '{');
     library_fields(j, &doc);
     put_text(j, "text", text);

@@ -58,38 +58,61 @@ void runs_fini(runs_list *l) {
 
 /* ---- one of them ---- */
 
-void runs_look(runs_row *r) {
-    run x = {0};
-    chain c = {0};
-    runlog_rows rows = {0};
+/* What a run's files say, as far as they are there: one that has just begun has neither chain nor log. */
+typedef struct {
+    run run;
+    chain chain;
+    runlog_rows log;
+} files;
+
+static err_code read_chain(chain *c, const run *r, err *e) {
     run_path file;
-    err e = {0};
-    err_code code = run_open(&x, r->path, &e);
-    if (code == ERR_OK) {
-        r->params = size_params(&x.recipe);
-        r->steps = x.recipe.optimizer.steps;
-        for (size_t i = 0; i < x.removals.n; i++)
-            r->removed += x.removals.line[i].n;
-        code = run_file(&x, "chain.jsonl", &file, &e);
+    TRY(run_file(r, "chain.jsonl", &file, e));
+    return os_exists(file.text) ? chain_read(c, file.text, e) : ERR_OK;
+}
+
+static err_code read_log(runlog_rows *rows, const run *r, err *e) {
+    run_path file;
+    TRY(run_file(r, "log.db", &file, e));
+    return os_exists(file.text) ? runlog_read(rows, file.text, e) : ERR_OK;
+}
+
+static void look_at(const files *f, runs_row *r) {
+    r->params = size_params(&f->run.recipe);
+    r->steps = f->run.recipe.optimizer.steps;
+    for (size_t i = 0; i < f->run.removals.n; i++)
+        r->removed += f->run.removals.line[i].n;
+    if (f->chain.n) {
+        r->step = f->chain.line[f->chain.n - 1].step;
+        r->loss = f->chain.line[f->chain.n - 1].loss;
     }
-    if (code == ERR_OK && os_exists(file.text))
-        code = chain_read(&c, file.text, &e);
-    if (c.n) {
-        r->step = c.line[c.n - 1].step;
-        r->loss = c.line[c.n - 1].loss;
-    }
+    if (f->log.n_evals)
+        r->bits = f->log.eval[f->log.n_evals - 1].bits;
+    r->seconds = f->log.seconds;
+}
+
+/* After an error the row has what could be read. */
+static err_code files_open(files *f, runs_row *r, err *e) {
+    TRY(run_open(&f->run, r->path, e));
+    err_code code = read_chain(&f->chain, &f->run, e);
     if (code == ERR_OK)
-        code = run_file(&x, "log.db", &file, &e);
-    if (code == ERR_OK && os_exists(file.text))
-        code = runlog_read(&rows, file.text, &e);
-    if (rows.n_evals)
-        r->bits = rows.eval[rows.n_evals - 1].bits;
-    r->seconds = rows.seconds;
-    if (code != ERR_OK)
+        code = read_log(&f->log, &f->run, e);
+    look_at(f, r);
+    return code;
+}
+
+static void files_close(files *f) {
+    runlog_rows_fini(&f->log);
+    chain_fini(&f->chain);
+    run_close(&f->run);
+}
+
+void runs_look(runs_row *r) {
+    files f = {0};
+    err e = {0};
+    if (files_open(&f, r, &e) != ERR_OK)
         snprintf(r->problem, sizeof r->problem, "%.199s", e.text);
-    runlog_rows_fini(&rows);
-    chain_fini(&c);
-    run_close(&x);
+    files_close(&f);
 }
 
 void runs_row_json(const runs_row *r, str name, bool whole, js_out *j) {
@@ -147,30 +170,22 @@ static err_code of_log(runs_curves *c, const runlog_rows *rows, err *e) {
     return ERR_OK;
 }
 
-static err_code read_log(runs_curves *c, const run *r, err *e) {
-    run_path file;
-    runlog_rows rows = {0};
-    TRY(run_file(r, "log.db", &file, e));
-    err_code code = os_exists(file.text) ? runlog_read(&rows, file.text, e) : ERR_OK;
-    if (code == ERR_OK)
-        code = of_log(c, &rows, e);
-    runlog_rows_fini(&rows);
-    return code;
-}
-
-static err_code read_chain(chain *c, const run *r, err *e) {
-    run_path file;
-    TRY(run_file(r, "chain.jsonl", &file, e));
-    return chain_read(c, file.text, e);
+static err_code curves_of(runs_curves *c, const chain *lines, const runlog_rows *rows, err *e) {
+    TRY(of_chain(c, lines, e));
+    return of_log(c, rows, e);
 }
 
 err_code runs_curves_read(runs_curves *c, const run *r, err *e) {
     chain lines = {0};
+    runlog_rows rows = {0};
     err_code code = read_chain(&lines, r, e);
     if (code == ERR_OK)
-        code = of_chain(c, &lines, e);
+        code = read_log(&rows, r, e);
+    if (code == ERR_OK)
+        code = curves_of(c, &lines, &rows, e);
+    runlog_rows_fini(&rows);
     chain_fini(&lines);
-    return code == ERR_OK ? read_log(c, r, e) : code;
+    return code;
 }
 
 void runs_curves_fini(runs_curves *c) {
@@ -244,38 +259,34 @@ static err_code json_recipe(const run *r, js_out *j, err *e) {
     return code;
 }
 
-static err_code json_whole(const run *r, const runs_row *row, str name, size_t most, runs_curves *c, chain *lines,
-                           js_out *j, err *e) {
-    TRY(read_chain(lines, r, e));
-    TRY(of_chain(c, lines, e));
-    TRY(read_log(c, r, e));
+static err_code json_whole(const files *f, const runs_row *row, str name, size_t most, runs_curves *c, js_out *j,
+                           err *e) {
+    const char *data = f->run.data;
+    TRY(curves_of(c, &f->chain, &f->log, e));
     runs_row_json(row, name, true, j);
     js_key(j, "data");
-    js_text(j, docs_is_made(r->data) ? str_from(r->data) : os_last_part(r->data));
+    js_text(j, docs_is_made(data) ? str_from(data) : os_last_part(data));
     js_key(j, "curves");
     js_begin(j, '{');
     json_curve("loss", &c->loss, most, j);
     json_curve("held_out", &c->held_out, most, j);
     json_curve("tokens_per_second", &c->speed, most, j);
     js_end(j, '}');
-    if (lines->n)
-        json_chain(lines, j);
-    TRY(json_recipe(r, j, e));
+    if (f->chain.n)
+        json_chain(&f->chain, j);
+    TRY(json_recipe(&f->run, j, e));
     js_end(j, '}');
     return j->code;
 }
 
 err_code runs_json(const char *path, str name, size_t most, js_out *j, err *e) {
-    run r = {0};
+    files f = {0};
     runs_curves c = {0};
-    chain lines = {0};
     runs_row row = {.path = (char *)path};
-    runs_look(&row);
-    err_code code = run_open(&r, path, e);
+    err_code code = files_open(&f, &row, e);
     if (code == ERR_OK)
-        code = json_whole(&r, &row, name, most, &c, &lines, j, e);
-    chain_fini(&lines);
+        code = json_whole(&f, &row, name, most, &c, j, e);
     runs_curves_fini(&c);
-    run_close(&r);
+    files_close(&f);
     return code;
 }

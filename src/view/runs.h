@@ -45,7 +45,8 @@ typedef struct {
     runs_curve speed;    /* tokens a second, of the log */
 } runs_curves;
 
-/* From the second line of the chain on. Zero-initialise; runs_curves_fini() after any outcome. */
+/* From the second line of the chain on; empty without chain or log. Zero-initialise; runs_curves_fini() after any
+ * outcome. */
 err_code runs_curves_read(runs_curves *c, const run *r, err *e);
 void runs_curves_fini(runs_curves *c);
 /* At most `most` points: neighbours become their mean, the same number in each group but the last. */
@@ -53,7 +54,7 @@ void runs_curve_thin(runs_curve *c, size_t most);
 
 /* One run as an object: the row's members and "data" (no path, only its last part), "curves": {"loss": [[step, value],
  * ...], "held_out", "tokens_per_second"} of at most `most` points each, "chain": {"lines", "digest", "weights"}, whose
- * seals hold, and "recipe" as its text stands. */
+ * seals hold (none before the first line), and "recipe" as its text stands. */
 err_code runs_json(const char *path, str name, size_t most, js_out *j, err *e);
 
 #endif

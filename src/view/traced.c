@@ -18,28 +18,24 @@ static err_code keep(traced *x, str from, str *to, err *e) {
     return to->p ? ERR_OK : arena_short(e, from.n, 1);
 }
 
-/* The document `id` as it is in the data set, or as it is made. */
+static err_code misfit(const traced *x, int64_t id, err *e) {
+    return err_set(e, ERR_FORMAT, "%s: its index does not fit document %" PRId64 " (make it anew: loam trace index)",
+                   x->t->what, id);
+}
+
 static err_code get(traced *x, int64_t id, traced_doc *h, str *text, err *e) {
-    tracer *t = x->t;
-    docs *d = &t->run.docs;
-    *h = (traced_doc){.id = id, .doc = (uint32_t)d->n};
-    if (!t->set) {
-        if (id < 1 || (uint64_t)id > d->n)
-            return err_set(e, ERR_FORMAT, "the index names document %" PRId64 " of %zu", id, d->n);
-        h->doc = t->number[id - 1];
-        h->sha256 = d->sha256[h->doc];
-        h->source = STR("homeworld");
-        h->licence = STR("CC0-1.0"); /* as doc_line() has it */
-        return docs_text(d, h->doc, text, e);
-    }
+    const docs *d = &x->t->run.docs;
     dataset_doc doc;
-    TRY(dataset_get(t->set, id, &doc, e));
-    h->sha256 = doc.key.sha256;
+    err_code code = tracer_doc(x->t, id, &doc, e);
+    if (code == ERR_USAGE) /* there is none */
+        return misfit(x, id, e);
+    TRY(code);
+    *h = (traced_doc){.id = id, .sha256 = doc.key.sha256};
     TRY(keep(x, doc.name, &h->name, e));
     TRY(keep(x, doc.source, &h->source, e));
     TRY(keep(x, doc.licence, &h->licence, e));
     *text = doc.text;
-    if (t->run.path) {
+    if (x->t->run.path) {
         size_t i = docs_find(d, h->sha256, id);
         h->doc = (uint32_t)(i < d->n ? i : docs_find(d, h->sha256, 0));
     }
@@ -56,9 +52,7 @@ static err_code keep_around(traced *x, const place *p, str text, size_t context,
     const span *s = &x->spans.span[p->span];
     size_t from = x->spans.hits[p->hit].offset, n = s->end - s->start;
     if (from > text.n || n > text.n - from || memcmp(text.p + from, x->text.p + s->start, n) != 0)
-        return err_set(e, ERR_FORMAT,
-                       "%s: its index does not fit document %" PRId64 " (make it anew: loam trace index)", x->t->what,
-                       x->spans.hits[p->hit].id);
+        return misfit(x, x->spans.hits[p->hit].id, e);
     if (context == 0)
         return ERR_OK;
     size_t begin = char_start(text, from > context ? from - context : 0);

@@ -10,10 +10,10 @@
 #include "trace/indexer.h"
 #include "trace/origin.h"
 
-static const char BESIDE[] = ".trace", IN_RUN[] = "data.trace";
+static const char IN_RUN[] = "data.trace";
 
-static err_code join(run_path *out, const char *path, const char *end, err *e) {
-    int n = snprintf(out->text, sizeof out->text, "%s%s", path, end);
+err_code tracer_beside(const char *path, run_path *out, err *e) {
+    int n = snprintf(out->text, sizeof out->text, "%s.trace", path);
     return n > 0 && (size_t)n < sizeof out->text ? ERR_OK
                                                  : err_set(e, ERR_LIMIT, "%.60s...: the path is too long", path);
 }
@@ -86,7 +86,7 @@ err_code tracer_index(const char *path, size_t shard_bytes, pool *workers, const
     suffix *x;
     indexer_options o = options_of(workers, w);
     o.shard_bytes = shard_bytes;
-    TRY(join(&to, path, BESIDE, e));
+    TRY(tracer_beside(path, &to, e));
     TRY(dataset_open(&set, path, e));
     err_code code = make_of_set(to.text, set, &o, e);
     dataset_close(set);
@@ -112,10 +112,10 @@ err_code tracer_open_index(suffix **out, const char *path, err *e) {
     hash256 origin;
     bool fits;
     *out = NULL;
-    TRY(join(&at, path, BESIDE, e));
+    TRY(tracer_beside(path, &at, e));
     TRY(origin_of_file(path, &origin, e));
     if (!os_exists(at.text))
-        return err_set(e, ERR_IO, "%s: has no index yet (make one: loam trace index %s)", path, path);
+        return err_set(e, ERR_UNSUPPORTED, "%s: has no index yet (make one: loam trace index %s)", path, path);
     TRY(open_at(out, at.text, origin, &fits, e));
     if (fits)
         return ERR_OK;
@@ -180,7 +180,7 @@ static err_code open_in_run(tracer *t, err *e) {
     suffix_close(t->index);
     t->index = NULL;
     if (t->watch.never)
-        return err_set(e, ERR_IO, "%s: its documents have no index yet", t->what);
+        return err_set(e, ERR_UNSUPPORTED, "%s: its documents have no index yet", t->what);
     walker w = {.docs = &t->run.docs, .number = t->number, .n = t->run.docs.n};
     if (made)
         TRY(make(at.text, &w, &o, e));
@@ -204,7 +204,7 @@ static err_code open_what(tracer *t, err *e) {
         return open_in_run(t, e);
     }
     run_path beside;
-    TRY(join(&beside, t->run.data, BESIDE, e));
+    TRY(tracer_beside(t->run.data, &beside, e));
     TRY(dataset_open(&t->set, t->run.data, e));
     return os_exists(beside.text) ? tracer_open_index(&t->index, t->run.data, e) : open_in_run(t, e);
 }
@@ -229,4 +229,12 @@ void tracer_close(tracer *t) {
     run_close(&t->run);
     free(t->what);
     *t = (tracer){0};
+}
+
+err_code tracer_doc(tracer *t, int64_t id, dataset_doc *doc, err *e) {
+    if (t->set)
+        return dataset_get(t->set, id, doc, e);
+    if (id < 1 || (uint64_t)id > t->run.docs.n)
+        return err_set(e, ERR_USAGE, "there is no document %" PRId64, id);
+    return docs_get(&t->run.docs, t->number[id - 1], doc, e);
 }

@@ -13,7 +13,7 @@
 
 /* While an index is made. */
 typedef struct {
-    bool never;                                                 /* none is made: ERR_IO where one is needed */
+    bool never;                                                 /* none is made */
     const volatile int *stop;                                   /* not 0: give up with ERR_CANCELLED; NULL: never */
     void (*progress)(void *ctx, uint64_t done, uint64_t total); /* bytes; NULL: nobody looks */
     void *ctx;
@@ -30,11 +30,16 @@ typedef struct {
     char *what;
 } tracer;
 
-/* of_run NULL: the steps are not asked for, unless WHAT is a run. *t zero-initialised; tracer_close() after any
- * outcome. */
+/* of_run NULL: the steps are not asked for, unless WHAT is a run. No index where one is needed: ERR_UNSUPPORTED; data
+ * that are not those of the run: ERR_MISMATCH. *t zero-initialised; tracer_close() after any outcome; after an error
+ * the documents can be read all the same if there is `set` or `number`. */
 err_code tracer_open(tracer *t, const char *what, const char *of_run, pool *workers, const tracer_watch *w, err *e);
 void tracer_close(tracer *t);
 
+/* The document `id` as it is stored or made, valid until the next call. No such: ERR_USAGE. */
+err_code tracer_doc(tracer *t, int64_t id, dataset_doc *doc, err *e);
+
+err_code tracer_beside(const char *path, run_path *out, err *e); /* where the index of a data set stands: D.db.trace */
 /* Makes the index of a data set beside it, shard_bytes 0: as usual. */
 err_code tracer_index(const char *path, size_t shard_bytes, pool *workers, const tracer_watch *w, suffix_totals *out,
                       err *e);

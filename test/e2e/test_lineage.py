@@ -13,6 +13,7 @@ import _lineage  # noqa: E402
 from _lineage import HOSTILE, place  # noqa: E402
 from _server import Server  # noqa: E402
 from _tap import case, loam, main  # noqa: E402
+from _train import texts  # noqa: E402
 
 RUN = _lineage.make()
 S = Server(RUN, "--data", place("other.db"), "--runs", place("runs"))
@@ -155,12 +156,43 @@ def _():
     assert "--index" in s.ask("/loam/data/made?offset=0&text=hall").json["error"]["message"]
     assert not os.path.exists(os.path.join(made, "data.trace")) and s.stop()[0] == 0
     s = Server(made, "--index")
-    text = s.ok("/loam/data/made/7")["text"]
+    doc = s.ok("/loam/data/made/7")
+    text, fields = doc["text"], ("id", "sha256", "name", "source", "licence")
     spans = s.ok("/loam/trace", {"text": text})["spans"]
-    assert any(d["id"] == 7 for d in spans[0]["docs"]), spans[0]
+    assert {k: doc[k] for k in fields} in [{k: d[k] for k in fields} for d in spans[0]["docs"]] and doc["name"], spans[0]
     found = s.ok(query("/loam/data/made", offset=0, text=text[:60]))
     assert 7 in [d["id"] for d in found["documents"]] and not found["capped"]
     assert s.stop()[0] == 0
+
+
+@case("data that are no longer those the run learned from are refused, and the server stays; a run without a chain is shown")
+def _():
+    run, data = place("changed"), _lineage.write_set(place("changed.db"), [(t, "MIT") for t in texts(40)], True)
+    loam("train", run, "--data", data, "--tokenizer", place("tok"), *_lineage.SHAPE, "--steps", 4)
+    loam("data", "drop", data, 1, "--yes")
+    os.remove(os.path.join(run, "chain.jsonl"))
+    s = Server(run)
+    for path, body in (("/loam/data/changed", None), ("/loam/data/changed?offset=0&text=x", None), ("/loam/data/changed/1", None),
+                       ("/loam/trace", {"text": "x"})):
+        r = s.ask(path, body)
+        assert r.status == 500 and "its digest is" in r.json["error"]["message"], (path, r.status, r.body)
+    r = s.ok("/loam/runs/changed")
+    assert "chain" not in r and r["step"] == 0 and r["curves"]["loss"] == [] and len(r["curves"]["tokens_per_second"]) == 4, r
+    assert s.stop()[0] == 0
+    s = Server(RUN, "--data", data)  # the index is there, but of what the set was
+    r = s.ask("/loam/trace", {"text": "x", "data": "changed"})
+    assert r.status == 400 and "another state" in r.json["error"]["message"], r.body
+    assert s.ok("/loam/data/changed")["documents"] == 39 and s.stop()[0] == 0
+
+
+@case("two data sets of one name are refused at the start, naming both; of a folder's runs the first keeps it")
+def _():
+    data = shutil.copy(place("other.db"), place("first.db"))
+    r = loam("serve", RUN, "--data", data, "--port", 0, want=2)
+    assert data in r.stderr and RUN in r.stderr, r.stderr
+    elsewhere = shutil.copytree(RUN, place("elsewhere", "first"))
+    s = Server(RUN, "--data", place("other.db"), "--data", place("other.db"), "--runs", os.path.dirname(elsewhere))
+    assert len(s.ok("/loam/runs")) == 1 and len(s.ok("/loam/data")["data"]) == 2 and s.stop()[0] == 0
 
 
 @case("what is no data set is refused at the start; the server ends well with errands under way")
