@@ -70,6 +70,8 @@ err_code schema_work(schema_run *c, size_t n);
 /* s without $ref and allOf: both are merged into it. *out is kept until the end. */
 err_code schema_flatten(schema_run *c, const json_t *s, const json_t **out);
 err_code schema_merge(schema_run *c, const json_t *a, const json_t *b, const json_t **out);
+/* A shallow copy. NULL: no memory; json_copy() leaves out what it has none for. */
+json_t *schema_copy(const json_t *v);
 /* s without the keyword `key`. */
 err_code schema_without(schema_run *c, const json_t *s, const char *key, const json_t **out);
 /* No value can satisfy both; false if that cannot be told. */

@@ -212,11 +212,24 @@ static err_code set(schema_run *c, json_t *o, const char *key, json_t *v) {
     return err_set(c->e, ERR_MEMORY, "no memory for a schema");
 }
 
+/* To a list that is kept already. NULL: there was no memory for v. */
+static err_code append(schema_run *c, json_t *list, json_t *v) {
+    return json_array_append_new(list, v) == 0 ? ERR_OK : err_set(c->e, ERR_MEMORY, "no memory for a schema");
+}
+
 static json_t *shared(const json_t *v) { return json_incref((json_t *)(uintptr_t)v); }
+
+json_t *schema_copy(const json_t *v) {
+    json_t *copy = json_copy((json_t *)(uintptr_t)v);
+    if (json_object_size(copy) == json_object_size(v) && json_array_size(copy) == json_array_size(v))
+        return copy;
+    json_decref(copy);
+    return NULL;
+}
 
 /* `type` with null among them. */
 static err_code add_null(schema_run *c, json_t *o) {
-    json_t *type = json_object_get(o, "type"), *list = json_is_array(type) ? json_copy(type) : json_array();
+    json_t *type = json_object_get(o, "type"), *list = json_is_array(type) ? schema_copy(type) : json_array();
     if (!type) {
         json_decref(list);
         return ERR_OK; /* null is allowed as it is */
@@ -262,24 +275,28 @@ static err_code merge_types(schema_run *c, json_t *o, const json_t *a, const jso
     TRY(schema_types(c, a, &x));
     TRY(schema_types(c, b, &y));
     json_t *list = json_array();
+    TRY(set(c, o, "type", list));
     x &= y;
     for (size_t i = sizeof types_by_name / sizeof *types_by_name; i-- > 0;)
         if ((x & types_by_name[i].bits) == types_by_name[i].bits) {
-            json_array_append_new(list, json_string(types_by_name[i].name));
+            TRY(append(c, list, json_string(types_by_name[i].name)));
             x &= ~types_by_name[i].bits;
         }
-    return set(c, o, "type", list);
+    return ERR_OK;
 }
 
 static err_code merge_enum(schema_run *c, json_t *o, const json_t *a, const json_t *b) {
     json_t *list = json_array();
-    for (size_t i = 0; i < json_array_size(a) && schema_work(c, 0) == ERR_OK; i++)
-        for (size_t k = 0; k < json_array_size(b); k++)
-            if (schema_equal(c, json_array_get(a, i), json_array_get(b, k))) {
-                json_array_append(list, json_array_get(a, i));
-                break;
-            }
-    return set(c, o, "enum", list);
+    TRY(set(c, o, "enum", list));
+    for (size_t i = 0; i < json_array_size(a); i++) {
+        bool in_both = false;
+        for (size_t k = 0; k < json_array_size(b) && !in_both; k++)
+            in_both = schema_equal(c, json_array_get(a, i), json_array_get(b, k));
+        TRY(schema_work(c, 0));
+        if (in_both)
+            TRY(append(c, list, shared(json_array_get(a, i))));
+    }
+    return ERR_OK;
 }
 
 /* A property that only a has: b's additionalProperties speak of it. */
@@ -308,15 +325,16 @@ static err_code merge_properties(schema_run *c, json_t *o, const json_t *a, cons
 
 static err_code merge_required(schema_run *c, json_t *o, const json_t *a, const json_t *b) {
     TRY(schema_work(c, json_array_size(a) * (json_array_size(b) + 1)));
-    json_t *all = json_copy((json_t *)(uintptr_t)a);
+    json_t *all = schema_copy(a);
+    TRY(set(c, o, "required", all));
     for (size_t i = 0; i < json_array_size(b); i++) {
         bool there = false;
         for (size_t k = 0; k < json_array_size(a); k++)
             there = there || json_equal(json_array_get(a, k), json_array_get(b, i));
         if (!there)
-            json_array_append(all, json_array_get(b, i));
+            TRY(append(c, all, shared(json_array_get(b, i))));
     }
-    return set(c, o, "required", all);
+    return ERR_OK;
 }
 
 /* The item i by s alone; NULL: nothing is said of it. */
@@ -339,8 +357,7 @@ static err_code merge_items(schema_run *c, json_t *o, const json_t *a, const jso
     for (size_t i = 0; i < n || i < m; i++) {
         x = item_at(a, i);
         y = item_at(b, i);
-        if (json_array_append_new(list, x && y ? both(x, y) : shared(x ? x : y)) != 0)
-            return err_set(c->e, ERR_MEMORY, "no memory for a schema");
+        TRY(append(c, list, x && y ? both(x, y) : shared(x ? x : y)));
     }
     return ERR_OK;
 }
@@ -354,8 +371,7 @@ static err_code merge_choices(schema_run *c, json_t *o, const char *key, const j
         return schema_unsupported(c, key, "too many alternatives in parts of one allOf");
     for (size_t i = 0; i < json_array_size(a); i++)
         for (size_t k = 0; k < json_array_size(b); k++)
-            if (json_array_append_new(list, both(json_array_get(a, i), json_array_get(b, k))) != 0)
-                return err_set(c->e, ERR_MEMORY, "no memory for a schema");
+            TRY(append(c, list, both(json_array_get(a, i), json_array_get(b, k))));
     return ERR_OK;
 }
 

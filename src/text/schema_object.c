@@ -210,7 +210,7 @@ static err_code all_properties(object_run *o, const json_t *s, json_t **out, jso
         return err_set(c->e, ERR_MEMORY, "no memory for a schema");
     if ((given && !json_is_object(given)) || (list && !json_is_array(list)))
         return schema_wrong(c, given && !json_is_object(given) ? "properties" : "required", "of the wrong type");
-    *out = given ? json_copy(given) : json_object();
+    *out = given ? schema_copy(given) : json_object();
     if (!*out || json_array_append_new(c->kept, *out) != 0)
         return err_set(c->e, ERR_MEMORY, "no memory for a schema");
     for (size_t i = 0; i < json_array_size(list); i++) {

@@ -31,20 +31,20 @@ static void compiling(void **state) {
     }
 }
 
-/* jansson's own allocations do not come through here, so the schema is there already. */
+/* jansson's own allocations come through here, too. A merge that lost a part would allow more. */
 static void schemas(void **state) {
     (void)state;
     err e = {0};
     json_t *schema;
+    json_set_alloc_funcs(malloc, free);
     assert_int_equal(
         json_read(STR("{\"allOf\": [{\"properties\": {\"a\": {\"type\": \"integer\", \"minimum\": 3}, \"b\": "
-                      "{\"pattern\": \"^a[^b]$\"}}}, {\"$ref\": \"#/d\"}], \"additionalProperties\": {}, \"d\": "
-                      "{\"required\": [\"a\"]}, \"x-d\": 1}"),
+                      "{\"pattern\": \"^a[^b]$\"}, \"c\": {\"enum\": [1, 2, 3]}}, \"required\": [\"b\"], \"type\": "
+                      "[\"null\", \"object\"]}, {\"$ref\": \"#/$defs/d\"}], \"additionalProperties\": {}, \"$defs\": "
+                      "{\"d\": {\"required\": [\"a\", \"c\"], \"type\": \"object\", \"properties\": {\"c\": {\"enum\": "
+                      "[2, 3, 4]}}}}, \"x-d\": 1}"),
                   1 << 16, &schema, &e),
         ERR_OK);
-    json_object_del(schema, "d");
-    json_object_set_new(schema, "$defs", json_pack("{s:{s:[s]}}", "d", "required", "a"));
-    json_object_set_new(json_array_get(json_object_get(schema, "allOf"), 1), "$ref", json_string("#/$defs/d"));
     FAULT_EACH(FAULT_MEMORY, 3000) {
         grammar *g = NULL;
         err_code code = schema_compile(&g, schema, STR("<"), STR(">"), &e);
