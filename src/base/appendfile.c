@@ -9,28 +9,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/os.h"
+
 struct appendfile {
     int fd;
     char *path;
 };
 
-static err_code refused(const appendfile *f, const char *what, err *e) {
-    return err_set(e, ERR_IO, "%s: cannot be %s: %s", f->path, what, strerror(errno));
-}
-
 static err_code open_in(appendfile *f, err *e) {
     struct stat st;
     f->fd = open(f->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
     if (f->fd < 0)
-        return refused(f, "opened", e);
+        return os_refused(f->path, "opened", e);
     if (fstat(f->fd, &st) != 0)
-        return refused(f, "examined", e);
+        return os_refused(f->path, "examined", e);
     if (!S_ISREG(st.st_mode))
         return err_set(e, ERR_IO, "%s: is not a regular file", f->path);
     if (flock(f->fd, LOCK_EX | LOCK_NB) != 0)
         return errno == EWOULDBLOCK
                    ? err_set(e, ERR_IO, "%s: is in use by another process (wait for it to end)", f->path)
-                   : refused(f, "locked", e);
+                   : os_refused(f->path, "locked", e);
     return ERR_OK;
 }
 
@@ -66,11 +64,11 @@ void appendfile_close(appendfile *f) {
 err_code appendfile_truncate(appendfile *f, uint64_t n, err *e) {
     struct stat st;
     if (fstat(f->fd, &st) != 0)
-        return refused(f, "examined", e);
+        return os_refused(f->path, "examined", e);
     if ((uint64_t)st.st_size < n)
         return err_set(e, ERR_USAGE, "%s: is shorter than %llu bytes", f->path, (unsigned long long)n);
     if ((uint64_t)st.st_size > n && ftruncate(f->fd, (off_t)n) != 0)
-        return refused(f, "cut", e);
+        return os_refused(f->path, "cut", e);
     return ERR_OK;
 }
 
@@ -80,12 +78,12 @@ err_code appendfile_add(appendfile *f, str bytes, err *e) {
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
-            return refused(f, "written", e);
+            return os_refused(f->path, "written", e);
         bytes = str_sub(bytes, (size_t)put, bytes.n);
     }
     return ERR_OK;
 }
 
 err_code appendfile_sync(appendfile *f, err *e) {
-    return fsync(f->fd) == 0 ? ERR_OK : refused(f, "brought to disk", e);
+    return fsync(f->fd) == 0 ? ERR_OK : os_refused(f->path, "brought to disk", e);
 }

@@ -15,7 +15,7 @@ static err_code wait_for(int fd, const char *path, int how, double seconds, cons
     const struct timespec nap = {.tv_nsec = 50000000};
     for (double end = os_now() + seconds; flock(fd, how | LOCK_NB) != 0;) {
         if (errno != EWOULDBLOCK && errno != EINTR)
-            return err_set(e, ERR_IO, "%s: cannot be locked: %s", path, strerror(errno));
+            return os_refused(path, "locked", e);
         if (stop && *stop)
             return err_set(e, ERR_CANCELLED, "stopped while another process was waited for");
         if (seconds >= 0 && os_now() >= end)
@@ -25,15 +25,28 @@ static err_code wait_for(int fd, const char *path, int how, double seconds, cons
     return ERR_OK;
 }
 
-err_code lockfile_take(int *fd, const char *path, bool exclusive, double seconds, const volatile int *stop, err *e) {
+static err_code open_file(int *fd, const char *path, err *e) {
     *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (*fd < 0)
-        return err_set(e, ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    return *fd >= 0 ? ERR_OK : os_refused(path, "opened", e);
+}
+
+err_code lockfile_take(int *fd, const char *path, bool exclusive, double seconds, const volatile int *stop, err *e) {
+    TRY(open_file(fd, path, e));
     err_code code = wait_for(*fd, path, exclusive ? LOCK_EX : LOCK_SH, seconds, stop, e);
     if (code != ERR_OK) {
         lockfile_leave(*fd);
         *fd = -1;
     }
+    return code;
+}
+
+err_code lockfile_try(int *fd, const char *path, bool exclusive, err *e) {
+    TRY(open_file(fd, path, e));
+    if (flock(*fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0)
+        return ERR_OK;
+    err_code code = errno == EWOULDBLOCK ? ERR_OK : os_refused(path, "locked", e);
+    lockfile_leave(*fd);
+    *fd = -1;
     return code;
 }
 

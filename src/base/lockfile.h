@@ -12,6 +12,8 @@
 /* Waits up to `seconds` (below 0: without end) while others hold it in a way that excludes this one; ERR_IO "... is in
  * use" after that. *stop not 0 (it may be NULL): ERR_CANCELLED. *fd is the lock; lockfile_leave() closes it. */
 err_code lockfile_take(int *fd, const char *path, bool exclusive, double seconds, const volatile int *stop, err *e);
+/* Without waiting: *fd is -1 when others hold it, and that is no error. */
+err_code lockfile_try(int *fd, const char *path, bool exclusive, err *e);
 void lockfile_leave(int fd); /* below 0 allowed */
 
 #endif

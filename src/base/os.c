@@ -23,7 +23,7 @@
 
 enum { READ_BYTES = 64 << 10, HUGE_BYTES = 2 << 20 };
 
-static err_code refused(err *e, const char *path, const char *what) {
+err_code os_refused(const char *path, const char *what, err *e) {
     int why = errno;
     return err_set(e, why == ENOMEM ? ERR_MEMORY : ERR_IO, "%s: cannot be %s: %s", path, what, strerror(why));
 }
@@ -43,7 +43,7 @@ static err_code not_regular(const char *path, const struct stat *st, err *e) {
 static err_code map_fd(os_map *m, int fd, const char *path, err *e) {
     struct stat st;
     if (fstat(fd, &st) != 0)
-        return refused(e, path, "examined");
+        return os_refused(path, "examined", e);
     if (!S_ISREG(st.st_mode))
         return not_regular(path, &st, e);
     if (st.st_size == 0)
@@ -52,7 +52,7 @@ static err_code map_fd(os_map *m, int fd, const char *path, err *e) {
         return err_set(e, ERR_LIMIT, "%s: %jd bytes are more than can be mapped", path, (intmax_t)st.st_size);
     void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED)
-        return refused(e, path, "mapped");
+        return os_refused(path, "mapped", e);
     *m = (os_map){p, (size_t)st.st_size};
     return ERR_OK;
 }
@@ -62,7 +62,7 @@ err_code os_map_open(os_map *m, const char *path, err *e) {
     /* O_NONBLOCK: opening a FIFO returns at once, so that it can be refused. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return refused(e, path, "opened");
+        return os_refused(path, "opened", e);
     err_code code = map_fd(m, fd, path, e);
     close(fd);
     return code;
@@ -98,7 +98,7 @@ static err_code read_fd(int fd, const char *path, size_t max_bytes, strbuf *out,
             continue;
         err_code code = ERR_OK;
         if (got < 0)
-            code = refused(e, path, "read");
+            code = os_refused(path, "read", e);
         else if ((size_t)got > max_bytes - (out->n - had))
             code = err_set(e, ERR_LIMIT, "%s: is longer than the %zu bytes allowed here", path, max_bytes);
         else if ((code = strbuf_add(out, (str){buf, (size_t)got}, e)) != ERR_OK)
@@ -113,7 +113,7 @@ static err_code read_fd(int fd, const char *path, size_t max_bytes, strbuf *out,
 err_code os_read_file(const char *path, size_t max_bytes, strbuf *out, err *e) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return refused(e, path, "opened");
+        return os_refused(path, "opened", e);
     err_code code = read_fd(fd, path, max_bytes, out, e);
     close(fd);
     return code;
@@ -123,10 +123,10 @@ err_code os_read_regular(const char *path, size_t max_bytes, strbuf *out, err *e
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return refused(e, path, "opened");
+        return os_refused(path, "opened", e);
     err_code code = ERR_OK;
     if (fstat(fd, &st) != 0)
-        code = refused(e, path, "examined");
+        code = os_refused(path, "examined", e);
     else if (!S_ISREG(st.st_mode))
         code = not_regular(path, &st, e);
     else
@@ -158,8 +158,7 @@ err_code os_join(char out[OS_PATH_BYTES], const char *folder, const char *name, 
     return all >= 0 && all < OS_PATH_BYTES ? ERR_OK : err_set(e, ERR_LIMIT, "%.60s...: the path is too long", folder);
 }
 
-str os_last_part(const char *path) {
-    str s = str_from(path);
+str os_last_part_of(str s) {
     while (s.n > 1 && s.p[s.n - 1] == '/')
         s.n--;
     size_t from = s.n;
@@ -167,6 +166,8 @@ str os_last_part(const char *path) {
         from--;
     return str_sub(s, from, s.n);
 }
+
+str os_last_part(const char *path) { return os_last_part_of(str_from(path)); }
 
 bool os_is_dir(const char *path) {
     struct stat st;

@@ -12,6 +12,9 @@
 #include "base/err.h"
 #include "base/str.h"
 
+/* errno as an error: "PATH: cannot be WHAT: REASON"; ERR_IO, or ERR_MEMORY when memory is short. */
+err_code os_refused(const char *path, const char *what, err *e);
+
 /* A whole regular file, mapped read-only. A file that shrinks while mapped would fault
  * (SIGBUS); that is the one thing a mapping cannot bound, and is documented as such. */
 typedef struct {
@@ -40,6 +43,7 @@ enum { OS_PATH_BYTES = 4096 };
 err_code os_join(char out[OS_PATH_BYTES], const char *folder, const char *name, err *e);
 /* What stands behind the last slash, slashes at the end left out. */
 str os_last_part(const char *path);
+str os_last_part_of(str path);
 bool os_is_dir(const char *path);
 bool os_exists(const char *path);
 

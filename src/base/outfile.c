@@ -1,11 +1,11 @@
 /* outfile: a file that comes into being whole or not at all; see outfile.h.
  *
- *   open: a file without a name in the folder (or PATH.pid.n.tmp) -> write ... -> commit: fsync -> a name beside PATH
- *   (if it has none) -> rename over PATH -> fsync of the folder
+ *   open: a file without a name in the folder (or PATH.pid.n.tmp) -> write ... -> commit: fsync -> if it has no name,
+ *   the name PATH; where that is taken PATH.pid.n.tmp -> rename over PATH -> fsync of the folder
  *
  * Invariants
  *   1. A descriptor opened here is closed here, and a temporary name given here is taken away here, on every path.
- *   2. Nothing happens to PATH before the rename, and nothing after it can fail but bringing the folder to disk.
+ *   2. Nothing happens to PATH before it is given to the file whose bytes are on disk, in one step.
  */
 #include "base/outfile.h"
 
@@ -20,6 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/os.h"
+
 enum { PATH_BYTES_MAX = 4096, BUFFER_BYTES = 1 << 16 };
 
 struct outfile {
@@ -31,11 +33,6 @@ struct outfile {
     char path[PATH_BYTES_MAX], temp[PATH_BYTES_MAX];
     uint8_t buffer[BUFFER_BYTES];
 };
-
-static err_code refused(err *e, const char *path, const char *what) {
-    int why = errno;
-    return err_set(e, why == ENOMEM ? ERR_MEMORY : ERR_IO, "%s: cannot be %s: %s", path, what, strerror(why));
-}
 
 static void folder_of(const char *path, char dir[PATH_BYTES_MAX]) {
     const char *slash = strrchr(path, '/');
@@ -77,7 +74,7 @@ err_code outfile_open(outfile **out, const char *path, err *e) {
         f->named = f->fd >= 0;
     }
     if (f->fd < 0) {
-        err_code code = refused(e, path, "created");
+        err_code code = os_refused(path, "created", e);
         free(f);
         return code;
     }
@@ -94,7 +91,7 @@ err_code outfile_compare(outfile **out, const char *path, err *e) {
     if (n < 0 || (size_t)n >= sizeof f->path)
         code = err_set(e, ERR_LIMIT, "%.60s...: the path is too long", path);
     else if ((f->fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
-        code = refused(e, path, "read");
+        code = os_refused(path, "read", e);
     if (code != ERR_OK) {
         free(f);
         return code;
@@ -114,7 +111,7 @@ static err_code compare(const outfile *f, uint64_t at, const uint8_t *p, size_t 
         while (i < part && is[i] == p[i])
             i++;
         if (got < 0 && errno != EINTR)
-            return refused(e, f->path, "read");
+            return os_refused(f->path, "read", e);
         if (got == 0)
             return err_set(e, ERR_MISMATCH, "%s: is cut off at byte %" PRIu64, f->path, at);
         if (i < part)
@@ -126,7 +123,7 @@ static err_code compare(const outfile *f, uint64_t at, const uint8_t *p, size_t 
 static err_code compare_end(const outfile *f, err *e) {
     struct stat st;
     if (fstat(f->fd, &st) != 0)
-        return refused(e, f->path, "read");
+        return os_refused(f->path, "read", e);
     return (uint64_t)st.st_size == f->bytes
                ? ERR_OK
                : err_set(e, ERR_MISMATCH, "%s: has bytes behind its end at %" PRIu64, f->path, f->bytes);
@@ -141,7 +138,7 @@ static err_code put(outfile *f, uint64_t at, const uint8_t *p, size_t n, err *e)
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            return refused(e, f->path, "written");
+            return os_refused(f->path, "written", e);
         p += done;
         n -= (size_t)done;
     }
@@ -180,36 +177,47 @@ uint64_t outfile_bytes(const outfile *f) { return f->bytes; }
 
 /* The new name survives a power cut only when its folder is on disk too. A file system that cannot
  * sync a folder says EINVAL, and then there is nothing more to be done. */
-err_code outfile_sync_folder_of(const char *path, err *e) {
-    char dir[PATH_BYTES_MAX];
-    folder_of(path, dir);
+err_code outfile_sync_folder(const char *dir, err *e) {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return ERR_OK; /* a folder one may write but not read */
-    err_code code = fsync(fd) == 0 || errno == EINVAL ? ERR_OK : refused(e, dir, "brought to disk");
+    err_code code = fsync(fd) == 0 || errno == EINVAL ? ERR_OK : os_refused(dir, "brought to disk", e);
     close(fd);
     return code;
 }
 
+err_code outfile_sync_folder_of(const char *path, err *e) {
+    char dir[PATH_BYTES_MAX];
+    folder_of(path, dir);
+    return outfile_sync_folder(dir, e);
+}
+
+/* A file without a name gets PATH when nothing stands there, else a temporary name, to be renamed. */
+static err_code give_name(outfile *f, bool *done, err *e) {
+    char self[40];
+    snprintf(self, sizeof self, "/proc/self/fd/%d", f->fd);
+    *done = linkat(AT_FDCWD, self, AT_FDCWD, f->path, AT_SYMLINK_FOLLOW) == 0;
+    if (*done)
+        return ERR_OK;
+    f->named = errno == EEXIST && linkat(AT_FDCWD, self, AT_FDCWD, f->temp, AT_SYMLINK_FOLLOW) == 0;
+    return f->named ? ERR_OK : os_refused(f->path, "given its name", e);
+}
+
 static err_code publish(outfile *f, err *e) {
+    bool done = false;
     TRY(flush(f, e));
     if (f->compares)
         return compare_end(f, e);
     if (fsync(f->fd) != 0)
-        return refused(e, f->path, "brought to disk");
-    if (!f->named) {
-        char self[40];
-        snprintf(self, sizeof self, "/proc/self/fd/%d", f->fd);
-        if (linkat(AT_FDCWD, self, AT_FDCWD, f->temp, AT_SYMLINK_FOLLOW) != 0)
-            return refused(e, f->path, "given its name");
-        f->named = true;
-    }
+        return os_refused(f->path, "brought to disk", e);
+    if (!f->named)
+        TRY(give_name(f, &done, e));
     int fd = f->fd;
     f->fd = -1;
     if (close(fd) != 0)
-        return refused(e, f->path, "written");
-    if (rename(f->temp, f->path) != 0)
-        return refused(e, f->path, "replaced");
+        return os_refused(f->path, "written", e);
+    if (!done && rename(f->temp, f->path) != 0)
+        return os_refused(f->path, "replaced", e);
     f->named = false;
     return outfile_sync_folder_of(f->path, e);
 }

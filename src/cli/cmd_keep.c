@@ -93,7 +93,9 @@ static void on_problem(void *ctx, const char *where, const char *what) {
     check *c = ctx;
     if (!c->json) {
         out_foreign(str_from(where));
-        out_printf(": %s\n", what);
+        out_text(STR(": "));
+        out_foreign(str_from(what));
+        out_text(STR("\n"));
         return;
     }
     js_begin(&c->j, '{');
@@ -187,9 +189,10 @@ const command command_gc = {
     .name = "gc",
     .args = "",
     .summary = "delete what no model in the registry needs",
-    .details = "Left over when a command was killed. Nothing is deleted while another process takes something in. With "
-               "--json: {\"freed_bytes\"}.\n\n"
-               "  loam gc --partial",
+    .details =
+        "Left over when a command was killed, or when a model was removed or replaced while another process took "
+        "something in: nothing is deleted then. With --json: {\"freed_bytes\"}.\n\n"
+        "  loam gc --partial",
     .n_args_min = 0,
     .n_args_max = 0,
     .groups = gc_groups,

@@ -46,8 +46,10 @@ static err_code list_one(void *ctx, const registry_model *m, err *e) {
     else {
         if (l->n == 0)
             out_printf("%-40s %9s  %-10s  %-16s  %s\n", "name", "size", "since", "licence", "source");
-        out_printf("%-40.*s %9s  %-10s  %-16.*s  ", STR_ARG(m->name), amount_bytes((double)m->bytes).text,
-                   kept_day_of(m->added).text, STR_ARG(m->licence));
+        out_printf("%-40.*s %9s  %-10s  ", STR_ARG(m->name), amount_bytes((double)m->bytes).text,
+                   kept_day_of(m->added).text);
+        out_foreign(m->licence);
+        out_printf("%*s  ", m->licence.n < 16 ? 16 - (int)m->licence.n : 0, "");
         out_foreign(m->source);
         out_text(STR("\n"));
     }

@@ -136,9 +136,11 @@ static fit fit_of(const registry *r, const offer *o) {
 }
 
 static void describe(const char *name, const offer *o, const fit *f) {
-    const char *size = o->bytes == HTTP_UNKNOWN ? "of unknown size" : amount_bytes((double)o->bytes).text;
+    amount size = {"of unknown size"};
+    if (o->bytes != HTTP_UNKNOWN)
+        size = amount_bytes((double)o->bytes);
     out_note("%s from %.*s: licence %.*s; %s, %s to download; needs about %s of memory", name, STR_ARG(o->source),
-             STR_ARG(o->licence.n ? o->licence : STR("not told")), size, amount_bytes((double)f->disk).text,
+             STR_ARG(o->licence.n ? o->licence : STR("not told")), size.text, amount_bytes((double)f->disk).text,
              amount_bytes((double)f->memory).text);
 }
 
@@ -247,12 +249,12 @@ const command command_pull = {
                "file, or a file or folder of this machine. The model is then known by name to every command (loam "
                "list). Without "
                "REF: open models that this machine can run, the most open first.\n"
-               "A pull that was stopped or killed goes on where it was when it is begun again. Everything is checked "
-               "against the "
-               "SHA-256 that its source names. A file that this machine has already, in the cache of Hugging Face's or "
+               "A pull that was stopped or killed goes on where it was when it is begun again. What comes is checked "
+               "against the digest that its source names: SHA-256, or for the small files of a Hugging Face repository "
+               "git's SHA-1. A URL names none; its own SHA-256 is recorded. "
+               "A file that this machine has already, in the cache of Hugging Face's or "
                "Ollama's programs or your own, is linked and not copied. Of a Hugging Face repository only GGUF or "
-               "safetensors "
-               "and JSON files are taken.\n"
+               "safetensors and JSON files are taken.\n"
                "A gated model needs a token: HF_TOKEN, HF_TOKEN_PATH, or the file that huggingface-cli login writes; "
                "it is sent to "
                "that hub alone. Mirrors: LOAM_HF_ENDPOINT (or HF_ENDPOINT), LOAM_OLLAMA_ENDPOINT; proxies: "

@@ -49,8 +49,10 @@ static void page_of(str source, char out[REGISTRY_TEXT_MAX]) {
     else if (ref.kind == REF_OLLAMA)
         snprintf(out, REGISTRY_TEXT_MAX, "https://ollama.com/%s%s%s:%s", official ? "library/" : ref.space,
                  official ? "" : "/", ref.repo, ref.pick);
-    else if (ref.kind == REF_URL)
-        copy(out, source);
+    else if (ref.kind == REF_URL) {
+        ref_strip(&ref); /* an older registry has it whole */
+        copy(out, str_from(ref.url));
+    }
 }
 
 static err_code take_path(void *ctx, const registry_model *m, err *e) {

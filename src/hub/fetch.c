@@ -78,8 +78,12 @@ static void hasher_tell(hasher *h, uint64_t ready, bool ends) {
     pthread_mutex_unlock(&h->lock);
 }
 
-/* whole: every byte is there, so it runs to its end; else it is stopped and *out means nothing. */
+/* whole: every byte is there, so it runs to its end; else it is stopped and *out means nothing. A second end does
+ * nothing. */
 static err_code hasher_end(hasher *h, bool whole, hash256 *out, err *e) {
+    const char *path = h->path;
+    if (!path)
+        return ERR_OK;
     if (h->running) {
         hasher_tell(h, whole ? h->total : 0, !whole);
         pthread_join(h->thread, NULL);
@@ -89,7 +93,9 @@ static err_code hasher_end(hasher *h, bool whole, hash256 *out, err *e) {
     free(h->buf);
     pthread_mutex_destroy(&h->lock);
     pthread_cond_destroy(&h->more);
-    return h->failed ? err_set(e, ERR_IO, "%s: cannot be read: %s", h->path, strerror(EIO)) : ERR_OK;
+    bool failed = h->failed;
+    *h = (hasher){0};
+    return failed ? err_set(e, ERR_IO, "%s: cannot be read: %s", path, strerror(EIO)) : ERR_OK;
 }
 
 /* ---- connections ---- */
@@ -131,6 +137,14 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *ctx) {
         err_set(&s->why, ERR_FORMAT, "%.200s: has changed while it was downloaded (pull it again)", s->f->what->url);
         return 0;
     }
+    if (!s->f->stream && s->answer.first != s->from) {
+        err_set(&s->why, ERR_FORMAT, "%.200s: the host gave other bytes than it was asked for", s->f->what->url);
+        return 0;
+    }
+    if (size * n > s->to - s->at) {
+        err_set(&s->why, ERR_FORMAT, "%.200s: the host gave more bytes than it was asked for", s->f->what->url);
+        return 0;
+    }
     if (part_write(s->f->part, s->at, p, size * n, &s->why) != ERR_OK)
         return 0;
     s->at += size * n;
@@ -139,7 +153,7 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *ctx) {
 
 static err_code slot_start(fetch *f, slot *s, err *e) {
     char range[64], line[300];
-    s->answer = (http_answer){.bytes = HTTP_UNKNOWN};
+    s->answer = (http_answer){.bytes = HTTP_UNKNOWN, .first = HTTP_UNKNOWN, .from_afar = f->place.from_afar};
     s->easy = http_easy(f->o, f->place.url, f->place.token, &s->headers, &s->answer);
     if (!s->easy)
         return err_set(e, ERR_MEMORY, "no memory for a connection");
@@ -218,7 +232,6 @@ static err_code begin_stream(fetch *f, err *e) {
     stop_all(f);
     f->stream = true;
     TRY(hasher_end(&f->hash, false, &none, e));
-    f->hash = (hasher){0};
     TRY(part_forget(f->part, e));
     return hasher_start(&f->hash, part_path(f->part), f->place.bytes, e);
 }

@@ -1,10 +1,10 @@
 /* fetch: one file from a host that is not trusted, over several connections, into a part that survives anything.
  *
- * Runs of missing chunks are asked for by ranges; a host that gives none is read from the beginning over one
- * connection. A connection that breaks, stalls or is told to wait is begun anew where it stood; an address that a
- * redirect led to and that has expired is asked for again. The digest is computed while bytes arrive and must be the
- * source's: SHA-256, or git's SHA-1 of a blob. What does not match is thrown away. Proved by test/e2e/test_pull.py
- * against a server that does all of it wrong.
+ * Runs of missing chunks are asked for by ranges, and an answer must begin where it was asked to and not go on behind
+ * the end; a host that gives no ranges is read from the beginning over one connection. A connection that breaks, stalls
+ * or is told to wait is begun anew where it stood; an address that a redirect led to and that has expired is asked for
+ * again. The digest is computed while bytes arrive and must be the source's: SHA-256, or git's SHA-1 of a blob. What
+ * does not match is thrown away. Proved by test/e2e/test_pull.py against a server that does all of it wrong.
  */
 #ifndef LOAM_HUB_FETCH_H
 #define LOAM_HUB_FETCH_H

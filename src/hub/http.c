@@ -4,10 +4,13 @@
  */
 #include "hub/http.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "base/os.h"
@@ -44,8 +47,56 @@ static bool origin_of(const char *url, origin *x) {
     return good;
 }
 
-static bool is_loopback(const origin *x) {
-    return strcasecmp(x->host, "localhost") == 0 || strncmp(x->host, "127.", 4) == 0 || strcmp(x->host, "[::1]") == 0;
+/* An IPv4 address of this machine alone: 127.0.0.0/8, and 0.0.0.0, at which it is found too. */
+static bool is_here_v4(const uint8_t a[4]) { return a[0] == 127 || (a[0] | a[1] | a[2] | a[3]) == 0; }
+
+/* ::1, ::, and IPv4 within IPv6. */
+static bool is_here_v6(const struct in6_addr *a) {
+    bool mapped = IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a);
+    return IN6_IS_ADDR_LOOPBACK(a) || IN6_IS_ADDR_UNSPECIFIED(a) || (mapped && is_here_v4(a->s6_addr + 12));
+}
+
+/* As a URL spells it (libcurl has made "127.1" and "0x7f000001" to 127.0.0.1). What a name leads to is not asked. */
+static bool is_here(const origin *x) {
+    char host[256];
+    struct in_addr v4;
+    struct in6_addr v6;
+    bool bracket = *x->host == '[';
+    snprintf(host, sizeof host, "%s", x->host + bracket);
+    size_t n = strlen(host);
+    if (n > 0 && host[n - 1] == (bracket ? ']' : '.'))
+        host[--n] = 0;
+    if (bracket)
+        return inet_pton(AF_INET6, host, &v6) == 1 && is_here_v6(&v6);
+    if (inet_pton(AF_INET, host, &v4) == 1)
+        return is_here_v4((const uint8_t *)&v4);
+    return strcasecmp(host, "localhost") == 0 || (n > 10 && strcasecmp(host + n - 10, ".localhost") == 0);
+}
+
+/* The address that is connected to. */
+static bool leads_here(const struct sockaddr *to) {
+    if (to->sa_family == AF_INET)
+        return is_here_v4((const uint8_t *)&((const struct sockaddr_in *)(const void *)to)->sin_addr);
+    return to->sa_family == AF_INET6 && is_here_v6(&((const struct sockaddr_in6 *)(const void *)to)->sin6_addr);
+}
+
+/* A proxy resolves names itself, and may stand on this machine. */
+static bool has_proxy(void) {
+    static const char *const names[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *is = getenv(names[i]);
+        if (is && *is)
+            return true;
+    }
+    return false;
+}
+
+/* Of a request that a host elsewhere has sent on: a name that leads here is found out before anything is sent. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to) {
+    http_answer *a = ctx;
+    (void)purpose;
+    a->led_back = a->from_afar && leads_here(&to->addr) && !has_proxy();
+    return a->led_back ? CURL_SOCKET_BAD : socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
 static bool same_origin(const char *a, const char *b) {
@@ -57,17 +108,20 @@ static bool same_origin(const char *a, const char *b) {
     return same;
 }
 
-/* from NULL: the user's own URL. */
-static err_code check_url(const http_options *o, const char *from, const char *url, err *e) {
+static err_code leads_back(const char *from, const char *url, err *e) {
+    return err_set(e, ERR_FORMAT, "%.200s: leads back to this machine (%.100s); that is not followed", from, url);
+}
+
+err_code http_check(const http_options *o, const char *from, const char *url, err *e) {
     origin x = {0}, y = {0};
     err_code code = ERR_OK;
     if (!origin_of(url, &x) || (from && !origin_of(from, &y)))
         code = err_set(e, ERR_FORMAT, "%.200s: is no URL", url);
-    else if (from && is_loopback(&x) && !is_loopback(&y))
-        code = err_set(e, ERR_FORMAT, "%.200s: leads back to this machine (%.100s); that is not followed", from, url);
+    else if (from && is_here(&x) && !is_here(&y))
+        code = leads_back(from, url, e);
     else if (strcmp(x.scheme, "https") != 0 && strcmp(x.scheme, "http") != 0)
         code = err_set(e, ERR_UNSUPPORTED, "%.200s: is neither https nor http", url);
-    else if (strcmp(x.scheme, "http") == 0 && !is_loopback(&x) &&
+    else if (strcmp(x.scheme, "http") == 0 && !is_here(&x) &&
              (!o->allow_http || (from && strcmp(y.scheme, "https") == 0)))
         code = err_set(e, from ? ERR_FORMAT : ERR_USAGE,
                        "%.200s: http is readable and changeable on its way (use https, or --allow-http)", url);
@@ -80,13 +134,16 @@ static err_code check_url(const http_options *o, const char *from, const char *u
 static err_code follow(const http_options *o, http_answer *a, const char *location, bool *token, err *e) {
     char *next = NULL;
     CURLU *u = curl_url();
+    origin from = {0};
     bool good = u && curl_url_set(u, CURLUPART_URL, a->url, 0) == CURLUE_OK &&
                 curl_url_set(u, CURLUPART_URL, location, 0) == CURLUE_OK &&
                 curl_url_get(u, CURLUPART_URL, &next, 0) == CURLUE_OK && strlen(next) < sizeof a->url;
-    err_code code = good ? check_url(o, a->url, next, e)
+    err_code code = good ? http_check(o, a->url, next, e)
                          : err_set(e, ERR_FORMAT, "%.200s: is sent on to something that is no URL", a->url);
     if (code == ERR_OK) {
         *token = *token && same_origin(a->url, next);
+        a->from_afar = a->from_afar || !origin_of(a->url, &from) || !is_here(&from);
+        origin_fini(&from);
         snprintf(a->url, sizeof a->url, "%s", next);
     }
     curl_free(next);
@@ -127,8 +184,10 @@ static bool digits(str s, uint64_t *out) {
 
 /* "bytes 0-0/1234" or "bytes *" "/1234" */
 static void take_range(http_answer *a, str v) {
-    ptrdiff_t slash = str_find(v, STR("/"), 0);
+    ptrdiff_t slash = str_find(v, STR("/"), 0), dash = str_find(v, STR("-"), 0);
     uint64_t n;
+    if (str_starts(v, STR("bytes ")) && dash >= 0 && digits(str_sub(v, 6, (size_t)dash), &n))
+        a->first = n;
     if (slash >= 0 && digits(str_sub(v, (size_t)slash + 1, v.n), &n)) {
         a->bytes = n;
         a->ranges = true;
@@ -140,7 +199,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx) {
     str line = {p, size * n}, v;
     uint64_t bytes;
     if (str_starts(line, STR("HTTP/"))) { /* a new response: what an earlier one said does not count */
-        a->bytes = HTTP_UNKNOWN;
+        a->bytes = a->first = HTTP_UNKNOWN;
         a->ranges = false;
         *a->etag = 0;
     }
@@ -150,8 +209,6 @@ static size_t on_header(char *p, size_t size, size_t n, void *ctx) {
         a->bytes = bytes;
     else if ((v = header_value(line, "etag")).n > 0 && *v.p == '"')
         take(a->etag, sizeof a->etag, v);
-    else if ((v = header_value(line, "x-repo-commit")).n > 0 && !*a->commit)
-        take(a->commit, sizeof a->commit, v);
     else if ((v = header_value(line, "x-error-code")).n > 0)
         take(a->error_code, sizeof a->error_code, v);
     return size * n;
@@ -196,6 +253,8 @@ CURL *http_easy(const http_options *o, const char *url, bool token, struct curl_
     curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 512L << 10);
     curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(c, CURLOPT_HEADERDATA, a);
+    curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, a);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(c, CURLOPT_XFERINFODATA, (void *)(uintptr_t)o);
@@ -332,8 +391,8 @@ static err_code tell_wait(const http_options *o, const char *url, double seconds
     return http_sleep(o, seconds, e);
 }
 
-/* One hop, with its retries. */
-static err_code hop(request *q, char *location, size_t room, err *e) {
+/* One hop, with its retries. first: where the request began. */
+static err_code hop(request *q, const char *first, char *location, size_t room, err *e) {
     for (int n = 0;; n++) {
         double wait = 0;
         if (q->sink.body)
@@ -344,6 +403,8 @@ static err_code hop(request *q, char *location, size_t room, err *e) {
             return err_set(e, ERR_LIMIT, "%.200s: the answer is longer than %zu bytes", q->a->url, q->sink.max);
         if (http_stopped(q->o))
             return err_set(e, ERR_CANCELLED, "stopped");
+        if (q->a->led_back)
+            return leads_back(first, q->a->url, e);
         if (code == CURLE_OK && !http_may_retry(code, q->a->status))
             return ERR_OK;
         if (n >= q->o->retries || !http_may_retry(code, q->a->status))
@@ -354,15 +415,15 @@ static err_code hop(request *q, char *location, size_t room, err *e) {
 
 static err_code run(request *q, const char *url, err *e) {
     char location[sizeof q->a->url];
-    *q->a = (http_answer){.bytes = HTTP_UNKNOWN};
+    *q->a = (http_answer){.bytes = HTTP_UNKNOWN, .first = HTTP_UNKNOWN};
     if (q->o->offline)
         return err_set(e, ERR_IO, "%.200s: --offline, so it is not asked for", url);
     if (strlen(url) >= sizeof q->a->url)
         return err_set(e, ERR_LIMIT, "%.200s...: the URL is too long", url);
     snprintf(q->a->url, sizeof q->a->url, "%s", url);
-    TRY(check_url(q->o, NULL, url, e));
+    TRY(http_check(q->o, NULL, url, e));
     for (int i = 0; i < HOPS_MAX; i++) {
-        TRY(hop(q, location, sizeof location, e));
+        TRY(hop(q, url, location, sizeof location, e));
         bool sent_on = q->a->status >= 300 && q->a->status < 400 && *location;
         q->a->token = q->token;
         if (!sent_on)

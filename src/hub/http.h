@@ -1,13 +1,14 @@
 /* http: one request after another to a host that is not trusted; libcurl behind a thin face.
  *
- *   - http:// goes to loopback alone, unless the user allows it elsewhere; https never leads to http.
- *   - Redirects are followed here, at most 10, not by libcurl: a redirect from elsewhere to loopback is refused, and
- * the token goes to the scheme, host and port it was given for and to no other.
+ *   - http:// goes to this machine alone, unless the user allows it elsewhere; https never leads to http.
+ *   - Redirects are followed here, at most 10, not by libcurl. One from elsewhere to this machine is refused, whether
+ *     the URL says so or (where there is no proxy) the address that its name turns out to have. The token goes to the
+ *     scheme, host and port it was given for and to no other.
  *   - A response longer than was asked for, or slower than 1 KB/s for `stall_seconds`, is given up.
  *   - 429, 500, 502, 503, 504 and broken connections are tried again, after a wait that doubles from half a second, or
  *     the Retry-After that the host tells (at most 5 minutes).
  *   - Proxies and certificates as libcurl has them: https_proxy, no_proxy, SSL_CERT_FILE.
- * Proved by test/e2e/test_pull.py.
+ * Proved by test_hub.c and test/e2e/test_pull.py.
  */
 #ifndef LOAM_HUB_HTTP_H
 #define LOAM_HUB_HTTP_H
@@ -39,11 +40,12 @@ err_code http_init(err *e);
 typedef struct {
     char url[REF_URL_MAX * 4]; /* after redirects */
     bool token;                /* the token may go there */
+    bool from_afar, led_back;  /* sent on by a host elsewhere; and then to this machine */
     bool ranges;               /* a range was given */
     long status;
     uint64_t bytes;      /* HTTP_UNKNOWN: not told */
+    uint64_t first;      /* byte of the range that was given; HTTP_UNKNOWN: none */
     char etag[200];      /* the strong ETag, else empty */
-    char commit[64];     /* X-Repo-Commit of the first that told one */
     char error_code[64]; /* X-Error-Code: Hugging Face's own */
 } http_answer;
 
@@ -52,6 +54,10 @@ err_code http_get(const http_options *o, const char *url, const char *accept, bo
                   strbuf *body, http_answer *a, err *e);
 /* What stands there: its first byte is asked for and thrown away. */
 err_code http_probe(const http_options *o, const char *url, bool token, http_answer *a, err *e);
+
+/* Whether a request may go to `url`: sent on by `from`, or (NULL) as the user's own; else an error that says why not.
+ */
+err_code http_check(const http_options *o, const char *from, const char *url, err *e);
 
 /* ---- for fetch.c ---- */
 

@@ -21,36 +21,10 @@ static bool ends(str name, const char *end) {
     return name.n > n && strncasecmp(name.p + name.n - n, end, n) == 0;
 }
 
-/* In the repository's own folder, and a name that can stand in a URL and a folder as it is. */
-static bool is_plain(str name) {
-    bool good = name.n > 0 && name.n < REF_PART_MAX && name.p[0] != '.' && name.p[0] != '-';
-    for (size_t i = 0; i < name.n && good; i++)
-        good = isalnum((unsigned char)name.p[i]) || strchr("._-+", name.p[i]);
-    return good;
-}
-
-/* The same with folders before it: only for a GGUF file that is asked for by its path. */
-static bool is_plain_path(str path) {
-    for (size_t from = 0, i = 0; i <= path.n; i++)
-        if (i == path.n || path.p[i] == '/') {
-            if (!is_plain(str_sub(path, from, i)))
-                return false;
-            from = i + 1;
-        }
-    return true;
-}
-
-static str last_part(str path) {
-    size_t n = path.n;
-    while (n > 0 && path.p[n - 1] != '/')
-        n--;
-    return str_sub(path, n, path.n);
-}
-
 /* Model files in GGUF that Loam can open: no projectors of images, no importance matrices, no first part of several. */
 static bool is_gguf(str path) {
-    str name = last_part(path);
-    return ends(path, ".gguf") && is_plain_path(path) && !str_starts(name, STR("mmproj")) &&
+    str name = os_last_part_of(path);
+    return ends(path, ".gguf") && ref_plain_path(path) && !str_starts(name, STR("mmproj")) &&
            str_find(name, STR("imatrix"), 0) < 0 && str_find(name, STR("-of-0"), 0) < 0;
 }
 
@@ -97,7 +71,7 @@ static str type_of(str path) {
     const char *const *const lists[] = {preferred, rare};
     for (size_t k = 0; k < 2; k++)
         for (const char *const *t = lists[k]; *t; t++)
-            if (has_type(last_part(path), str_from(*t)))
+            if (has_type(os_last_part_of(path), str_from(*t)))
                 return str_from(*t);
     return (str){0};
 }
@@ -157,7 +131,7 @@ static err_code look_in_cache(const answer *a, offer_file *f, err *e) {
 
 static err_code take_local(const answer *a, str path, err *e) {
     struct stat st;
-    offer_file f = {.name = last_part(path), .what = {.url = ""}};
+    offer_file f = {.name = os_last_part_of(path), .what = {.url = ""}};
     TRY(offer_format(a->out, &f.place, e, "%s/%.*s", a->folder, (int)path.n, path.p));
     if (stat(f.place.p, &st) != 0 || !S_ISREG(st.st_mode))
         return err_set(e, ERR_IO, "%s: is not there", f.place.p);
@@ -168,7 +142,7 @@ static err_code take_local(const answer *a, str path, err *e) {
 static err_code take(const answer *a, size_t i, err *e) {
     const json_t *sibling = json_array_get(a->siblings, i);
     str path = sibling_name(a, i), url;
-    offer_file f = {.name = last_part(path)};
+    offer_file f = {.name = os_last_part_of(path)};
     if (a->folder)
         return take_local(a, path, e);
     TRY(read_digest(sibling, path, &f.what, e));
@@ -202,7 +176,7 @@ static long find_gguf(const answer *a, str pick) {
             continue;
         if (str_eq(path, pick))
             return (long)i;
-        if (str_eq(last_part(path), pick) || has_type(last_part(path), pick))
+        if (str_eq(os_last_part_of(path), pick) || has_type(os_last_part_of(path), pick))
             found = found == -1 ? (long)i : -2;
     }
     return found;
@@ -232,7 +206,7 @@ static err_code take_folder(const answer *a, err *e) {
         one |= str_is(sibling_name(a, i), "model.safetensors");
     for (size_t i = 0; i < n; i++) {
         str name = sibling_name(a, i);
-        bool shard = str_starts(name, STR("model-")) && str_ends(name, STR(".safetensors")) && is_plain(name);
+        bool shard = str_starts(name, STR("model-")) && str_ends(name, STR(".safetensors")) && ref_plain(name);
         bool weight = one ? str_is(name, "model.safetensors") : shard;
         if (weight || is_json_needed(name) || (!one && str_is(name, "model.safetensors.index.json")))
             TRY(take(a, i, e));
@@ -263,7 +237,6 @@ static err_code describe(const answer *a, const json_t *root, str pick, err *e) 
     offer *o = a->out;
     const json_t *card = json_object_get(root, "cardData"), *gguf = json_object_get(root, "gguf");
     const json_t *config = json_object_get(root, "config");
-    strbuf name = {0}, source = {0};
     str licence = json_get_str(card, "license", (str){0}), own = json_get_str(card, "license_name", (str){0});
     TRY(offer_text(o, str_is(licence, "other") && own.n > 0 ? own : licence, &o->licence, e));
     TRY(offer_text(o, a->commit, &o->revision, e));
@@ -274,16 +247,7 @@ static err_code describe(const answer *a, const json_t *root, str pick, err *e) 
     if (pick.n >= sizeof one.pick)
         return err_set(e, ERR_LIMIT, "a file's path of %zu bytes", pick.n);
     snprintf(one.pick, sizeof one.pick, "%.*s", (int)pick.n, pick.n ? pick.p : "");
-    err_code code = ref_name(&one, str_ends(pick, STR(".gguf")) ? str_sub(pick, 0, pick.n - 5) : pick, &name, e);
-    if (code == ERR_OK)
-        code = ref_text(&one, &source, e);
-    if (code == ERR_OK)
-        code = offer_text(o, strbuf_str(&name), &o->name, e);
-    if (code == ERR_OK)
-        code = offer_text(o, strbuf_str(&source), &o->source, e);
-    strbuf_fini(&name);
-    strbuf_fini(&source);
-    return code;
+    return offer_named(o, &one, str_ends(pick, STR(".gguf")) ? str_sub(pick, 0, pick.n - 5) : pick, e);
 }
 
 static err_code read_root(answer *a, const json_t *root, err *e) {
@@ -292,7 +256,7 @@ static err_code read_root(answer *a, const json_t *root, err *e) {
     if (!json_is_array(a->siblings))
         return err_set(e, ERR_FORMAT, "the answer has no list \"siblings\"");
     a->commit = json_get_str(root, "sha", str_from(a->ref->revision));
-    if (!is_plain(a->commit))
+    if (!ref_plain(a->commit))
         return err_set(e, ERR_FORMAT, "the commit \"%.*s\" is not one", STR_ARG(a->commit));
     TRY(choose(a, &pick, e));
     return describe(a, root, pick, e);
@@ -397,7 +361,7 @@ static err_code list_snapshot(const char *folder, const char *commit, json_t **r
     DIR *d = opendir(folder);
     bool good = *root && d;
     for (struct dirent *x; good && (x = readdir(d));)
-        if (is_plain(str_from(x->d_name)))
+        if (ref_plain(str_from(x->d_name)))
             good = json_array_append_new(list, json_pack("{s:s}", "rfilename", x->d_name)) == 0;
     if (d)
         closedir(d);
@@ -414,7 +378,7 @@ static bool find_snapshot(const hub_ref *ref, const char *repo, char commit[64],
         snprintf(commit, 64, "%.*s", (int)text.n, text.p);
     strbuf_fini(&text);
     n = snprintf(folder, OS_PATH_BYTES, "%s/snapshots/%s", repo, commit);
-    return n > 0 && n < OS_PATH_BYTES && is_plain(str_from(commit)) && os_is_dir(folder);
+    return n > 0 && n < OS_PATH_BYTES && ref_plain(str_from(commit)) && os_is_dir(folder);
 }
 
 err_code huggingface_cached(offer *out, const hub_ref *ref, const char *cache, bool *found, err *e) {

@@ -6,12 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/registry.h"
+
 void offer_close(offer *o) {
     arena_fini(&o->mem);
     *o = (offer){0};
 }
 
+static err_code check_name(const offer *o, str name, err *e) {
+    TRY(registry_file_name_check(name, e));
+    for (size_t i = 0; i < o->n; i++)
+        if (str_eq(o->file[i].name, name))
+            return err_set(e, ERR_FORMAT, "two files of the name \"%.*s\"", STR_ARG(name));
+    return ERR_OK;
+}
+
 err_code offer_add(offer *o, const offer_file *f, err *e) {
+    TRY(check_name(o, f->name, e));
     if (!o->file)
         ARENA_NEW(&o->mem, o->file, OFFER_FILES_MAX, e);
     if (o->n == OFFER_FILES_MAX)
@@ -50,6 +61,20 @@ err_code offer_format(offer *o, str *out, err *e, const char *fmt, ...) {
         return err_set(e, ERR_LIMIT, "%.100s...: the text is too long", text);
     *out = arena_str(&o->mem, (str){text, (size_t)n});
     return out->p ? ERR_OK : arena_short(e, 1, (size_t)n);
+}
+
+err_code offer_named(offer *o, const hub_ref *ref, str quant, err *e) {
+    strbuf name = {0}, source = {0};
+    err_code code = ref_name(ref, quant, &name, e);
+    if (code == ERR_OK)
+        code = ref_text(ref, &source, e);
+    if (code == ERR_OK)
+        code = offer_text(o, strbuf_str(&name), &o->name, e);
+    if (code == ERR_OK)
+        code = offer_format(o, &o->source, e, "%.*s", (int)source.n, source.p);
+    strbuf_fini(&name);
+    strbuf_fini(&source);
+    return code;
 }
 
 uint64_t offer_memory_bytes(uint64_t bytes) { return bytes + bytes / 8 + (300 << 20); }

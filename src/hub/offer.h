@@ -28,7 +28,10 @@ typedef struct {
 } offer;
 
 void offer_close(offer *o);
-err_code offer_add(offer *o, const offer_file *f, err *e); /* copies the name; adds to bytes */
+/* Copies what f points to; adds to bytes. ERR_FORMAT: a name that the registry would not take, or one that is there. */
+err_code offer_add(offer *o, const offer_file *f, err *e);
+/* Name and source, as ref has them; quant may be empty. */
+err_code offer_named(offer *o, const hub_ref *ref, str quant, err *e);
 /* A clean copy of a text from outside: one line, at most OFFER_TEXT_MAX bytes. */
 err_code offer_text(offer *o, str s, str *out, err *e);
 err_code offer_format(offer *o, str *out, err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));

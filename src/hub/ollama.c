@@ -80,20 +80,6 @@ static err_code take_model(const answer *a, err *e) {
     return offer_add(a->out, &f, e);
 }
 
-static err_code describe(const answer *a, err *e) {
-    strbuf name = {0}, source = {0};
-    err_code code = ref_name(a->ref, (str){0}, &name, e);
-    if (code == ERR_OK)
-        code = ref_text(a->ref, &source, e);
-    if (code == ERR_OK)
-        code = offer_text(a->out, strbuf_str(&name), &a->out->name, e);
-    if (code == ERR_OK)
-        code = offer_text(a->out, strbuf_str(&source), &a->out->source, e);
-    strbuf_fini(&name);
-    strbuf_fini(&source);
-    return code;
-}
-
 /* The first line of a licence's text that says something: "Apache License". */
 static err_code take_licence(const answer *a, str text, err *e) {
     for (size_t at = 0; at < text.n;) {
@@ -138,7 +124,7 @@ static err_code find_licence(const answer *a, const http_options *o, err *e) {
 static err_code read_root(answer *a, const json_t *root, const http_options *o, err *e) {
     TRY(sort_layers(a, json_object_get(root, "layers"), e));
     TRY(take_model(a, e));
-    TRY(describe(a, e));
+    TRY(offer_named(a->out, a->ref, (str){0}, e));
     return find_licence(a, o, e);
 }
 

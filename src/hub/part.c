@@ -32,10 +32,6 @@ struct part {
     char path[OS_PATH_BYTES], state_path[OS_PATH_BYTES];
 };
 
-static err_code refused(const char *path, const char *what, err *e) {
-    return err_set(e, ERR_IO, "%s: cannot be %s: %s", path, what, strerror(errno));
-}
-
 static uint64_t chunk_bytes(const part *p, size_t i) {
     uint64_t from = (uint64_t)i * PART_CHUNK_BYTES;
     return p->bytes - from < PART_CHUNK_BYTES ? p->bytes - from : PART_CHUNK_BYTES;
@@ -50,7 +46,7 @@ static err_code put_all(int fd, const char *path, const char *text, size_t n, er
     while (n > 0) {
         ssize_t put = write(fd, text, n);
         if (put < 0 && errno != EINTR)
-            return refused(path, "written", e);
+            return os_refused(path, "written", e);
         text += put > 0 ? put : 0;
         n -= put > 0 ? (size_t)put : 0;
     }
@@ -63,7 +59,7 @@ err_code part_forget(part *p, err *e) {
     p->done = p->ready = 0;
     p->next = 0;
     if (ftruncate(p->state, 0) != 0)
-        return refused(p->state_path, "cut", e);
+        return os_refused(p->state_path, "cut", e);
     return put_all(p->state, p->state_path, p->header, strlen(p->header), e);
 }
 
@@ -77,7 +73,7 @@ static err_code read_chunk(part *p, size_t i, uint8_t *buf, uint32_t *crc, err *
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return refused(p->path, "read", e);
+            return os_refused(p->path, "read", e);
         if (got == 0)
             return ERR_OK; /* shorter than it was: the CRC will differ */
         *crc = (uint32_t)crc32(*crc, buf, (uInt)got);
@@ -131,11 +127,11 @@ static err_code resume(part *p, err *e) {
                  memcmp(text.p, p->header, header) == 0;
     err_code code = sound ? take_lines(p, strbuf_str(&text), &kept, e) : part_forget(p, e);
     if (code == ERR_OK && sound && kept < text.n && ftruncate(p->state, (off_t)kept) != 0)
-        code = refused(p->state_path, "cut", e);
+        code = os_refused(p->state_path, "cut", e);
     strbuf_fini(&text);
     advance(p);
     if (code == ERR_OK && ftruncate(p->fd, (off_t)p->bytes) != 0)
-        code = refused(p->path, "made that long", e);
+        code = os_refused(p->path, "made that long", e);
     return code;
 }
 
@@ -152,7 +148,7 @@ static err_code lock_state(part *p, err *e) {
         p->state = -1;
     }
     int flags = fcntl(p->state, F_GETFL);
-    return fcntl(p->state, F_SETFL, flags | O_APPEND) == 0 ? ERR_OK : refused(p->state_path, "opened", e);
+    return fcntl(p->state, F_SETFL, flags | O_APPEND) == 0 ? ERR_OK : os_refused(p->state_path, "opened", e);
 }
 
 static err_code open_in(part *p, const char *path, const char *tag, err *e) {
@@ -165,7 +161,7 @@ static err_code open_in(part *p, const char *path, const char *tag, err *e) {
     TRY(lock_state(p, e));
     p->fd = open(p->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (p->fd < 0)
-        return refused(p->path, "opened", e);
+        return os_refused(p->path, "opened", e);
     return resume(p, e);
 }
 
@@ -202,7 +198,7 @@ void part_close(part *p) {
 }
 
 err_code part_finish(part *p, err *e) {
-    err_code code = unlink(p->state_path) == 0 ? ERR_OK : refused(p->state_path, "deleted", e);
+    err_code code = unlink(p->state_path) == 0 ? ERR_OK : os_refused(p->state_path, "deleted", e);
     part_close(p);
     return code;
 }
@@ -263,7 +259,7 @@ static err_code write_in(part *p, size_t i, uint64_t at, const uint8_t *bytes, s
         if (put < 0 && errno == EINTR)
             continue;
         if (put < 0)
-            return refused(p->path, "written", e);
+            return os_refused(p->path, "written", e);
         bytes += put;
         at += (uint64_t)put;
         n -= (size_t)put;

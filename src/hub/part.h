@@ -1,8 +1,8 @@
 /* part: a file that is being downloaded in pieces, and what of it is already there.
  *
  *   PATH.part    the bytes, as long as the whole from the beginning (a sparse file)
- *   PATH.state   text: "loam-part 1 BYTES CHUNK TAG\n", then "INDEX CRC\n" (8 hex digits each) for each chunk that is
- * whole
+ *   PATH.state   text: "loam-part 1 BYTES CHUNK TAG\n", then for each chunk that is whole
+ *                "INDEX CRC\n" (8 hex digits each)
  *
  * A chunk's line is written after its bytes; both survive the end of the process at any moment. At opening every chunk
  * that has a line is read and its CRC-32 compared, so what a power cut has taken is fetched again and nothing else; a

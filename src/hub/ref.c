@@ -9,22 +9,20 @@ static const char HF_FORM[] = "hf:ORG/REPO[@REVISION][:QUANT or :FILE]";
 static const char OLLAMA_FORM[] = "ollama:[NAMESPACE/]NAME[:TAG]";
 
 static bool plain_char(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("._-", c));
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c && strchr("._-+", c));
 }
 
-/* A part of a path as the hubs allow it. */
-static bool plain(str s) {
+bool ref_plain(str s) {
     bool good = s.n > 0 && s.n < REF_PART_MAX && s.p[0] != '.' && s.p[0] != '-';
     for (size_t i = 0; good && i < s.n; i++)
         good = plain_char(s.p[i]);
     return good;
 }
 
-/* Plain parts between slashes. */
-static bool plain_path(str s) {
+bool ref_plain_path(str s) {
     for (size_t from = 0, i = 0; i <= s.n; i++)
         if (i == s.n || s.p[i] == '/') {
-            if (!plain(str_sub(s, from, i)))
+            if (!ref_plain(str_sub(s, from, i)))
                 return false;
             from = i + 1;
         }
@@ -52,8 +50,8 @@ static err_code parse_hf(hub_ref *out, str text, err *e) {
     str left = cut(body, ':', &pick);
     str path = cut(left, '@', &revision), space = cut(path, '/', &repo);
     bool has_pick = left.n < body.n, has_revision = path.n < left.n;
-    if (!plain(space) || !plain(repo) || (has_revision && !plain(revision)) ||
-        (has_pick && (!plain_path(pick) || pick.n >= sizeof out->pick)))
+    if (!ref_plain(space) || !ref_plain(repo) || (has_revision && !ref_plain(revision)) ||
+        (has_pick && (!ref_plain_path(pick) || pick.n >= sizeof out->pick)))
         return malformed(text, HF_FORM, e);
     copy(out->space, space);
     copy(out->repo, repo);
@@ -70,7 +68,7 @@ static err_code parse_ollama(hub_ref *out, str text, err *e) {
         name = path;
         space = STR("library");
     }
-    if (!plain(space) || !plain(name) || (has_tag && !plain(tag)))
+    if (!ref_plain(space) || !ref_plain(name) || (has_tag && !ref_plain(tag)))
         return malformed(text, OLLAMA_FORM, e);
     copy(out->space, space);
     copy(out->repo, name);
@@ -115,12 +113,22 @@ err_code ref_text(const hub_ref *r, strbuf *out, err *e) {
     return strbuf_addf(out, e, "%s", r->url);
 }
 
+void ref_strip(hub_ref *r) {
+    char *host = r->kind == REF_URL ? strstr(r->url, "://") : NULL;
+    if (!host)
+        return;
+    host += 3;
+    host[strcspn(host, "?#")] = 0;
+    for (char *at; (at = memchr(host, '@', strcspn(host, "/")));)
+        memmove(host, at + 1, strlen(at + 1) + 1);
+}
+
 /* The last part of a path or URL without query and ending, fit for a name. */
 static err_code name_of_file(const char *url, strbuf *out, err *e) {
     str rest, s = cut(cut(os_last_part(url), '?', &rest), '#', &rest);
     if (str_ends(s, STR(".gguf")))
         s.n -= 5;
-    while (s.n > 0 && !plain(str_sub(s, 0, 1)))
+    while (s.n > 0 && !ref_plain(str_sub(s, 0, 1)))
         s = str_sub(s, 1, s.n);
     if (s.n >= REF_PART_MAX)
         s.n = REF_PART_MAX - 1;

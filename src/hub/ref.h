@@ -5,8 +5,8 @@
  *   https://HOST/PATH  http://HOST/PATH    one file
  *   anything else                          a file or folder of this machine
  *
- * Every part is checked: letters, digits and . _ - alone, no part "." or "..", so that parts can be put into a URL and
- * into a path as they are. Proved by test_hub.c and fuzz_ref.c.
+ * Every part is checked: letters, digits and . _ - + alone, none that begins with . or -, so that parts can be put into
+ * a URL and into a path as they are. Proved by test_hub.c and fuzz_ref.c.
  */
 #ifndef LOAM_HUB_REF_H
 #define LOAM_HUB_REF_H
@@ -32,5 +32,11 @@ err_code ref_text(const hub_ref *r, strbuf *out, err *e);
 /* The name that a model gets when the user gives none: ORG/REPO:QUANT, NAME:TAG, the file's name without its ending.
  * quant may be empty. Characters that a name cannot have become '-'. */
 err_code ref_name(const hub_ref *r, str quant, strbuf *out, err *e);
+/* Of a URL what may be told to others: user, password, query and fragment, where secrets stand, are taken away. */
+void ref_strip(hub_ref *r);
+
+/* A part as above, shorter than REF_PART_MAX; such parts between slashes. */
+bool ref_plain(str s);
+bool ref_plain_path(str s);
 
 #endif

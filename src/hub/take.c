@@ -129,19 +129,9 @@ err_code take_offer(registry *r, const offer *from, const http_options *http, co
 
 /* ---- offers of one's own ---- */
 
-static err_code describe(offer *out, const hub_ref *ref, const char *source, err *e) {
-    strbuf name = {0};
-    err_code code = ref_name(ref, (str){0}, &name, e);
-    if (code == ERR_OK)
-        code = offer_text(out, strbuf_str(&name), &out->name, e);
-    strbuf_fini(&name);
-    return code == ERR_OK ? offer_format(out, &out->source, e, "%s", source) : code;
-}
-
 static err_code add_local(offer *out, const char *path, err *e) {
     struct stat st;
     offer_file f = {.name = os_last_part(path), .what = {.url = ""}, .place = str_from(path)};
-    TRY(registry_file_name_check(f.name, e));
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return err_set(e, ERR_IO, "%s: is not a regular file", path);
     f.what.bytes = (uint64_t)st.st_size;
@@ -184,7 +174,8 @@ static err_code local(offer *out, const hub_ref *ref, err *e) {
                        "%s: there is no such file or folder (or is hf:ORG/REPO, ollama:NAME or https://... meant?)",
                        ref->url);
     out->gguf = !os_is_dir(whole);
-    TRY(describe(out, ref, whole, e));
+    TRY(offer_named(out, ref, (str){0}, e));
+    TRY(offer_format(out, &out->source, e, "%s", whole));
     return out->gguf ? add_local(out, whole, e) : add_folder(out, whole, e);
 }
 
@@ -196,11 +187,14 @@ err_code take_local_offer(offer *out, const hub_ref *ref, err *e) {
     return code;
 }
 
+/* Whole, with what it may hold of secrets, the URL is only asked for. */
 static err_code of_url(offer *out, const hub_ref *ref, const http_options *http, err *e) {
+    hub_ref told = *ref;
     http_answer a;
     str name;
+    ref_strip(&told);
     out->gguf = true;
-    TRY(describe(out, ref, ref->url, e));
+    TRY(offer_named(out, &told, (str){0}, e));
     TRY(http_probe(http, ref->url, false, &a, e));
     if (a.status != 200 && a.status != 206)
         return http_refused(&a, ref->url, e);

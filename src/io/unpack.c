@@ -17,6 +17,8 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "base/os.h"
+
 enum { IN_BYTES = 256 << 10, FRAME_HEADER_MAX = 18 /* RFC 8878, 3.1.1.1, with the magic */ };
 
 typedef enum { UNKNOWN, PLAIN, GZIP, ZSTD } format;
@@ -38,10 +40,6 @@ struct unpack {
 };
 
 /* ---- opening ---- */
-
-static err_code refused(const char *path, const char *what, err *e) {
-    return err_set(e, ERR_IO, "%s: cannot be %s: %s", path, what, strerror(errno));
-}
 
 static err_code make(unpack **out, int fd, bool owns_fd, const char *path, err *e) {
     unpack *u = malloc(sizeof *u);
@@ -71,10 +69,10 @@ err_code unpack_open(unpack **out, const char *path, unpack_links links, err *e)
     *out = NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (links == UNPACK_NO_LINKS ? O_NOFOLLOW : 0));
     if (fd < 0)
-        return refused(path, "opened", e);
+        return os_refused(path, "opened", e);
     err_code code = ERR_OK;
     if (fstat(fd, &st) != 0)
-        code = refused(path, "examined", e);
+        code = os_refused(path, "examined", e);
     else if (!S_ISREG(st.st_mode))
         code = err_set(e, ERR_IO, "%s: is not a regular file", path);
     if (code != ERR_OK) {
@@ -129,7 +127,7 @@ static err_code refill(unpack *u, err *e) {
         got = read(u->fd, u->in + u->n, IN_BYTES - u->n);
     while (got < 0 && errno == EINTR);
     if (got < 0)
-        return refused(u->path, "read", e);
+        return os_refused(u->path, "read", e);
     u->at_end = got == 0;
     hash_add(u->hash, u->in + u->n, (size_t)got);
     u->n += (size_t)got;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/os.h"
 #include "base/outfile.h"
 
 const char *const sign_curves[] = {"P-256", "P-384", "P-521", NULL};
@@ -51,7 +52,7 @@ static err_code read_key_file(const char *path, const char *what, mode_t *mode, 
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
     if (fd < 0)
-        return err_set(e, ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+        return os_refused(path, "opened", e);
     err_code code = ERR_OK;
     if (fstat(fd, &st) != 0)
         code = err_set(e, ERR_IO, "%s: cannot be read: %s", path, strerror(errno));

@@ -204,7 +204,7 @@ static err_code hash_one(hashing *all, str name, char *buf, bool tell, hash256 *
     /* not blocking: what was a file may have become a pipe */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (w->o->allow_symlinks ? 0 : O_NOFOLLOW));
     if (fd < 0)
-        return err_set(e, ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+        return os_refused(path, "opened", e);
     err_code code = fstat(fd, &st) != 0    ? err_set(e, ERR_IO, "%s: cannot be read: %s", path, strerror(errno))
                     : !S_ISREG(st.st_mode) ? err_set(e, ERR_IO, "%s: is no file any more", path)
                                            : hash_open(&h, e);

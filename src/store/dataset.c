@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/os.h"
 #include "store/dataset_int.h"
 #include "store/schema.h"
 #include "store/where.h"
@@ -43,7 +44,7 @@ err_code dataset_check_file(const char *path, err *e) {
     unsigned char h[HEADER_BYTES];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return err_set(e, ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+        return os_refused(path, "opened", e);
     err_code code = ERR_OK;
     ssize_t got = 0;
     if (fstat(fd, &st) != 0 || (S_ISREG(st.st_mode) && (got = read(fd, h, sizeof h)) < 0))

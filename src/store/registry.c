@@ -63,7 +63,7 @@ err_code registry_folder_of(const registry *r, hash256 id, registry_path *out, e
 static err_code make_folder(const char *path, err *e) {
     if (mkdir(path, 0777) == 0 || (errno == EEXIST && os_is_dir(path)))
         return ERR_OK;
-    return err_set(e, ERR_IO, "%s: cannot be made: %s", path, strerror(errno));
+    return os_refused(path, "made", e);
 }
 
 static err_code make_folders(const char *path, err *e) {
@@ -107,7 +107,7 @@ static err_code open_in(registry *r, const char *home, bool create, err *e) {
         TRY(make_folders(home, e));
     /* SQLite refuses a path with a symbolic link in it, so that nobody can put one there later. */
     if (!realpath(home, r->home))
-        return err_set(e, ERR_IO, "%s: cannot be opened: %s", home, strerror(errno));
+        return os_refused(home, "opened", e);
     for (size_t i = 0; create && i < sizeof folders / sizeof *folders; i++) {
         registry_path path;
         TRY(os_join(path.text, r->home, folders[i], e));
@@ -136,11 +136,31 @@ err_code registry_open(registry **out, const char *home, bool create, const vola
     return ERR_OK;
 }
 
+/* As registry_gc(), but that others take something in is told by *busy. */
+static err_code collect(registry *r, bool partials, bool *busy, uint64_t *freed_bytes, err *e) {
+    registry_path path;
+    int lock;
+    *freed_bytes = 0;
+    TRY(os_join(path.text, r->home, "lock", e));
+    TRY(lockfile_try(&lock, path.text, true, e));
+    *busy = lock < 0;
+    if (*busy)
+        return ERR_OK;
+    err_code code = registry_sweep(r, partials, freed_bytes, e);
+    lockfile_leave(lock);
+    r->litter = r->litter && code != ERR_OK;
+    return code;
+}
+
 void registry_close(registry *r) {
+    bool busy;
+    uint64_t freed;
     if (!r)
         return;
-    sqlite3_close(r->db);
     lockfile_leave(r->lock);
+    if (r->litter) /* what cannot go now goes with the next registry_gc() */
+        (void)collect(r, false, &busy, &freed, NULL);
+    sqlite3_close(r->db);
     free(r);
 }
 
@@ -312,10 +332,7 @@ static str without_tag(str name) {
 }
 
 static bool means(str name, str asked) {
-    size_t last = name.n;
-    while (last > 0 && name.p[last - 1] != '/')
-        last--;
-    str tail = str_sub(name, last, name.n);
+    str tail = os_last_part_of(name);
     return str_eq(tail, asked) || str_eq(without_tag(name), asked) || str_eq(without_tag(tail), asked);
 }
 
@@ -469,13 +486,20 @@ static err_code add_name(registry *r, const registry_model *m, int64_t model, er
 static const char FORGET[] = "DELETE FROM models WHERE model NOT IN (SELECT model FROM names);"
                              "DELETE FROM files WHERE model NOT IN (SELECT model FROM models);";
 
+static err_code forget(registry *r, err *e) {
+    int before = sqlite3_total_changes(r->db);
+    err_code code = sql_run(r->db, FORGET, e);
+    r->litter = r->litter || sqlite3_total_changes(r->db) != before;
+    return code;
+}
+
 static err_code put_in(registry *r, const registry_model *m, bool replace, err *e) {
     int64_t model = 0;
     if (!replace)
         TRY(registry_name_free(r, m->name, m->source, e));
     TRY(model_row(r, m, &model, e));
     TRY(add_name(r, m, model, e));
-    return sql_run(r->db, FORGET, e);
+    return forget(r, e);
 }
 
 /* One transaction around `code`, which has run within it. */
@@ -546,7 +570,7 @@ static err_code tag_in(registry *r, str name, str other, bool replace, err *e) {
     err_code code = sql_step_done(s, e);
     sqlite3_finalize(s);
     TRY(code);
-    return sql_run(r->db, FORGET, e);
+    return forget(r, e);
 }
 
 err_code registry_tag(registry *r, str name, str other, bool replace, err *e) {
@@ -564,7 +588,7 @@ static err_code remove_in(registry *r, str name, err *e) {
     err_code code = sql_step_done(s, e);
     sqlite3_finalize(s);
     TRY(code);
-    return sql_run(r->db, FORGET, e);
+    return forget(r, e);
 }
 
 err_code registry_remove(registry *r, str name, uint64_t *freed_bytes, err *e) {
@@ -573,19 +597,13 @@ err_code registry_remove(registry *r, str name, uint64_t *freed_bytes, err *e) {
     TRY(whole_name(r, name, whole, e));
     TRY(in(r, sql_run(r->db, "BEGIN IMMEDIATE", e), e));
     TRY(finish(r, remove_in(r, str_from(whole), e), e));
-    err busy = {0};
-    err_code code = registry_gc(r, false, freed_bytes, &busy);
-    /* Somebody takes something in: what is left goes with the next registry_gc(). */
-    return code == ERR_OK || code == ERR_IO ? ERR_OK : err_set(e, code, "%s", busy.text);
+    bool busy; /* then what is left goes with the next registry_gc() */
+    return collect(r, false, &busy, freed_bytes, e);
 }
 
 err_code registry_gc(registry *r, bool partials, uint64_t *freed_bytes, err *e) {
-    registry_path path;
-    int lock = -1;
-    *freed_bytes = 0;
-    TRY(os_join(path.text, r->home, "lock", e));
-    TRY(lockfile_take(&lock, path.text, true, 0, r->stop, e));
-    err_code code = registry_sweep(r, partials, freed_bytes, e);
-    lockfile_leave(lock);
-    return code;
+    bool busy;
+    TRY(collect(r, partials, &busy, freed_bytes, e));
+    return busy ? err_set(e, ERR_IO, "%s: a model is being taken in by another process (wait for it to end)", r->home)
+                : ERR_OK;
 }

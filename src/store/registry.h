@@ -3,15 +3,17 @@
  *   HOME = LOAM_HOME, else XDG_DATA_HOME/loam, else ~/.local/share/loam
  *     registry.db         SQLite: names, models, files; what it does not name does not count
  *     blobs/sha256-HEX    contents; a file stands here whole and checked, or not at all
- *     models/ID/NAME      a model's files under their own names: hard links to blobs, or symbolic links to files that
- * are used where they lie (caches of other programs, another file system) partial/            downloads that have not
- * ended lock                shared: something is being taken in; exclusive: what nobody names is being deleted
+ *     models/ID/NAME      a model's files under their own names: hard links to blobs, or symbolic links
+ *                         to files that are used where they lie (other programs' caches, another disk)
+ *     partial/            downloads that have not ended
+ *     lock                shared: something is being taken in; exclusive: garbage is being deleted
  *
  * A model's id is the SHA-256 over its files' digests and names, sorted by name, so the same files are one model
  * however many names it has. Invariants:
  *   1. A name is put into the index by one transaction, after all files stand in blobs/ and models/ID, on disk.
- *   2. Whatever is in blobs/ and models/ and not in the index is garbage; only registry_gc() and registry_remove()
- *      delete, and only under the exclusive lock. So kill -9 at any moment loses no model and leaves only garbage.
+ *   2. Whatever is in blobs/ and models/ and not in the index is garbage; only registry_gc(), registry_remove() and
+ *      registry_close() delete, and only under the exclusive lock. So kill -9 at any moment loses no model and leaves
+ * only garbage.
  *   3. Nothing outside HOME is ever changed; a file of the user's gets at most another name (a hard link).
  * Proved by test_registry.c, test_registry_fault.c and test/e2e/test_pull.py.
  */
@@ -45,7 +47,9 @@ err_code registry_home(char out[OS_PATH_BYTES], err *e);
 /* create: makes HOME when it is not there; else *out is NULL then, which is no error, and the other functions take as
  * an empty registry where they say so. stop: ends what waits or hashes; may be NULL. */
 err_code registry_open(registry **out, const char *home, bool create, const volatile int *stop, err *e);
-void registry_close(registry *r); /* NULL allowed */
+/* When a model has lost its last name meanwhile, to another or to a new revision, then as registry_gc() if nobody takes
+ * something in. NULL allowed. */
+void registry_close(registry *r);
 
 /* For as long as something is taken in, so that nobody deletes it meanwhile. Waits. registry_close() ends it. */
 err_code registry_begin(registry *r, err *e);
@@ -58,9 +62,10 @@ err_code registry_file_name_check(str name, err *e);
 /* Where a blob stands or would stand, and a name in partial/ for a download. */
 err_code registry_blob_path(const registry *r, hash256 sha256, char out[OS_PATH_BYTES], err *e);
 err_code registry_partial_path(const registry *r, const char *key, char out[OS_PATH_BYTES], err *e);
-bool registry_has(const registry *r, hash256 sha256, uint64_t bytes);
+bool registry_has(const registry *r, hash256 sha256, uint64_t bytes); /* by its length: its bytes are not read */
 
-/* A file in partial/ with this digest, which the caller has checked and closed, becomes a blob. */
+/* A file in partial/ with this digest, which the caller has checked and closed, becomes a blob, in place of one that is
+ * there: that may have been damaged. */
 err_code registry_move_in(registry *r, const char *path, hash256 sha256, err *e);
 /* A file that is somewhere else, without copying it: a reflink, a hard link, or (another file system) in place. Its
  * contents are hashed; want: what the digest must be, or NULL. Fills all of *out but the name; *place (a caller's

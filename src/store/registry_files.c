@@ -15,10 +15,6 @@
 
 enum { HASH_BYTES = 1 << 20 };
 
-static err_code refused(const char *path, const char *what, err *e) {
-    return err_set(e, ERR_IO, "%s: cannot be %s: %s", path, what, strerror(errno));
-}
-
 /* ---- blobs ---- */
 
 err_code registry_blob_path(const registry *r, hash256 sha256, char out[OS_PATH_BYTES], err *e) {
@@ -56,7 +52,7 @@ static err_code hash_fd(const registry *r, int fd, const char *path, hash_state 
         if (registry_stopped(r))
             code = err_set(e, ERR_CANCELLED, "%s: stopped while it was hashed", path);
         else if (got < 0 && errno != EINTR)
-            code = refused(path, "read", e);
+            code = os_refused(path, "read", e);
         else if (got > 0) {
             hash_add(s, buf, (size_t)got);
             *bytes += (uint64_t)got;
@@ -71,7 +67,7 @@ err_code registry_hash(const registry *r, const char *path, hash256 *out, uint64
     hash_state *s;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
-        return refused(path, "opened", e);
+        return os_refused(path, "opened", e);
     err_code code = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? hash_open(&s, e)
                                                                : err_set(e, ERR_IO, "%s: is not a regular file", path);
     if (code == ERR_OK) {
@@ -84,23 +80,17 @@ err_code registry_hash(const registry *r, const char *path, hash256 *out, uint64
     return code;
 }
 
-/* To disk, and under its digest's name. One that is there already has the same contents. */
+/* To disk, and under its digest's name. */
 err_code registry_move_in(registry *r, const char *path, hash256 sha256, err *e) {
     char blob[OS_PATH_BYTES];
-    struct stat st;
     TRY(registry_blob_path(r, sha256, blob, e));
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
-        return refused(path, "opened", e);
-    if (fstat(fd, &st) == 0 && registry_has(r, sha256, (uint64_t)st.st_size)) {
-        close(fd);
-        return unlink(path) == 0 ? ERR_OK : refused(path, "deleted", e);
-    }
-    bool good = fsync(fd) == 0;
-    err_code code = good ? ERR_OK : refused(path, "brought to disk", e);
+        return os_refused(path, "opened", e);
+    err_code code = fsync(fd) == 0 ? ERR_OK : os_refused(path, "brought to disk", e);
     close(fd);
     if (code == ERR_OK && rename(path, blob) != 0)
-        code = refused(blob, "given its name", e);
+        code = os_refused(blob, "given its name", e);
     return code == ERR_OK ? outfile_sync_folder_of(blob, e) : code;
 }
 
@@ -130,7 +120,7 @@ err_code registry_share_in(registry *r, const char *path, const hash256 *want, c
     snprintf(key, sizeof key, "share-%ld-%u", (long)getpid(), n++);
     TRY(registry_partial_path(r, key, own, e));
     if (!realpath(path, whole))
-        return refused(path, "opened", e);
+        return os_refused(path, "opened", e);
     unlink(own);
     bool ours = reflink(whole, own) || link(whole, own) == 0;
     err_code code = registry_hash(r, ours ? own : whole, &out->sha256, &out->bytes, e);
@@ -154,14 +144,14 @@ static err_code view_file(registry *r, const char *folder, const registry_file *
     TRY(os_join(to, folder, name, e));
     if (f->place.n > 0) {
         snprintf(blob, sizeof blob, "%.*s", (int)f->place.n, f->place.p);
-        return symlink(blob, to) == 0 ? ERR_OK : refused(to, "made", e);
+        return symlink(blob, to) == 0 ? ERR_OK : os_refused(to, "made", e);
     }
     TRY(registry_blob_path(r, f->sha256, blob, e));
     if (link(blob, to) == 0)
         return ERR_OK;
     /* A file system without hard links, or one with too many on this blob. */
     bool none = errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP;
-    return none && symlink(blob, to) == 0 ? ERR_OK : refused(to, "made", e);
+    return none && symlink(blob, to) == 0 ? ERR_OK : os_refused(to, "made", e);
 }
 
 static void delete_folder(const char *path) {
@@ -184,13 +174,15 @@ err_code registry_view(registry *r, const registry_model *m, err *e) {
     TRY(registry_path_of(r, "models", key, &temp, e));
     delete_folder(temp.text);
     if (mkdir(temp.text, 0777) != 0)
-        return refused(temp.text, "made", e);
+        return os_refused(temp.text, "made", e);
     err_code code = ERR_OK;
     for (size_t i = 0; i < m->n_files && code == ERR_OK; i++)
         code = view_file(r, temp.text, &m->file[i], e);
+    if (code == ERR_OK)
+        code = outfile_sync_folder(temp.text, e);
     if (code == ERR_OK && renameat2(AT_FDCWD, temp.text, AT_FDCWD, folder.text, RENAME_EXCHANGE) != 0 &&
         rename(temp.text, folder.text) != 0)
-        code = refused(folder.text, "given its name", e);
+        code = os_refused(folder.text, "given its name", e);
     delete_folder(temp.text);
     return code == ERR_OK ? outfile_sync_folder_of(folder.text, e) : code;
 }
@@ -205,7 +197,7 @@ static err_code each_entry(const registry *r, const char *folder, entry_fn *fn, 
     TRY(os_join(dir.text, r->home, folder, e));
     DIR *d = opendir(dir.text);
     if (!d)
-        return refused(dir.text, "read", e);
+        return os_refused(dir.text, "read", e);
     err_code code = ERR_OK;
     for (struct dirent *x; code == ERR_OK && (x = readdir(d));) {
         if (strcmp(x->d_name, ".") == 0 || strcmp(x->d_name, "..") == 0)
@@ -258,7 +250,7 @@ static err_code sweep_blob(void *ctx, const char *path, const char *name, err *e
     if (is || lstat(path, &st) != 0)
         return ERR_OK;
     if (unlink(path) != 0)
-        return errno == EISDIR || errno == EPERM ? ERR_OK : refused(path, "deleted", e);
+        return errno == EISDIR || errno == EPERM ? ERR_OK : os_refused(path, "deleted", e);
     s->freed += st.st_nlink == 1 ? (uint64_t)st.st_size : 0; /* otherwise somebody else still has it */
     return ERR_OK;
 }
@@ -278,7 +270,7 @@ static err_code sweep_partial(void *ctx, const char *path, const char *name, err
     (void)name;
     if (lstat(path, &st) == 0 && S_ISREG(st.st_mode)) {
         if (unlink(path) != 0)
-            return refused(path, "deleted", e);
+            return os_refused(path, "deleted", e);
         s->freed += st.st_nlink == 1 ? (uint64_t)st.st_blocks * 512 : 0;
     }
     return ERR_OK;
@@ -315,6 +307,35 @@ static void problem(audit *a, const char *where, const char *what) {
     a->fn(a->ctx, where, what);
 }
 
+/* Contents that are not what the index says are fetched again when no name needs them any more. */
+static err_code other_contents(audit *a, const char *path, hash256 sha256, err *e) {
+    strbuf text = {0};
+    sqlite3_stmt *s;
+    bool row = false;
+    TRY(sql_prepare(a->r->db,
+                    STR("SELECT DISTINCT names.name FROM names JOIN files USING(model) WHERE sha256 = ?1 ORDER BY 1"),
+                    &s, e));
+    sql_bind_blob(s, 1, sha256.byte, sizeof sha256.byte);
+    err_code code = strbuf_addf(&text, e, "has other contents than when it was taken in: its SHA-256 differs (loam rm");
+    if (code == ERR_OK)
+        code = sql_step(s, &row, e);
+    while (code == ERR_OK && row) {
+        str name = {0};
+        code = sql_text(s, 0, &name, e);
+        if (code == ERR_OK)
+            code = strbuf_addf(&text, e, " %.*s", STR_ARG(name));
+        if (code == ERR_OK)
+            code = sql_step(s, &row, e);
+    }
+    sqlite3_finalize(s);
+    if (code == ERR_OK)
+        code = strbuf_addf(&text, e, ", then pull again)%c", 0);
+    if (code == ERR_OK)
+        problem(a, path, text.p);
+    strbuf_fini(&text);
+    return code;
+}
+
 /* The contents at `path` against the index. */
 static err_code audit_contents(audit *a, const char *path, const registry_file *f, err *e) {
     hash256 h;
@@ -329,9 +350,9 @@ static err_code audit_contents(audit *a, const char *path, const registry_file *
     if (code != ERR_OK)
         problem(a, path, os_exists(path) ? "cannot be read" : "is missing (loam pull fetches it again)");
     else if (bytes != f->bytes)
-        problem(a, path, "has another length than when it was taken in");
+        problem(a, path, "has another length than when it was taken in (loam pull fetches it again)");
     else if (memcmp(h.byte, f->sha256.byte, sizeof h.byte) != 0)
-        problem(a, path, "has other contents than when it was taken in: its SHA-256 differs");
+        return other_contents(a, path, f->sha256, e);
     return ERR_OK;
 }
 

@@ -7,7 +7,8 @@
 
 struct registry {
     sqlite3 *db;
-    int lock; /* held by registry_begin(), or -1 */
+    int lock;    /* held by registry_begin(), or -1 */
+    bool litter; /* a model has lost its last name, and its files are still there */
     const volatile int *stop;
     char home[OS_PATH_BYTES];
 };

@@ -171,7 +171,7 @@ static err_code walk_folder(walk *w, size_t n, int depth, err *e) {
         return err_set(e, ERR_LIMIT, "%s: folders nested deeper than %d", w->path, SOURCE_DEPTH_MAX);
     DIR *dir = opendir(w->path);
     if (!dir)
-        return err_set(e, ERR_IO, "%s: cannot be opened: %s", w->path, strerror(errno));
+        return os_refused(w->path, "opened", e);
     err_code code = walk_entries(w, dir, n, depth, e);
     closedir(dir);
     return code;

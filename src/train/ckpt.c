@@ -28,10 +28,6 @@ static err_code folder_of(path *p, err *e, const char *folder, uint64_t step) {
     return os_join(p->text, folder, name, e);
 }
 
-static err_code refused(const char *p, const char *what, err *e) {
-    return err_set(e, ERR_IO, "%s: cannot be %s: %s", p, what, strerror(errno));
-}
-
 /* ---- roots ---- */
 
 typedef struct {
@@ -165,7 +161,7 @@ static err_code write_all(const char *temp, ckpt_info *info, const ckpt_state *s
 static err_code remove_folder(const char *folder, err *e) {
     DIR *d = opendir(folder);
     if (!d)
-        return errno == ENOENT ? ERR_OK : refused(folder, "removed", e);
+        return errno == ENOENT ? ERR_OK : os_refused(folder, "removed", e);
     err_code code = ERR_OK;
     for (struct dirent *x; code == ERR_OK && (x = readdir(d));) {
         path p;
@@ -173,19 +169,19 @@ static err_code remove_folder(const char *folder, err *e) {
             continue;
         code = os_join(p.text, folder, x->d_name, e);
         if (code == ERR_OK && unlink(p.text) != 0)
-            code = refused(p.text, "removed", e);
+            code = os_refused(p.text, "removed", e);
     }
     closedir(d);
     if (code == ERR_OK && rmdir(folder) != 0)
-        code = refused(folder, "removed", e);
+        code = os_refused(folder, "removed", e);
     return code;
 }
 
 static err_code sync_folder(const char *folder, err *e) {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return refused(folder, "opened", e);
-    err_code code = fsync(fd) == 0 || errno == EINVAL ? ERR_OK : refused(folder, "brought to disk", e);
+        return os_refused(folder, "opened", e);
+    err_code code = fsync(fd) == 0 || errno == EINVAL ? ERR_OK : os_refused(folder, "brought to disk", e);
     close(fd);
     return code;
 }
@@ -210,16 +206,16 @@ err_code ckpt_save(const char *folder, ckpt_info *info, const ckpt_state *s, err
     TRY(os_join(temp.text, folder, name, e));
     TRY(folder_of(&final, e, folder, info->step));
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return refused(folder, "created", e);
+        return os_refused(folder, "created", e);
     if (os_exists(final.text))
         return is_same(folder, info, s, e);
     if (mkdir(temp.text, 0777) != 0)
-        return refused(temp.text, "created", e);
+        return os_refused(temp.text, "created", e);
     err_code code = write_all(temp.text, info, s, e);
     if (code == ERR_OK)
         code = sync_folder(temp.text, e);
     if (code == ERR_OK && rename(temp.text, final.text) != 0)
-        code = refused(final.text, "created", e);
+        code = os_refused(final.text, "created", e);
     if (code != ERR_OK) {
         remove_folder(temp.text, NULL);
         return code;
@@ -376,7 +372,7 @@ err_code ckpt_list(const char *folder, uint64_t **steps, size_t *n, err *e) {
     *n = 0;
     DIR *d = opendir(folder);
     if (!d)
-        return errno == ENOENT ? ERR_OK : refused(folder, "read", e);
+        return errno == ENOENT ? ERR_OK : os_refused(folder, "read", e);
     err_code code = ERR_OK;
     size_t cap = 0;
     for (struct dirent *x; code == ERR_OK && (x = readdir(d));) {
@@ -411,7 +407,7 @@ err_code ckpt_remove(const char *folder, uint64_t step, err *e) {
     snprintf(name, sizeof name, "new-old-%ld", (long)getpid());
     TRY(os_join(to.text, folder, name, e));
     if (rename(from.text, to.text) != 0)
-        return refused(from.text, "removed", e);
+        return os_refused(from.text, "removed", e);
     return remove_folder(to.text, e);
 }
 

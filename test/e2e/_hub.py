@@ -8,7 +8,7 @@
 
 Faults: "401".."504" (with Retry-After 1 for 429), "norange" (200 and all of it), "short" (half of what was asked for, then
 the connection ends), "wrong" (other bytes), "stall" (a few bytes, then silence), "drip" (a byte now and then for ever),
-"endless" (no length, no end), "longer" (more than there is), "html" (a page of a login), "expired" (403 until asked anew).
+"endless" (no length, no end), "shifted" (the range 1,000 bytes further on), "longer" (more than there is), "html" (a page of a login), "expired" (403 until asked anew).
 """
 import hashlib
 import http.server
@@ -83,6 +83,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             first, last = int(a), min(int(b or last), last)
             if first > last:
                 return self.answer(416, b"", {"Content-Range": "bytes */%d" % len(data)})
+        if fault == "shifted":
+            first, last = first + 1000, min(last + 1000, len(data) - 1)
         part = memoryview(data)[first:last + 1]
         self.send_response(200 if whole else 206)
         if not whole:

@@ -146,6 +146,26 @@ def _():
     assert p.loam("run", "own", "-p", "x", want=1).stderr.startswith("loam: own: there is no such file or folder")
 
 
+@case("secrets in a URL are sent, and neither kept nor told")
+def _():
+    p = Place()
+    p.hub.blobs["m.gguf"] = MODEL
+    url = p.hub.cdn_url.replace("//", "//user:hush@") + "/blob/m.gguf?sig=hu/hush#hush"
+    run = p.pull(url)
+    assert run.stdout == "m\n" and "hush" not in run.stderr, run
+    assert any("Authorization" in h and path.endswith("?sig=hu/hush") for _, path, h in p.hub.seen), p.hub.seen
+
+    def told():
+        return "".join(p.loam(*a).stdout for a in (("list", "--json"), ("card", "m"), ("card", "m", "--spdx")))
+    assert "hush" not in told() and p.hub.cdn_url + "/blob/m.gguf" in told()
+    assert not any(b"hush" in open(f, "rb").read() for f in glob.glob(os.path.join(p.home, "registry.db*")))
+    c = sqlite3.connect(os.path.join(p.home, "registry.db"))
+    c.execute("UPDATE names SET source = ?", (url,))  # as older versions did
+    c.commit()
+    c.close()
+    assert "hush" not in p.loam("card", "m").stdout
+
+
 @case("caches of other programs are used where they lie, by pull, offline and by reference")
 def _():
     p = Place()
@@ -218,6 +238,18 @@ def _():
     assert p.names() == []
 
 
+@case("redirects from afar to this machine, however it is spelled")
+def _():
+    p = Place()
+    del p.env["NO_PROXY"], p.env["no_proxy"]
+    p.env["http_proxy"] = p.hub.url  # so that this machine can speak for another
+    for here in ("127.0.0.1", "localhost.", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "2130706433"):
+        p.hub.answers["http://afar.example/m.gguf"] = (302, {"Location": "http://%s:%d/x" % (here, p.hub.cdn.server_port)}, b"")
+        p.fails("--allow-http", "http://afar.example/m.gguf", says="leads back to this machine")
+    p.fails("http://127.evil.example/m.gguf", says="--allow-http", want=2)
+    assert {port for port, _, _ in p.hub.seen} == {p.hub.hub.server_port}, p.hub.seen
+
+
 # ---- what breaks on the way ----
 
 @case("a host that stumbles: the model comes whole all the same")
@@ -260,6 +292,10 @@ def _():
     p.hub.faults.clear()
     p.pull("hf:org/m")
     p.sound()
+    p.hub.blobs["u.gguf"] = BIG
+    for kind in ("shifted", "longer"):  # of a URL, where no digest would tell
+        p.hub.faults["u.gguf"] = [None, None] + [kind] * 400
+        p.fails(p.hub.cdn_url + "/blob/u.gguf", says="than it was asked for")
 
 
 @case("kill -9 at any moment, again and again: it goes on where it was")
@@ -431,7 +467,20 @@ def _():
     m = {x["name"]: x for x in json.loads(p.loam("list", "--json").stdout)}
     assert m["org/m"]["revision"] == "d" * 40 and m["old"]["revision"] == "c" * 40
     p.loam("rm", "old")
-    assert os.listdir(os.path.join(p.home, "blobs")) == ["sha256-" + sha256(BIG)]
+    blobs = os.path.join(p.home, "blobs")
+    assert os.listdir(blobs) == ["sha256-" + sha256(BIG)]
+    p.hub.hf("org/m", {"m.gguf": BIG + b"x"}, commit="e" * 40)
+    p.pull("hf:org/m")  # nobody names the old one any more
+    p.sound()
+    assert os.listdir(blobs) == ["sha256-" + sha256(BIG + b"x")]
+    p.pull("ollama:x", "--name", "org/m", "--replace")
+    p.sound()
+    assert os.listdir(blobs) == ["sha256-" + sha256(BIG)]
+    p.hub.hf("org/n", {"m.gguf": MODEL})
+    p.pull("hf:org/n")
+    p.loam("tag", "n", "org/m", "--replace")
+    p.sound()
+    assert os.listdir(blobs) == ["sha256-" + sha256(MODEL)]
     for args in (("rm", "none"), ("tag", "none", "x"), ("tag", "m", "../x")):
         p.loam(*args, want=2)
     p.sound()
@@ -497,6 +546,24 @@ def _():
         do()
         run = whole.loam("fsck", want=None)
         assert run.returncode in (1, 3) and (run.stdout or "registry.db" in run.stderr), (what, run)
+
+
+@case("a damaged blob is mended in the way that fsck says")
+def _():
+    p = Place()
+    p.hub.hf("org/m", {"m.gguf": MODEL})
+    p.hub.ollama("x", MODEL)
+    refs = {"org/m": "hf:org/m", "x:latest": "ollama:x"}
+    for ref in refs.values():
+        p.pull(ref)
+    with open(glob.glob(os.path.join(p.home, "blobs", "*"))[0], "r+b") as f:
+        f.write(b"g")
+    said = p.loam("fsck", want=3).stdout.splitlines()
+    assert len(said) == 2 and all(line.endswith("differs (loam rm org/m x:latest, then pull again)") for line in said), said
+    p.loam("rm", *refs)
+    for ref in refs.values():
+        p.pull(ref)
+    p.sound()
 
 
 @case("ten thousand models are listed in 50 ms")

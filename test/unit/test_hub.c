@@ -28,6 +28,7 @@ static void references(void **state) {
         {"hf:a/b@v1.0:sub/m.gguf", "a", "b", "v1.0", "sub/m.gguf", "a/b", REF_HF},
         {"ollama:x", "library", "x", "", "latest", "x:latest", REF_OLLAMA},
         {"ollama:me/x:1b", "me", "x", "", "1b", "me/x:1b", REF_OLLAMA},
+        {"hf:a+b/c:x+y.gguf", "a+b", "c", "main", "x+y.gguf", "a+b/c", REF_HF},
         {"https://h/p/m-Q8.gguf?sig=1", "", "", "", "", "m-Q8", REF_URL},
         {"../m x.gguf", "", "", "", "", "m-x", REF_FILE},
         {"/", "", "", "", "", "model", REF_FILE},
@@ -53,6 +54,109 @@ static void references(void **state) {
         err e = {0};
         assert_int_equal(ref_parse(&r, str_from(bad[i]), &e), ERR_USAGE);
         assert_true(e.text[0]);
+    }
+}
+
+static void plain_parts(void **state) {
+    (void)state;
+    assert_true(ref_plain(STR("a.b_c-d+e")) && ref_plain_path(STR("a/b.c")));
+    const str bad[] = {STR(""), STR("a\0b"), STR("."), STR(".a"), STR("-a"), STR("a b"), STR("\xc3\xa9"), STR("a/b")};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(ref_plain(bad[i]));
+    assert_false(ref_plain_path(STR("a//b")) || ref_plain_path(STR("/a")) || ref_plain_path(STR("a/../b")));
+}
+
+static void secrets_of_urls(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"https://h/p/m.gguf", "https://h/p/m.gguf"},
+        {"https://u:s@h:8/p@1/m.gguf?sig=s#s", "https://h:8/p@1/m.gguf"},
+        {"http://u:a@s@h#s?s", "http://h"},
+        {"https://h?u@s/x", "https://h"},
+        {"https://h/a?b=https://u:s@h/c", "https://h/a"},
+        {"u:s@h/m?x#y", "u:s@h/m?x#y"}, /* a file */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hub_ref r;
+        assert_int_equal(ref_parse(&r, str_from(cases[i][0]), NULL), ERR_OK);
+        ref_strip(&r);
+        assert_string_equal(r.url, cases[i][1]);
+    }
+}
+
+/* ---- where a request may go ---- */
+
+static void requests(void **state) {
+    (void)state;
+    static const struct {
+        const char *from, *url;
+        err_code code, with_http; /* without and with --allow-http */
+    } cases[] = {
+        {NULL, "https://example.org/x", ERR_OK, ERR_OK},
+        {NULL, "http://example.org/x", ERR_USAGE, ERR_OK},
+        {NULL, "http://127.0.0.1:8/x", ERR_OK, ERR_OK},
+        {NULL, "http://127.1/x", ERR_OK, ERR_OK},
+        {NULL, "http://localhost./x", ERR_OK, ERR_OK},
+        {NULL, "http://[::1]/x", ERR_OK, ERR_OK},
+        {NULL, "http://127.evil.example/x", ERR_USAGE, ERR_OK},
+        {NULL, "http://localhost.evil.example/x", ERR_USAGE, ERR_OK},
+        {NULL, "http://evil-localhost/x", ERR_USAGE, ERR_OK},
+        {NULL, "http://128.0.0.1/x", ERR_USAGE, ERR_OK},
+        {NULL, "http://[::2]/x", ERR_USAGE, ERR_OK},
+        {NULL, "ftp://127.0.0.1/x", ERR_UNSUPPORTED, ERR_UNSUPPORTED},
+        {NULL, "file:///etc/passwd", ERR_FORMAT, ERR_FORMAT},
+        {"https://a.example/", "https://b.example/", ERR_OK, ERR_OK},
+        {"https://a.example/", "http://a.example/", ERR_FORMAT, ERR_FORMAT},
+        {"http://a.example/", "http://b.example/", ERR_FORMAT, ERR_OK},
+        {"http://127.0.0.1/", "http://localhost:8/", ERR_OK, ERR_OK},
+        {"http://127.0.0.1/", "https://a.example/", ERR_OK, ERR_OK},
+    };
+    static const char *const here[] = {"127.0.0.1",
+                                       "127.255.0.9",
+                                       "127.1",
+                                       "2130706433",
+                                       "0x7f000001",
+                                       "0.0.0.0",
+                                       "0",
+                                       "[::1]",
+                                       "[::]",
+                                       "localhost",
+                                       "LOCALHOST",
+                                       "localhost.",
+                                       "x.localhost",
+                                       "[::ffff:127.0.0.1]",
+                                       "[::ffff:0:0]",
+                                       "127.0.0.1.",
+                                       "[0:0:0:0:0:0:0:1]"};
+    http_options plain = {0}, open = {.allow_http = true};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(http_check(&plain, cases[i].from, cases[i].url, NULL), cases[i].code);
+        assert_int_equal(http_check(&open, cases[i].from, cases[i].url, NULL), cases[i].with_http);
+    }
+    for (size_t i = 0; i < sizeof here / sizeof *here; i++)
+        for (int tls = 0; tls < 2; tls++) {
+            char url[80];
+            err e = {0};
+            snprintf(url, sizeof url, "http%s://%s/x", tls ? "s" : "", here[i]);
+            assert_int_equal(http_check(&plain, NULL, url, NULL), ERR_OK);
+            assert_int_equal(http_check(&open, tls ? "https://a.example/" : "http://a.example/", url, &e), ERR_FORMAT);
+            assert_non_null(strstr(e.text, "leads back to this machine"));
+        }
+}
+
+/* A name that turns out to lead here: nothing is sent, when a host elsewhere has sent the request on. */
+static void names_that_lead_here(void **state) {
+    (void)state;
+    http_options o = {.stall_seconds = 1};
+    struct curl_slist *headers = NULL;
+    for (int afar = 0; afar < 2; afar++) {
+        http_answer a = {.from_afar = afar};
+        CURL *c = http_easy(&o, "http://localhost:1/", false, &headers, &a);
+        assert_non_null(c);
+        assert_int_equal(curl_easy_setopt(c, CURLOPT_PROXY, ""), CURLE_OK);
+        assert_int_equal(curl_easy_perform(c), CURLE_COULDNT_CONNECT); /* nobody listens there */
+        assert_int_equal(a.led_back, afar);
+        curl_easy_cleanup(c);
     }
 }
 
@@ -100,6 +204,8 @@ static void choice(void **state) {
            "config.json model.safetensors.index.json model-1.safetensors model-2.safetensors");
     chosen("hf:a/b", "config.json pytorch_model.bin", "");
     chosen("hf:a/b", "../m.gguf", "");
+    chosen("hf:a/b", "m+x.gguf", "m+x.gguf");
+    chosen("hf:a/b", "config.json model-1.safetensors model-1.safetensors", ""); /* one name, two files */
 }
 
 /* ---- parts ---- */
@@ -160,8 +266,10 @@ static void resumes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(references), cmocka_unit_test(choice),
-                                       cmocka_unit_test(resumes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(references), cmocka_unit_test(plain_parts),          cmocka_unit_test(secrets_of_urls),
+        cmocka_unit_test(requests),   cmocka_unit_test(names_that_lead_here), cmocka_unit_test(choice),
+        cmocka_unit_test(resumes)};
     const char *tmp = getenv("LOAM_TMP");
     snprintf(path, sizeof path, "%s/hub-%ld", tmp ? tmp : "/tmp", (long)getpid());
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,71 @@ static void changing(void **state) {
     assert_int_equal(n, 1);
 }
 
+/* A blob of the right length and other bytes: fsck says what to do, and taking the file in mends it. */
+static void mending(void **state) {
+    (void)state;
+    registry *r = open_home();
+    char blob[OS_PATH_BYTES];
+    take_own(r, "a", "s");
+    assert_int_equal(registry_blob_path(r, hash_of("some bytes", 10), blob, NULL), ERR_OK);
+    assert_int_equal(os_write_file(blob, STR("sane bytes"), NULL), ERR_OK);
+    assert_int_equal(problems(r), 1);
+    take_own(r, "a", "s");
+    assert_int_equal(problems(r), 0);
+    registry_close(r);
+}
+
+static void take_revision(registry *r, str contents) {
+    assert_int_equal(os_write_file(own_file, contents, NULL), ERR_OK);
+    take_own(r, "a", "s");
+}
+
+/* What a new revision takes the last name from goes when the registry is closed, or with the next gc. */
+static void replacing(void **state) {
+    (void)state;
+    int busy;
+    uint64_t freed;
+    char path[1200];
+    registry *r = open_home();
+    take_own(r, "a", "s");
+    take_revision(r, STR("new  bytes"));
+    assert_int_equal(problems(r), 2); /* a blob and a folder */
+    registry_close(r);
+    r = open_home();
+    assert_int_equal(problems(r), 0);
+    take_revision(r, STR("last bytes"));
+    snprintf(path, sizeof path, "%s/lock", registry_of);
+    assert_int_equal(lockfile_take(&busy, path, false, 0, NULL, NULL), ERR_OK);
+    registry_close(r);
+    r = open_home();
+    assert_int_equal(problems(r), 2);
+    registry_close(r);
+    lockfile_leave(busy);
+    r = open_home();
+    assert_int_equal(registry_gc(r, false, &freed, NULL), ERR_OK);
+    assert_int_equal(problems(r), 0);
+    registry_close(r);
+}
+
+/* That others take something in is no failure of a removal; that a folder cannot be read is. */
+static void removing(void **state) {
+    (void)state;
+    int busy;
+    uint64_t freed;
+    char path[1200];
+    registry *r = open_home();
+    take_own(r, "a", "s");
+    take_own(r, "b", "s");
+    snprintf(path, sizeof path, "%s/lock", registry_of);
+    assert_int_equal(lockfile_take(&busy, path, false, 0, NULL, NULL), ERR_OK);
+    assert_int_equal(registry_remove(r, STR("a"), &freed, NULL), ERR_OK);
+    lockfile_leave(busy);
+    snprintf(path, sizeof path, "%s/partial", registry_of);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(registry_remove(r, STR("b"), &freed, NULL), ERR_IO);
+    registry_close(r);
+}
+
 static void locks(void **state) {
     (void)state;
     int a, b, c;
@@ -124,9 +189,12 @@ static void locks(void **state) {
     assert_int_equal(lockfile_take(&b, path, false, 0, NULL, NULL), ERR_OK);
     assert_int_equal(lockfile_take(&c, path, true, 0, NULL, NULL), ERR_IO);
     assert_int_equal(lockfile_take(&c, path, true, -1, &stop, NULL), ERR_CANCELLED);
+    assert_int_equal(lockfile_try(&c, path, true, NULL), ERR_OK);
+    assert_int_equal(c, -1);
     lockfile_leave(a);
     lockfile_leave(b);
-    assert_int_equal(lockfile_take(&c, path, true, 0, NULL, NULL), ERR_OK);
+    assert_int_equal(lockfile_try(&c, path, true, NULL), ERR_OK);
+    assert_true(c >= 0);
     lockfile_leave(c);
 }
 
@@ -135,6 +203,9 @@ int main(void) {
         cmocka_unit_test(names),
         cmocka_unit_test_setup_teardown(finding, make_home, delete_home),
         cmocka_unit_test_setup_teardown(changing, make_home, delete_home),
+        cmocka_unit_test_setup_teardown(mending, make_home, delete_home),
+        cmocka_unit_test_setup_teardown(replacing, make_home, delete_home),
+        cmocka_unit_test_setup_teardown(removing, make_home, delete_home),
         cmocka_unit_test_setup_teardown(locks, make_home, delete_home),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
