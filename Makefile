@@ -134,7 +134,7 @@ $(BUILD)/flags: FORCE | deps-build
 	$(stamp)
 $(BUILD)/files: FORCE | deps-build
 	@mkdir -p $(@D)
-	@printf '%s\n' $(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ) >$@.new
+	@printf '%s\n' $(patsubst $(BUILD)/%,%,$(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ)) >$@.new
 	$(stamp)
 
 COMPILE = $(CC) $(LANG_FLAGS) $(CFLAGS) $(WARN) $(HARDEN) $(HAVE_FLAGS) $(PKG_CFLAGS) $(DEP_FLAGS)

@@ -45,8 +45,10 @@ def _():
 def _():
     there, elsewhere = os.path.join(tmp(), "installed"), os.path.join(tmp(), "elsewhere")
     os.mkdir(elsewhere)
+    before = os.stat(LOAM)
     subprocess.run(["make", "-s", "install", "PREFIX=" + there, "BUILD=" + os.path.dirname(LOAM)], cwd=ROOT, check=True,
                    stdout=subprocess.DEVNULL)
+    assert os.stat(LOAM).st_mtime == before.st_mtime, "linked anew, while other tests run it"
     model = os.path.join(there, "share", "loam", "models", "homeworld")
     assert {os.path.relpath(f, model) for f in files(model)} == {os.path.relpath(f, MODEL) for f in files(MODEL)}
     said = subprocess.run([os.path.join(there, "bin", "loam"), "run", "homeworld", "--temp", "0", "-n", "4", "-p",
