@@ -1,6 +1,5 @@
 /* cyclonedx: the facts as a CycloneDX 1.6 bill of materials. See bom.h. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,18 +19,7 @@ typedef struct {
     err_code code;
 } cdx;
 
-static str format(cdx *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static str format(cdx *c, const char *fmt, ...) {
-    char text[FACTS_TEXT_BYTES_MAX];
-    str out = {0};
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    if (c->code == ERR_OK)
-        c->code = facts_clean(c->f, str_from(text), &out, c->e);
-    return out;
-}
+#define format(c, ...) facts_text((c)->f, &(c)->code, (c)->e, __VA_ARGS__)
 
 static void push_property(cdx *c, json_t *list, str name, str value) {
     json_t *v = jv_object(&c->j);

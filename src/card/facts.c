@@ -57,13 +57,30 @@ err_code facts_clean(card_facts *f, str s, str *out, err *e) {
     return code;
 }
 
-err_code facts_format(card_facts *f, str *out, err *e, const char *fmt, ...) {
+static err_code format_clean(card_facts *f, str *out, err *e, const char *fmt, va_list ap)
+    __attribute__((format(printf, 4, 0)));
+static err_code format_clean(card_facts *f, str *out, err *e, const char *fmt, va_list ap) {
     char text[FACTS_TEXT_BYTES_MAX];
+    vsnprintf(text, sizeof text, fmt, ap);
+    return facts_clean(f, str_from(text), out, e);
+}
+
+err_code facts_format(card_facts *f, str *out, err *e, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    err_code code = format_clean(f, out, e, fmt, ap);
     va_end(ap);
-    return facts_clean(f, str_from(text), out, e);
+    return code;
+}
+
+str facts_text(card_facts *f, err_code *code, err *e, const char *fmt, ...) {
+    str out = {0};
+    va_list ap;
+    va_start(ap, fmt);
+    if (*code == ERR_OK)
+        *code = format_clean(f, &out, e, fmt, ap);
+    va_end(ap);
+    return out;
 }
 
 /* Days since 1970 to a date: the proleptic Gregorian calendar. */

@@ -122,6 +122,8 @@ void facts_close(card_facts *f);
  * breaks and tabs a blank; at most FACTS_TEXT_BYTES_MAX bytes, then "...". */
 err_code facts_clean(card_facts *f, str s, str *out, err *e);
 err_code facts_format(card_facts *f, str *out, err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+/* The same for who looks at the first failure alone, *code, at the end: after it, and then, the text is empty. */
+str facts_text(card_facts *f, err_code *code, err *e, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* Seconds since 1970 as "2026-01-31", or with the time of day "2026-01-31T12:00:00Z". From year 1970 to 9999; a time
  * outside becomes the nearest. */
 err_code facts_time(card_facts *f, int64_t seconds, bool of_day, str *out, err *e);

@@ -1,6 +1,5 @@
 /* spdx: the facts as SPDX 3.0.1 JSON-LD. See bom.h. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,18 +23,7 @@ typedef struct {
     bool has_by, has_data_by;
 } spdx;
 
-static str format(spdx *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static str format(spdx *s, const char *fmt, ...) {
-    char text[FACTS_TEXT_BYTES_MAX];
-    str out = {0};
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    if (s->code == ERR_OK)
-        s->code = facts_clean(s->f, str_from(text), &out, s->e);
-    return out;
-}
+#define format(s, ...) facts_text((s)->f, &(s)->code, (s)->e, __VA_ARGS__)
 
 static str id_of(spdx *s, const char *what) { return format(s, "%s%s", s->base, what); }
 

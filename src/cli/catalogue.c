@@ -72,16 +72,11 @@ static void print_json(js_out *j, const entry *x) {
         [REFERENCE] = "reference", [FAMILY] = "family", [LICENCE] = "licence", [SOURCES] = "sources"};
     js_begin(j, '{');
     for (int i = 0; i < COLUMNS; i++)
-        if (keys[i]) {
-            js_key(j, keys[i]);
-            js_text(j, x->column[i]);
-        }
-    js_key(j, "openness");
-    js_int(j, x->openness);
-    js_key(j, "download_bytes");
-    js_int(j, (int64_t)x->bytes);
-    js_key(j, "memory_bytes");
-    js_int(j, (int64_t)x->memory);
+        if (keys[i])
+            js_put_text(j, keys[i], x->column[i]);
+    js_put_int(j, "openness", x->openness);
+    js_put_int(j, "download_bytes", (int64_t)x->bytes);
+    js_put_int(j, "memory_bytes", (int64_t)x->memory);
     js_key(j, "fits");
     js_flag(j, x->fits);
     js_end(j, '}');

@@ -62,24 +62,6 @@ void data_print_cell(str s, size_t width) {
         out_printf("%*s  ", (int)(width - n), "");
 }
 
-/* ---- JSON ---- */
-
-void data_js_int(js_out *j, const char *key, int64_t x) {
-    js_key(j, key);
-    js_int(j, x);
-}
-
-void data_js_text(js_out *j, const char *key, str s) {
-    js_key(j, key);
-    js_text(j, s);
-}
-
-void data_js_hash(js_out *j, const char *key, hash256 h) {
-    char hex[65];
-    hash_hex(h, hex);
-    data_js_text(j, key, str_from(hex));
-}
-
 const char *data_licence(str licence, size_t *n) {
     *n = licence.n ? licence.n : strlen("unknown");
     return licence.n ? licence.p : "unknown";

@@ -116,20 +116,20 @@ static int64_t count_at(const build_result *r, size_t i) {
 static err_code print_json(const build_result *r, double seconds, err *e) {
     js_out j = {.e = e};
     js_begin(&j, '{');
-    data_js_int(&j, "documents", r->documents);
-    data_js_int(&j, "bytes", r->bytes);
-    data_js_int(&j, "added", r->added);
-    data_js_int(&j, "files", r->files);
-    data_js_int(&j, "read_bytes", r->read_bytes);
-    data_js_int(&j, "repaired", r->repaired);
+    js_put_int(&j, "documents", r->documents);
+    js_put_int(&j, "bytes", r->bytes);
+    js_put_int(&j, "added", r->added);
+    js_put_int(&j, "files", r->files);
+    js_put_int(&j, "read_bytes", r->read_bytes);
+    js_put_int(&j, "repaired", r->repaired);
     js_key(&j, "left_out");
     js_begin(&j, '{');
     for (size_t i = 0; i < N_LEFT_OUT; i++)
-        data_js_int(&j, left_out[i].name, count_at(r, i));
+        js_put_int(&j, left_out[i].name, count_at(r, i));
     js_end(&j, '}');
-    data_js_int(&j, "exact_duplicates", r->marked_duplicate);
-    data_js_int(&j, "near_duplicates", r->marked_near);
-    data_js_hash(&j, "digest", r->digest);
+    js_put_int(&j, "exact_duplicates", r->marked_duplicate);
+    js_put_int(&j, "near_duplicates", r->marked_near);
+    js_put_hash(&j, "digest", r->digest);
     js_key(&j, "seconds");
     js_real(&j, seconds, 4);
     js_end(&j, '}');

@@ -184,10 +184,10 @@ static err_code print(const values *v, const choice *c, const build_result *r, e
     for (size_t i = 0; i < c->n; i++)
         js_int(&j, c->ids[i]);
     js_end(&j, ']');
-    data_js_int(&j, "same_text", (int64_t)c->n_same);
-    data_js_int(&j, "documents", r->documents);
-    data_js_int(&j, "bytes", r->bytes);
-    data_js_hash(&j, "digest", r->digest);
+    js_put_int(&j, "same_text", (int64_t)c->n_same);
+    js_put_int(&j, "documents", r->documents);
+    js_put_int(&j, "bytes", r->bytes);
+    js_put_hash(&j, "digest", r->digest);
     js_end(&j, '}');
     return js_print(&j);
 }

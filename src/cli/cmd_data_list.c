@@ -88,7 +88,7 @@ static err_code print_object(const values *v, const dataset_doc *doc, err *e) {
     js_begin(&j, '{');
     library_fields(&j, doc);
     if (v->text)
-        data_js_text(&j, "text", doc->text);
+        js_put_text(&j, "text", doc->text);
     js_end(&j, '}');
     if (j.code == ERR_OK)
         out_text(strbuf_str(&j.text));
@@ -176,7 +176,7 @@ static err_code show(const values *v, dataset *d, const char *word, err *e) {
         js_out j = {.e = e};
         js_begin(&j, '{');
         library_fields(&j, &doc);
-        data_js_text(&j, "text", doc.text);
+        js_put_text(&j, "text", doc.text);
         js_end(&j, '}');
         return js_print(&j);
     }

@@ -78,25 +78,25 @@ static err_code print_json(const facts *f, err *e) {
     const stats_totals *t = &f->total;
     js_out j = {.e = e};
     js_begin(&j, '{');
-    data_js_int(&j, "documents", t->documents);
-    data_js_int(&j, "bytes", t->bytes);
-    data_js_int(&j, "bytes_min", t->bytes_min);
-    data_js_int(&j, "bytes_median", t->bytes_median);
-    data_js_int(&j, "bytes_max", t->bytes_max);
-    data_js_int(&j, "exact_duplicates", t->exact_duplicates);
-    data_js_int(&j, "near_duplicates", t->near_duplicates);
-    data_js_int(&j, "files", t->files);
-    data_js_int(&j, "removals", t->removals);
-    data_js_int(&j, "removed", t->removed);
-    data_js_hash(&j, "digest", f->digest);
+    js_put_int(&j, "documents", t->documents);
+    js_put_int(&j, "bytes", t->bytes);
+    js_put_int(&j, "bytes_min", t->bytes_min);
+    js_put_int(&j, "bytes_median", t->bytes_median);
+    js_put_int(&j, "bytes_max", t->bytes_max);
+    js_put_int(&j, "exact_duplicates", t->exact_duplicates);
+    js_put_int(&j, "near_duplicates", t->near_duplicates);
+    js_put_int(&j, "files", t->files);
+    js_put_int(&j, "removals", t->removals);
+    js_put_int(&j, "removed", t->removed);
+    js_put_hash(&j, "digest", f->digest);
     for (size_t i = 0; i < N_COLUMNS; i++) {
         js_key(&j, columns[i].plural);
         js_begin(&j, '[');
         for (size_t k = 0; k < f->n[i]; k++) {
             js_begin(&j, '{');
-            data_js_text(&j, columns[i].name, f->rows[i][k].value);
-            data_js_int(&j, "documents", f->rows[i][k].documents);
-            data_js_int(&j, "bytes", f->rows[i][k].bytes);
+            js_put_text(&j, columns[i].name, f->rows[i][k].value);
+            js_put_int(&j, "documents", f->rows[i][k].documents);
+            js_put_int(&j, "bytes", f->rows[i][k].bytes);
             js_end(&j, '}');
         }
         js_end(&j, ']');
@@ -173,8 +173,8 @@ static err_code check(dataset *d, bool json, err *e) {
     }
     js_out j = {.e = e};
     js_begin(&j, '{');
-    data_js_int(&j, "documents", (int64_t)n);
-    data_js_hash(&j, "digest", digest);
+    js_put_int(&j, "documents", (int64_t)n);
+    js_put_hash(&j, "digest", digest);
     js_end(&j, '}');
     return js_print(&j);
 }

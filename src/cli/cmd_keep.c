@@ -50,8 +50,7 @@ static err_code tell_freed(const values *v, uint64_t bytes, err *e) {
         return ERR_OK;
     }
     js_begin(&j, '{');
-    js_key(&j, "freed_bytes");
-    js_int(&j, (int64_t)bytes);
+    js_put_int(&j, "freed_bytes", (int64_t)bytes);
     js_end(&j, '}');
     return js_print(&j);
 }
@@ -99,10 +98,8 @@ static void on_problem(void *ctx, const char *where, const char *what) {
         return;
     }
     js_begin(&c->j, '{');
-    js_key(&c->j, "where");
-    js_text(&c->j, str_from(where));
-    js_key(&c->j, "what");
-    js_text(&c->j, str_from(what));
+    js_put_text(&c->j, "where", str_from(where));
+    js_put_text(&c->j, "what", str_from(what));
     js_end(&c->j, '}');
 }
 
@@ -114,14 +111,9 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total) {
 static err_code finish_check(check *c, const registry_checked *n, err *e) {
     if (c->json) {
         js_end(&c->j, ']');
-        const struct {
-            const char *key;
-            uint64_t n;
-        } counts[] = {{"models", n->models}, {"files", n->files}, {"bytes", n->bytes}};
-        for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-            js_key(&c->j, counts[i].key);
-            js_int(&c->j, (int64_t)counts[i].n);
-        }
+        js_put_int(&c->j, "models", (int64_t)n->models);
+        js_put_int(&c->j, "files", (int64_t)n->files);
+        js_put_int(&c->j, "bytes", (int64_t)n->bytes);
         js_end(&c->j, '}');
         TRY(js_print(&c->j));
     } else if (n->problems == 0)

@@ -15,24 +15,15 @@ typedef struct {
     str only; /* names with this in them; empty: all */
 } listing;
 
-static void add(js_out *j, const char *key, str s) {
-    js_key(j, key);
-    js_text(j, s);
-}
-
 static void list_json(js_out *j, const registry_model *m) {
-    char id[65];
-    hash_hex(m->id, id);
     js_begin(j, '{');
-    add(j, "name", m->name);
-    add(j, "source", m->source);
-    add(j, "revision", m->revision);
-    add(j, "licence", m->licence);
-    add(j, "id", str_from(id));
-    js_key(j, "bytes");
-    js_int(j, (int64_t)m->bytes);
-    js_key(j, "added");
-    js_int(j, m->added);
+    js_put_text(j, "name", m->name);
+    js_put_text(j, "source", m->source);
+    js_put_text(j, "revision", m->revision);
+    js_put_text(j, "licence", m->licence);
+    js_put_hash(j, "id", m->id);
+    js_put_int(j, "bytes", (int64_t)m->bytes);
+    js_put_int(j, "added", m->added);
     js_end(j, '}');
 }
 

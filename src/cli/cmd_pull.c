@@ -167,32 +167,20 @@ static void show_progress(void *ctx, str name, uint64_t done, uint64_t total) {
 
 static err_code print_json(const char *name, const offer *o, const fit *f, const taken *t, err *e) {
     js_out j = {.e = e};
-    char id[65];
-    hash_hex(t->id, id);
     js_begin(&j, '{');
-    const struct {
-        const char *key;
-        str value;
-    } texts[] = {{"name", str_from(name)},    {"source", o->source},
-                 {"revision", o->revision},   {"licence", o->licence},
-                 {"family", o->family},       {"id", str_from(id)},
-                 {"path", str_from(t->path)}, {"obstacle", str_from(f->obstacle)}};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        js_key(&j, texts[i].key);
-        js_text(&j, texts[i].value);
-    }
-    const struct {
-        const char *key;
-        uint64_t value;
-    } counts[] = {{"files", o->n},
-                  {"memory_bytes", f->memory},
-                  {"downloaded_bytes", t->downloaded},
-                  {"shared_bytes", t->shared},
-                  {"kept_bytes", t->kept}};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        js_key(&j, counts[i].key);
-        js_int(&j, (int64_t)counts[i].value);
-    }
+    js_put_text(&j, "name", str_from(name));
+    js_put_text(&j, "source", o->source);
+    js_put_text(&j, "revision", o->revision);
+    js_put_text(&j, "licence", o->licence);
+    js_put_text(&j, "family", o->family);
+    js_put_hash(&j, "id", t->id);
+    js_put_text(&j, "path", str_from(t->path));
+    js_put_text(&j, "obstacle", str_from(f->obstacle));
+    js_put_int(&j, "files", (int64_t)o->n);
+    js_put_int(&j, "memory_bytes", (int64_t)f->memory);
+    js_put_int(&j, "downloaded_bytes", (int64_t)t->downloaded);
+    js_put_int(&j, "shared_bytes", (int64_t)t->shared);
+    js_put_int(&j, "kept_bytes", (int64_t)t->kept);
     js_end(&j, '}');
     return js_print(&j);
 }

@@ -106,17 +106,7 @@ static void print_plan(const job *j) {
     out_flush();
 }
 
-static void js_number(js_out *o, const char *key, uint64_t x) {
-    js_key(o, key);
-    js_int(o, (int64_t)x);
-}
-
-static void js_hash(js_out *o, const char *key, hash256 h) {
-    char hex[65];
-    hash_hex(h, hex);
-    js_key(o, key);
-    js_text(o, str_from(hex));
-}
+static void js_number(js_out *o, const char *key, uint64_t x) { js_put_int(o, key, (int64_t)x); }
 
 static void js_plan(const job *j, js_out *o) {
     const rebuild_plan *p = &j->plan;
@@ -138,8 +128,8 @@ static void js_plan(const job *j, js_out *o) {
                : j->v->tokenizer              ? STR("learnt again")
                                               : STR("stays"));
     js_number(o, "pieces_lost", j->learnt.lost);
-    js_hash(o, "data", p->recipe.data.digest);
-    js_hash(o, "recipe", p->record.to.recipe);
+    js_put_hash(o, "data", p->recipe.data.digest);
+    js_put_hash(o, "recipe", p->record.to.recipe);
 }
 
 static err_code read_log(job *j, err *e) {

@@ -205,15 +205,7 @@ static void add_metadata(js_out *j, const source *f) {
 
 /* ---- for machines ---- */
 
-static void add_count(js_out *j, const char *key, size_t n) {
-    js_key(j, key);
-    js_int(j, (int64_t)n);
-}
-
-static void add_named(js_out *j, const char *key, str s) {
-    js_key(j, key);
-    js_text(j, s);
-}
+static void add_count(js_out *j, const char *key, size_t n) { js_put_int(j, key, (int64_t)n); }
 
 static void add_tensors(js_out *j, const source *f, bool list) {
     type_count by_type[DTYPE_COUNT] = {0}, all = {0};
@@ -234,8 +226,8 @@ static void add_tensors(js_out *j, const source *f, bool list) {
         js_begin(j, '[');
         for (size_t i = 0; i < f->n_tensors; i++) {
             js_begin(j, '{');
-            add_named(j, "name", f->tensor[i].name);
-            add_named(j, "type", str_from(dtype_table[f->tensor[i].type].name));
+            js_put_text(j, "name", f->tensor[i].name);
+            js_put_text(j, "type", str_from(dtype_table[f->tensor[i].type].name));
             js_key(j, "shape");
             js_begin(j, '[');
             for (int d = 0; d < f->tensor[i].n_dims; d++)
@@ -284,11 +276,11 @@ static void add_memory(js_out *j, const source *f, const model *m, size_t ctx_to
 static err_code print_json(const values *v, const source *f, const model *m, size_t ctx_tokens, err *e) {
     js_out j = {.e = e};
     js_begin(&j, '{');
-    add_named(&j, "path", str_from(f->path));
-    add_named(&j, "format", f->folder ? STR("safetensors") : STR("gguf"));
-    add_named(&j, "name", meta_str(f, "general.name", "_name_or_path"));
-    add_named(&j, "architecture", meta_str(f, "general.architecture", "model_type"));
-    add_named(&j, "license", licence_of(f));
+    js_put_text(&j, "path", str_from(f->path));
+    js_put_text(&j, "format", f->folder ? STR("safetensors") : STR("gguf"));
+    js_put_text(&j, "name", meta_str(f, "general.name", "_name_or_path"));
+    js_put_text(&j, "architecture", meta_str(f, "general.architecture", "model_type"));
+    js_put_text(&j, "license", licence_of(f));
     if (m) {
         add_shape(&j, model_config_of(m));
         add_memory(&j, f, m, ctx_tokens);
@@ -296,12 +288,10 @@ static err_code print_json(const values *v, const source *f, const model *m, siz
     if (f->t) {
         js_key(&j, "tokenizer");
         js_begin(&j, '{');
-        add_named(&j, "kind", str_from(tokenizer_kind(f->t)));
+        js_put_text(&j, "kind", str_from(tokenizer_kind(f->t)));
         add_count(&j, "vocabulary", (size_t)tokenizer_n_vocab(f->t));
-        js_key(&j, "bos");
-        js_int(&j, tokenizer_bos(f->t));
-        js_key(&j, "eos");
-        js_int(&j, tokenizer_eos(f->t));
+        js_put_int(&j, "bos", tokenizer_bos(f->t));
+        js_put_int(&j, "eos", tokenizer_eos(f->t));
         js_key(&j, "chat_template");
         js_flag(&j, tokenizer_chat_template(f->t).n > 0);
         js_end(&j, '}');

@@ -18,9 +18,6 @@ typedef struct {
 void data_progress_step(void *ctx, const char *stage, uint64_t done, uint64_t total, int64_t documents);
 void data_progress_end(data_progress *p);
 
-void data_js_int(js_out *j, const char *key, int64_t x);
-void data_js_text(js_out *j, const char *key, str s);
-void data_js_hash(js_out *j, const char *key, hash256 h);
 const char *data_licence(str licence, size_t *n); /* "unknown" for an empty one */
 
 /* A value within a line: control characters become '?'. width > 0: cut and filled up to so many characters, and two

@@ -66,3 +66,19 @@ void js_real(js_out *j, double x, int digits) {
 }
 
 void js_flag(js_out *j, bool x) { add_value(j, x ? "true" : "false"); }
+
+void js_put_text(js_out *j, const char *key, str s) {
+    js_key(j, key);
+    js_text(j, s);
+}
+
+void js_put_int(js_out *j, const char *key, int64_t x) {
+    js_key(j, key);
+    js_int(j, x);
+}
+
+void js_put_hash(js_out *j, const char *key, hash256 h) {
+    char hex[65];
+    hash_hex(h, hex);
+    js_put_text(j, key, str_from(hex));
+}

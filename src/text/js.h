@@ -1,8 +1,9 @@
 /* js: JSON written as it comes: one value after another into a buffer, with commas and quotes.
  *
  *   js_out j = {.e = e};
- *   js_begin(&j, '{'); js_key(&j, "n"); js_int(&j, 1); js_end(&j, '}');        {"n":1} in j.text, or j.code says why
- * not
+ *   js_begin(&j, '{'); js_put_int(&j, "n", 1); js_end(&j, '}');
+ *
+ * puts {"n":1} into j.text, or j.code says why not.
  *
  * The first failure sticks in `code`, and what is asked after it does nothing; strbuf_fini(&j.text) is the caller's.
  * Texts become well-formed UTF-8 (json_quote()). Proved by test_js.c.
@@ -10,6 +11,7 @@
 #ifndef LOAM_TEXT_JS_H
 #define LOAM_TEXT_JS_H
 
+#include "base/hash.h"
 #include "base/str.h"
 
 typedef struct {
@@ -27,5 +29,10 @@ void js_text(js_out *j, str s);
 void js_int(js_out *j, int64_t x);
 void js_real(js_out *j, double x, int digits); /* significant digits; what is no number becomes null */
 void js_flag(js_out *j, bool x);
+
+/* Key and value. */
+void js_put_text(js_out *j, const char *key, str s);
+void js_put_int(js_out *j, const char *key, int64_t x);
+void js_put_hash(js_out *j, const char *key, hash256 h); /* in hex */
 
 #endif

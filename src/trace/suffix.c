@@ -370,8 +370,8 @@ err_code suffix_longest(const suffix *x, size_t i, const str *text, size_t n_tex
     return ERR_OK;
 }
 
-/* Where to look for the ends of the ranges that begin at q[n].lo. What begins with a text of 8 bytes or more has its
- * key, and q[n].hi is known; of a shorter one the last possible key tells. */
+/* Where to look for the ends of the ranges that begin at q[n].lo: behind the last key that a suffix can have that
+ * begins with the text, its own for 8 bytes and more. */
 static void begin_ends(const shard *s, search *q, size_t n) {
     uint64_t last[AT_ONCE];
     uint32_t seen[AT_ONCE], above[AT_ONCE];

@@ -15,8 +15,9 @@ static void values_and_commas(void **state) {
     js_out j = {.e = &e};
     (void)state;
     js_begin(&j, '{');
-    js_key(&j, "a");
-    js_int(&j, -3);
+    js_put_int(&j, "a", -3);
+    js_put_text(&j, "t", STR("x"));
+    js_put_hash(&j, "h", (hash256){{0xab}});
     js_key(&j, "b\"");
     js_begin(&j, '[');
     js_real(&j, 0.5, 4);
@@ -29,7 +30,10 @@ static void values_and_commas(void **state) {
     js_end(&j, ']');
     js_end(&j, '}');
     assert_int_equal(j.code, ERR_OK);
-    assert_true(str_is(strbuf_str(&j.text), "{\"a\":-3,\"b\\\"\":[0.5,null,true,{},[1,2],\"<\xEF\xBF\xBD\\n\"]}"));
+    assert_true(
+        str_is(strbuf_str(&j.text),
+               "{\"a\":-3,\"t\":\"x\",\"h\":\"ab00000000000000000000000000000000000000000000000000000000000000\","
+               "\"b\\\"\":[0.5,null,true,{},[1,2],\"<\xEF\xBF\xBD\\n\"]}"));
     strbuf_fini(&j.text);
 }
 
