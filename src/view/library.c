@@ -47,7 +47,7 @@ void library_fields(js_out *j, const dataset_doc *doc) {
 /* ---- which documents ---- */
 
 typedef struct {
-    int64_t *id; /* [n] ascending; NULL: 1 to n */
+    int64_t *id; /* [n] ascending; NULL: all that are made */
     size_t n;
     bool capped;
 } chosen;
@@ -117,7 +117,7 @@ static err_code find_in_index(const suffix *x, str text, chosen *c, err *e) {
 /* Made documents all have one source and licence. */
 static err_code choose_made(tracer *t, const library_query *q, chosen *c, err *e) {
     dataset_doc doc;
-    TRY(tracer_doc(t, 1, &doc, e));
+    TRY(docs_get(&t->run.docs, 0, &doc, e));
     if ((q->licence.p && !str_eq(q->licence, doc.licence)) || (q->source.p && !str_eq(q->source, doc.source)))
         return ERR_OK;
     if (q->text.p && !t->index)
@@ -148,8 +148,7 @@ static err_code put_rows(tracer *t, const library_query *q, const chosen *c, js_
         dataset_doc doc;
         if (q->stop && *q->stop)
             return err_set(e, ERR_CANCELLED, "stopped");
-        int64_t id = c->id ? c->id[i] : (int64_t)i + 1;
-        TRY(tracer_doc(t, id, &doc, e));
+        TRY(c->id ? tracer_doc(t, c->id[i], &doc, e) : docs_get(&t->run.docs, t->number[i], &doc, e));
         js_begin(j, '{');
         library_fields(j, &doc);
         put_text(j, "excerpt", excerpt(doc.text, q->text));
@@ -199,7 +198,7 @@ static err_code origins_of(tracer *t, arena *mem, used_row **rows, size_t *n, er
     dataset_doc doc;
     if (t->set)
         return used_by(t->set, NULL, LIBRARY_ORIGINS_MAX, mem, rows, n, e);
-    TRY(tracer_doc(t, 1, &doc, e));
+    TRY(docs_get(&t->run.docs, 0, &doc, e));
     ARENA_NEW(mem, *rows, 1, e);
     *n = 1;
     **rows = (used_row){arena_str(mem, doc.source), arena_str(mem, doc.licence), (int64_t)t->run.docs.n,

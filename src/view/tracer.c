@@ -37,7 +37,7 @@ static err_code next_doc(void *ctx, bool *got, int64_t *id, str *text, err *e) {
         return ERR_OK;
     size_t i = w->at++;
     if (w->docs) {
-        *id = (int64_t)i + 1;
+        *id = w->docs->key[w->number[i]].id;
         return docs_text(w->docs, w->number[i], text, e);
     }
     *id = w->key[i].id;
@@ -131,15 +131,7 @@ err_code tracer_open_index(suffix **out, const char *path, err *e) {
 static err_code open_docs(tracer *t, const char *set, err *e) {
     run *r = &t->run;
     bool other = set && !docs_is_made(r->data) && !os_exists(r->data); /* moved: perhaps it is the one at hand */
-    docs_options o = {.source = other ? set : r->data,
-                      .where = r->where,
-                      .val_share = r->recipe.data.val_share,
-                      .seed = r->recipe.init.seed};
-    TRY(docs_open(&r->docs, &o, e));
-    if (memcmp(r->docs.digest.byte, r->recipe.data.digest.byte, sizeof r->docs.digest.byte) != 0)
-        return err_set(e, ERR_MISMATCH, "%s: is not the data that %s learned from: its digest is another one", o.source,
-                       r->path);
-    return ERR_OK;
+    return run_load_docs(r, other ? set : r->data, r->where, e);
 }
 
 static err_code open_run(tracer *t, const char *path, const char *set, err *e) {
@@ -151,13 +143,19 @@ static err_code open_run(tracer *t, const char *path, const char *set, err *e) {
     return open_docs(t, set, e);
 }
 
+static int by_id_of(const void *a, const void *b, void *key) {
+    const uint32_t *x = a, *y = b;
+    return by_id((dataset_key *)key + *x, (dataset_key *)key + *y);
+}
+
 static err_code number_made(tracer *t, err *e) {
     const docs *d = &t->run.docs;
     t->number = calloc(d->n, sizeof *t->number);
     if (!t->number)
         return err_set(e, ERR_MEMORY, "no memory for a list of %zu documents", d->n);
     for (size_t i = 0; i < d->n; i++)
-        t->number[d->key[i].id - 1] = (uint32_t)i;
+        t->number[i] = (uint32_t)i;
+    qsort_r(t->number, d->n, sizeof *t->number, by_id_of, d->key);
     return ERR_OK;
 }
 
@@ -234,7 +232,16 @@ void tracer_close(tracer *t) {
 err_code tracer_doc(tracer *t, int64_t id, dataset_doc *doc, err *e) {
     if (t->set)
         return dataset_get(t->set, id, doc, e);
-    if (id < 1 || (uint64_t)id > t->run.docs.n)
+    docs *d = &t->run.docs;
+    size_t lo = 0, hi = d->n;
+    while (lo < hi) { /* the first that is not below */
+        size_t mid = lo + (hi - lo) / 2;
+        if (d->key[t->number[mid]].id < id)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    if (lo == d->n || d->key[t->number[lo]].id != id)
         return err_set(e, ERR_USAGE, "there is no document %" PRId64, id);
-    return docs_get(&t->run.docs, t->number[id - 1], doc, e);
+    return docs_get(d, t->number[lo], doc, e);
 }

@@ -1,8 +1,9 @@
 /* tracer: what tracing works with: the documents, their index, and perhaps the run that learned from them.
  *
  * WHAT is a data set, whose index stands beside it (D.db.trace), or a run folder. A run's documents are those of its
- * data set or the built-in corpus; the index is the data set's own if it has one, else RUN/data.trace, which is made
- * when it is first needed, or when the data are others. Proved by test_trace.py and test_view.c.
+ * data set, also those that it did not read, or of the built-in corpus but for those that loam rebuild took out; the
+ * index is the data set's own if it has one, else RUN/data.trace, which is made when it is first needed, or when the
+ * data are others. Proved by test_trace.py and test_view.c.
  */
 #ifndef LOAM_VIEW_TRACER_H
 #define LOAM_VIEW_TRACER_H
@@ -25,7 +26,7 @@ typedef struct {
     run run; /* of WHAT or of --run; run.path NULL: none */
     chain chain;
     dataset *set;     /* NULL: the run's documents are made */
-    uint32_t *number; /* [run.docs.n] of made documents: by id - 1, the number in run.docs */
+    uint32_t *number; /* [run.docs.n] of made documents: the numbers in run.docs, by ascending id */
     suffix *index;
     char *what;
 } tracer;

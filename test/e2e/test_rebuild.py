@@ -80,6 +80,12 @@ def equal(a, b):
     assert not [f for f in os.listdir(os.path.dirname(a)) if f.endswith((".new", ".scratch"))]
 
 
+def traced(run, text):
+    """The documents of the run's data that hold a span of the text, by id, each with the steps that read it."""
+    spans = json.loads(loam("trace", run, text, "--top", 1000, "--json").stdout)["spans"]
+    return {d["id"]: d["steps"] for s in spans for d in s["docs"]}
+
+
 def sha(row):
     return hashlib.sha256(row["text"].encode()).digest()
 
@@ -226,6 +232,14 @@ def _():
     assert a["removed"] == b["removed"] == len(fact["documents"]) > 0, (a, b, fact)
     equal(to, stored)
     equal(to, scratch([r for r in rows if r["id"] not in fact["documents"]]))
+    loam("trace", "index", tmp("world.db"))
+    ids = {r["id"]: i + 1 for i, r in enumerate(rows)}
+    gone = {ids[d] for d in fact["documents"]}
+    text = "\n".join(r["text"] for r in rows[::4] + [r for r in rows if ids[r["id"]] in gone])
+    found, all_found = traced(to, text), traced(stored, text)
+    assert gone <= {*traced(made, text)} and not gone & {*found} and sum(bool(steps) for steps in found.values()) > 5, found
+    assert gone <= {*all_found} and not any(all_found[d] for d in gone)  # the data set has them still, the run never read them
+    assert all(all_found[d] == found[d] for d in all_found.keys() & found.keys())
     for query in ("topic:" + rows[5]["topic"], "kind:plan", ",".join(fact["documents"]), "id < 9 AND source = 'homeworld'",
                   "duplicate_of IS NOT NULL", "json_extract(meta, '$.facts[1]') IS NOT NULL"):
         a, b = (rebuild(run, out(), query, "--dry-run") for run in (made, tmp("stored")))
