@@ -105,6 +105,8 @@ static err_code read_fd(int fd, const char *path, size_t max_bytes, strbuf *out,
             code = err_in(e, code, "%s", path);
         if (code != ERR_OK) {
             out->n = had;
+            if (had == 0)
+                strbuf_fini(out);
             return code;
         }
     }

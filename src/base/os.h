@@ -28,7 +28,8 @@ void os_map_close(os_map *m);
  * counting as this process's memory. Contents remain readable. */
 void os_map_release(const os_map *m, size_t from, size_t n);
 
-/* The whole file appended to *out; more than max_bytes is ERR_LIMIT. "-" is not special. */
+/* The whole file appended to *out; more than max_bytes is ERR_LIMIT. "-" is not special. After an error *out is as it
+ * was; one that was empty owns nothing. */
 err_code os_read_file(const char *path, size_t max_bytes, strbuf *out, err *e);
 /* The same of a regular file alone, for names that come from elsewhere: a pipe that nobody writes to or
  * a device that never ends is refused (ERR_IO) and not waited for. */

@@ -82,12 +82,10 @@ static err_code take_recipe(card_facts *f, const recipe *r, err *e) {
 /* ---- chain and log ---- */
 
 static err_code take_chain(card_facts *f, const run *r, err *e) {
-    run_path path;
     chain c;
-    TRY(run_file(r, "chain.jsonl", &path, e));
-    if (!os_exists(path.text))
+    TRY(run_chain(r, &c, e));
+    if (c.n == 0)
         return facts_lack(f, "training", "the run has not begun", e);
-    TRY(chain_read(&c, path.text, e));
     err_code code = ERR_OK;
     f->training.known = c.n > 1;
     for (size_t i = 0; i < c.n && code == ERR_OK; i++) {

@@ -93,17 +93,13 @@ static err_code first_use(rebuild_plan *p, run *from, const picked *without, con
 }
 
 static err_code measure(rebuild_plan *p, run *from, const picked *without, pool *workers, err *e) {
-    run_path path;
     chain c;
-    TRY(run_file(from, "chain.jsonl", &path, e));
-    if (!os_exists(path.text))
-        return err_set(e, ERR_USAGE, "%s: has not begun, so there is nothing to rebuild", from->path);
-    TRY(chain_read(&c, path.text, e));
+    TRY(run_chain(from, &c, e));
     err_code code = ERR_OK;
     if (c.n < 2)
-        code = err_set(e, ERR_USAGE, "%s: has no step yet, so there is nothing to rebuild", from->path);
+        code = err_set(e, ERR_USAGE, "%s: has not begun, so there is nothing to rebuild", from->path);
     else if (!same(c.line[0].recipe, p->record.from.recipe))
-        code = err_set(e, ERR_MISMATCH, "%s: is not the chain of this recipe", path.text);
+        code = err_set(e, ERR_MISMATCH, "%s/chain.jsonl: is not the chain of this recipe", from->path);
     if (code == ERR_OK) {
         p->steps = c.n - 1;
         p->record.chain = c.line[p->steps].digest;
@@ -280,12 +276,11 @@ static err_code carry_all(const rebuild_plan *p, const run *from, run *to, const
 }
 
 err_code rebuild_carry(const rebuild_plan *p, const run *from, run *to, const char *out, err *e) {
-    run_path path;
     chain c;
-    TRY(run_file(from, "chain.jsonl", &path, e));
-    TRY(chain_read(&c, path.text, e));
-    err_code code = c.n > p->record.kept ? carry_all(p, from, to, &c, e)
-                                         : err_set(e, ERR_MISMATCH, "%s: has become shorter", path.text);
+    TRY(run_chain(from, &c, e));
+    err_code code = c.n > p->record.kept
+                        ? carry_all(p, from, to, &c, e)
+                        : err_set(e, ERR_MISMATCH, "%s/chain.jsonl: has become shorter", from->path);
     chain_fini(&c);
     TRY(code);
     if (rename(to->path, out) != 0)
@@ -376,10 +371,9 @@ static err_code compare_file(const run *a, const run *b, const char *name, err *
 
 err_code rebuild_compare(const run *a, const run *b, err *e) {
     static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "checkpoint.json"};
-    run_path lines, gguf;
+    run_path gguf;
     chain c;
-    TRY(run_file(a, "chain.jsonl", &lines, e));
-    TRY(chain_read(&c, lines.text, e));
+    TRY(run_chain(a, &c, e));
     size_t last = c.n ? c.n - 1 : 0;
     chain_fini(&c);
     TRY(compare_file(a, b, "chain.jsonl", e));

@@ -23,6 +23,13 @@ bool run_is(const char *path) {
     return os_join(p.text, path, "recipe.json", NULL) == ERR_OK && os_exists(p.text);
 }
 
+err_code run_chain(const run *r, chain *c, err *e) {
+    run_path p;
+    *c = (chain){0};
+    TRY(run_file(r, "chain.jsonl", &p, e));
+    return os_exists(p.text) ? chain_read(c, p.text, e) : ERR_OK;
+}
+
 /* ---- making one ---- */
 
 static err_code make_folder(const char *path, err *e) {

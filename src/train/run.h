@@ -14,6 +14,7 @@
 #ifndef LOAM_TRAIN_RUN_H
 #define LOAM_TRAIN_RUN_H
 
+#include "train/chain.h"
 #include "train/removal.h"
 #include "train/trainer.h"
 
@@ -43,6 +44,9 @@ err_code run_create(const char *path, const recipe *r, const char *data, const c
 /* Reads recipe and inputs. Zero-initialised *r; run_close() after any outcome. */
 err_code run_open(run *r, const char *path, err *e);
 void run_close(run *r);
+
+/* RUN/chain.jsonl as chain_read() reads it; empty for a run that has not begun. */
+err_code run_chain(const run *r, chain *c, err *e);
 
 /* What data and tokenizer say of themselves: to fill a recipe, before there is a folder. */
 err_code run_describe(const char *data, const char *where, const char *given, recipe *r, err *e);

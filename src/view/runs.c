@@ -38,9 +38,8 @@ err_code runs_find(runs_list *l, const char *folder, err *e) {
     err_code code = ERR_OK;
     for (struct dirent *x; code == ERR_OK && (x = readdir(d));) {
         run_path path;
-        int len = strcmp(folder, ".") == 0 ? snprintf(path.text, sizeof path.text, "%s", x->d_name)
-                                           : snprintf(path.text, sizeof path.text, "%s/%s", folder, x->d_name);
-        if (x->d_name[0] != '.' && len > 0 && (size_t)len < sizeof path.text && run_is(path.text))
+        const char *before = strcmp(folder, ".") == 0 ? "" : folder;
+        if (x->d_name[0] != '.' && os_join(path.text, before, x->d_name, NULL) == ERR_OK && run_is(path.text))
             code = add(l, path.text, e);
     }
     closedir(d);
@@ -65,12 +64,6 @@ typedef struct {
     runlog_rows log;
 } files;
 
-static err_code read_chain(chain *c, const run *r, err *e) {
-    run_path file;
-    TRY(run_file(r, "chain.jsonl", &file, e));
-    return os_exists(file.text) ? chain_read(c, file.text, e) : ERR_OK;
-}
-
 static err_code read_log(runlog_rows *rows, const run *r, err *e) {
     run_path file;
     TRY(run_file(r, "log.db", &file, e));
@@ -94,7 +87,7 @@ static void look_at(const files *f, runs_row *r) {
 /* After an error the row has what could be read. */
 static err_code files_open(files *f, runs_row *r, err *e) {
     TRY(run_open(&f->run, r->path, e));
-    err_code code = read_chain(&f->chain, &f->run, e);
+    err_code code = run_chain(&f->run, &f->chain, e);
     if (code == ERR_OK)
         code = read_log(&f->log, &f->run, e);
     look_at(f, r);
@@ -178,7 +171,7 @@ static err_code curves_of(runs_curves *c, const chain *lines, const runlog_rows 
 err_code runs_curves_read(runs_curves *c, const run *r, err *e) {
     chain lines = {0};
     runlog_rows rows = {0};
-    err_code code = read_chain(&lines, r, e);
+    err_code code = run_chain(r, &lines, e);
     if (code == ERR_OK)
         code = read_log(&rows, r, e);
     if (code == ERR_OK)

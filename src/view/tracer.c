@@ -135,11 +135,8 @@ static err_code open_docs(tracer *t, const char *set, err *e) {
 }
 
 static err_code open_run(tracer *t, const char *path, const char *set, err *e) {
-    run_path file;
     TRY(run_open(&t->run, path, e));
-    TRY(run_file(&t->run, "chain.jsonl", &file, e));
-    if (os_exists(file.text))
-        TRY(chain_read(&t->chain, file.text, e));
+    TRY(run_chain(&t->run, &t->chain, e));
     return open_docs(t, set, e);
 }
 
