@@ -183,6 +183,9 @@ static void reads_whole_files_within_a_limit(void **state) {
     assert_int_equal(os_read_file(in_dir("big"), N - 1, &b, &e), ERR_LIMIT);
     assert_int_equal(b.n, 4); /* as before */
     assert_non_null(strstr(e.text, "longer than the 299999 bytes"));
+    strbuf empty = {0};
+    assert_int_equal(os_read_file(in_dir("big"), N - 1, &empty, &e), ERR_LIMIT);
+    assert_null(empty.p);
     b.max = 1000;
     assert_int_equal(os_read_file(in_dir("big"), N, &b, &e), ERR_LIMIT);
     assert_int_equal(b.n, 4);
