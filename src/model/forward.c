@@ -185,13 +185,16 @@ static void normed(pass *p, const float *from, const float *norm, rows_fn *fn) {
     rows_run(&p->m->engine, p->n, fn, p);
 }
 
-/* Packs x f32[n][k] for the weights of w. */
-static void pack_for(const model *m, const float *x, size_t n, size_t k, const matrix *const w[], int n_w) {
-    activations *a = &((model *)(uintptr_t)m)->scratch.acts;
+/* Packs x f32[n][k], what goes into the products with w. */
+static void pack_for(const pass *p, model_input input, const float *x, size_t k, const matrix *const w[], int n_w) {
+    model *m = p->m;
+    activations *a = &m->scratch.acts;
+    if (m->watch.fn)
+        m->watch.fn(m->watch.ctx, input, p->i_layer, x, p->n, k);
     a->kinds = 0;
     for (int i = 0; i < n_w; i++)
         a->kinds |= 1u << kern_acts_kind(w[i]->type);
-    activations_pack(&m->engine, a, x, k, n, k);
+    activations_pack(&m->engine, a, x, k, p->n, k);
 }
 
 static void attention_block(pass *p) {
@@ -204,7 +207,7 @@ static void attention_block(pass *p) {
         normed(p, s->x, y->attn_pre, norm_rows);
         in = s->h;
     }
-    pack_for(m, in, p->n, c->D, (const matrix *const[]){&y->q, &y->k, &y->v}, 3);
+    pack_for(p, INPUT_QKV, in, c->D, (const matrix *const[]){&y->q, &y->k, &y->v}, 3);
     products_run(&m->engine, &s->acts,
                  (product[]){{&y->q, y->q_bias, s->q, c->H * c->K},
                              {&y->k, y->k_bias, s->k, c->G * c->K},
@@ -212,7 +215,7 @@ static void attention_block(pass *p) {
                  3);
     rows_run(&m->engine, p->n, turn_rows, p);
     attend(p);
-    pack_for(m, s->att, p->n, c->H * c->K, (const matrix *const[]){&y->o}, 1);
+    pack_for(p, INPUT_O, s->att, c->H * c->K, (const matrix *const[]){&y->o}, 1);
     products_run(&m->engine, &s->acts, (product[]){{&y->o, y->o_bias, s->h, c->D}}, 1);
     normed(p, NULL, y->attn_post, add_branch);
 }
@@ -227,11 +230,11 @@ static void ffn_block(pass *p) {
         normed(p, s->x, y->ffn_pre, norm_rows);
         in = s->h;
     }
-    pack_for(m, in, p->n, c->D, (const matrix *const[]){&y->gate, &y->up}, 2);
+    pack_for(p, INPUT_FFN, in, c->D, (const matrix *const[]){&y->gate, &y->up}, 2);
     products_run(&m->engine, &s->acts,
                  (product[]){{&y->gate, y->gate_bias, s->gate, c->F}, {&y->up, y->up_bias, s->up, c->F}}, 2);
     rows_run(&m->engine, p->n, gate_rows, p);
-    pack_for(m, s->gate, p->n, c->F, (const matrix *const[]){&y->down}, 1);
+    pack_for(p, INPUT_DOWN, s->gate, c->F, (const matrix *const[]){&y->down}, 1);
     products_run(&m->engine, &s->acts, (product[]){{&y->down, y->down_bias, s->h, c->D}}, 1);
     normed(p, NULL, y->ffn_post, add_branch);
 }
@@ -259,7 +262,7 @@ static void head(const pass *p, const size_t *pick, size_t n, float *out) {
     picked.pick = pick;
     picked.logits = out;
     normed(&picked, m->scratch.x, m->out_norm, norm_rows);
-    pack_for(m, m->scratch.h, n, c->D, (const matrix *const[]){&m->output}, 1);
+    pack_for(&picked, INPUT_OUTPUT, m->scratch.h, c->D, (const matrix *const[]){&m->output}, 1);
     products_run(&m->engine, &m->scratch.acts, (product[]){{&m->output, NULL, out, c->V}}, 1);
     rows_run(&m->engine, n, finish_rows, &picked);
 }

@@ -143,6 +143,7 @@ void model_close(model *m) {
     free(m);
 }
 
+void model_set_watch(model *m, model_watch w) { m->watch = w; }
 const model_config *model_config_of(const model *m) { return &m->config; }
 const gguf_file *model_gguf(const model *m) { return m->gguf.path ? &m->gguf : NULL; }
 const char *model_path(const model *m) { return m->path; }

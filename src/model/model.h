@@ -95,4 +95,13 @@ typedef struct {
  * An error in one part: nothing changed in any. */
 err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, float *logits, err *e);
 
+/* For who measures what goes into the products: called with the input x f32[n][k] of each one, a row a position, in the
+ * caller's thread and in the order of the ids; i_layer is L for INPUT_OUTPUT. */
+typedef enum { INPUT_QKV, INPUT_O, INPUT_FFN, INPUT_DOWN, INPUT_OUTPUT } model_input;
+typedef struct {
+    void (*fn)(void *ctx, model_input input, size_t i_layer, const float *x, size_t n, size_t k); /* NULL: nobody */
+    void *ctx;
+} model_watch;
+void model_set_watch(model *m, model_watch w);
+
 #endif

@@ -47,6 +47,7 @@ struct model {
     scratch scratch;
     uint8_t *scratch_mem;
     size_t scratch_bytes;
+    model_watch watch;
 };
 
 /* Keys f16 or f32 [L][G][ctx/16][K][16], values [L][G][ctx][W], W = K rounded up to 16; ctx rounded up to the
