@@ -166,10 +166,8 @@ static void compare_states(job *j, uint64_t step, int side) {
 
 static err_code go_to(job *j, int i, uint64_t step, err *e) {
     ckpt_info info;
-    if (step == 0) {
-        trainer_begin(j->r[i]->trainer);
-        return ERR_OK;
-    }
+    if (step == 0)
+        return trainer_begin(j->r[i]->trainer, e);
     return trainer_load(j->r[i]->trainer, j->ckpt[has_ckpt(j, 0, step) ? 0 : 1].text, step, &info, e);
 }
 

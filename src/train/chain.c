@@ -66,7 +66,8 @@ static err_code body(const chain_line *line, strbuf *out, err *e) {
     if (!line->has_roots)
         return ERR_OK;
     TRY(add_hash(out, "weights", line->weights, e));
-    return add_hash(out, "moments", line->moments, e);
+    TRY(add_hash(out, "moments", line->moments, e));
+    return line->has_held_out ? strbuf_addf(out, e, ",\"held_out\":\"%s\"", hex_of(line->held_out).text) : ERR_OK;
 }
 
 err_code chain_text(chain_line *line, const hash256 *before, strbuf *out, err *e) {
@@ -75,6 +76,12 @@ err_code chain_text(chain_line *line, const hash256 *before, strbuf *out, err *e
     TRY(hash_after(line->step ? before : NULL, str_sub(strbuf_str(out), from, out->n), &line->digest, e));
     TRY(add_hash(out, "digest", line->digest, e));
     return strbuf_add(out, STR("}\n"), e);
+}
+
+static err_code want_real(const json_t *o, const char *key, double *out, err *e) {
+    str s;
+    TRY(json_want_str(o, key, &s, e));
+    return real_of(s, out) ? ERR_OK : err_set(e, ERR_FORMAT, "%s is no number in hexadecimal", key);
 }
 
 static err_code take(const json_t *o, chain_line *line, err *e) {
@@ -88,12 +95,8 @@ static err_code take(const json_t *o, chain_line *line, err *e) {
             return err_set(e, ERR_FORMAT, "recipe is no digest");
         line->has_roots = true;
     } else {
-        TRY(json_want_str(o, "loss", &s, e));
-        if (!real_of(s, &line->loss))
-            return err_set(e, ERR_FORMAT, "loss is no number in hexadecimal");
-        TRY(json_want_str(o, "norm", &s, e));
-        if (!real_of(s, &line->norm))
-            return err_set(e, ERR_FORMAT, "norm is no number in hexadecimal");
+        TRY(want_real(o, "loss", &line->loss, e));
+        TRY(want_real(o, "norm", &line->norm, e));
         const json_t *docs = json_object_get(o, "docs");
         for (size_t i = 0; i < 4; i++) {
             json_int_t x = json_integer_value(json_array_get(docs, i));
@@ -101,6 +104,7 @@ static err_code take(const json_t *o, chain_line *line, err *e) {
         }
         TRY(json_want_u64(o, "targets", INT64_MAX, &line->targets, e));
         line->has_roots = json_object_get(o, "weights") != NULL;
+        line->has_held_out = json_object_get(o, "held_out") != NULL;
     }
     if (line->has_roots) {
         TRY(json_want_str(o, "weights", &s, e));
@@ -112,6 +116,8 @@ static err_code take(const json_t *o, chain_line *line, err *e) {
         if (!recipe_hash_of(s, &line->moments))
             return err_set(e, ERR_FORMAT, "moments is no digest");
     }
+    if (line->has_held_out)
+        TRY(want_real(o, "held_out", &line->held_out, e));
     TRY(json_want_str(o, "digest", &s, e));
     return recipe_hash_of(s, &line->digest) ? ERR_OK : err_set(e, ERR_FORMAT, "digest is no digest");
 }
@@ -169,6 +175,11 @@ err_code chain_difference(const chain_line *here, const chain_line *there, strbu
         return differ_hash("the weights' root", here->weights, there->weights, out, e);
     if (memcmp(&here->moments, &there->moments, sizeof here->moments) != 0)
         return differ_hash("the moments' root", here->moments, there->moments, out, e);
+    if (here->has_held_out != there->has_held_out)
+        return strbuf_add(out, STR("only one of the two has a loss on what is held out"), e);
+    if (strcmp(hex_of(here->held_out).text, hex_of(there->held_out).text) != 0)
+        return strbuf_addf(out, e, "the loss on what is held out is %s here and %s there", hex_of(here->held_out).text,
+                           hex_of(there->held_out).text);
     return ERR_OK;
 }
 

@@ -3,6 +3,7 @@
  *   {"step":0,"recipe":"HEX","weights":"HEX","digest":"HEX"}
  *   {"step":1,"loss":"0x1.8p+2","norm":"0x1.2p-1","docs":[0,0,0,14],"targets":2033,"digest":"HEX"}
  *   {"step":50,...,"targets":2040,"weights":"HEX","moments":"HEX","digest":"HEX"}
+ *   {"step":50,...,"targets":2040,"weights":"HEX","moments":"HEX","held_out":"0x1.1p+1","digest":"HEX"}
  *
  *   step     from 1; line 0 names the recipe (its digest) and the weights before the first step
  *   loss     over the step's targets, sum of weight * -log p(target), in nats, / targets; binary64 in hexadecimal. The
@@ -11,6 +12,7 @@
  *   docs     epoch and rank of the document of the step's first token, and of its last token (order.h)
  *   targets  how many tokens were predicted
  *   weights, moments   roots (root.h) after the step; after every roots_every-th step and after the last
+ *   held_out of tuning: the loss after the step, over the targets of what is held out, likewise; where there are roots
  *   digest   SHA-256(digest of the line before as 32 bytes | this line up to and without ,"digest"); line 0: of the
  * line
  *
@@ -34,7 +36,8 @@ typedef struct {
     double loss, norm;
     uint64_t docs[4];
     uint64_t targets;
-    bool has_roots;
+    bool has_roots, has_held_out;
+    double held_out;
     hash256 recipe, weights, moments;
     hash256 digest;
 } chain_line;

@@ -95,9 +95,9 @@ static void each(fold *f, int level, bool add) {
     tasks_run(&f->engine, (f->floats + GRAIN - 1) / GRAIN, grain_task, f);
 }
 
-void fold_add(fold *f, size_t i) {
-    assert(i < f->n);
-    bool last = i + 1 == f->n;
+void fold_add(fold *f, size_t i, size_t n) {
+    assert(i < n && n <= f->n);
+    bool last = i + 1 == n;
     int k = 0;
     /* Left halves of the same size join first; the last microbatch then joins all that is left of it. */
     for (; i >> k & 1; k++)

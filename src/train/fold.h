@@ -15,13 +15,13 @@
 
 typedef struct fold fold;
 
-/* For n microbatches a step; params[n_params] hold each one's gradient in g. */
+/* For n microbatches a step at most; params[n_params] hold each one's gradient in g. */
 size_t fold_plan_bytes(const param *params, size_t n_params, size_t n);
 err_code fold_open(fold **out, const engine *e, param *params, size_t n_params, size_t n, err *err_out);
 void fold_close(fold *f); /* NULL allowed */
 
-/* Takes the gradient that stands in every g as microbatch i of n; i = 0, 1, .. n-1. After the last one g holds the sum.
- */
-void fold_add(fold *f, size_t i);
+/* Takes the gradient that stands in every g as microbatch i of this step's n; i = 0, 1, .. n-1. After the last one g
+ * holds the sum. */
+void fold_add(fold *f, size_t i, size_t n);
 
 #endif

@@ -42,7 +42,7 @@ static bool same(hash256 a, hash256 b) { return memcmp(&a, &b, sizeof a) == 0; }
 static err_code check_first(loop *l, const chain *c, err *e) {
     chain_line first;
     strbuf what = {0};
-    trainer_begin(l->t);
+    TRY(trainer_begin(l->t, e));
     TRY(trainer_first_line(l->t, &first, e));
     if (c->n == 0) {
         TRY(appendfile_truncate(l->file, 0, e)); /* a line that was not written to its end */

@@ -224,7 +224,7 @@ static err_code carry_chain(const rebuild_plan *p, const chain *c, run *to, hash
     strbuf text = {0};
     run_path path;
     chain_line first;
-    trainer_begin(to->trainer);
+    TRY(trainer_begin(to->trainer, e));
     err_code code = trainer_first_line(to->trainer, &first, e);
     if (code == ERR_OK && p->record.kept && !same(first.weights, c->line[0].weights))
         code = err_set(e, ERR_MISMATCH, "the run did not begin with the weights that its recipe gives (loam verify)");

@@ -20,26 +20,28 @@ typedef struct {
     key_kind kind;
     size_t at;
     double min, max; /* of KEY_COUNT and KEY_REAL, both included */
-    bool spare;      /* not written where it is 0, false or empty, which is also what a missing one says */
+    unsigned when;
 } key;
 
-#define COUNT(section, name, min, max) \
-    { #section, #name, KEY_COUNT, offsetof(recipe, section.name), (min), (max), false }
-#define REAL(section, name, min, max) \
-    { #section, #name, KEY_REAL, offsetof(recipe, section.name), (min), (max), false }
-#define NAME(section, name) \
-    { #section, #name, KEY_NAME, offsetof(recipe, section.name), 0, 0, false }
-#define HASH(section, name) \
-    { #section, #name, KEY_HASH, offsetof(recipe, section.name), 0, 0, false }
-#define FLAG(section, name) \
-    { #section, #name, KEY_FLAG, offsetof(recipe, section.name), 0, 0, false }
-#define SPARE(kind, section, name, min, max) \
-    { #section, #name, KEY_##kind, offsetof(recipe, section.name), (min), (max), true }
+enum {
+    EVER = 0,
+    SPARE = 1, /* not written where it is 0, false or empty, which is also what a missing one says */
+    NEW = 2,   /* in recipes of new models alone */
+    TUNED = 4, /* in recipes with a base alone */
+};
+
+#define KEY(kind, section, name, min, max, when) \
+    { #section, #name, KEY_##kind, offsetof(recipe, section.name), (min), (max), (when) }
+#define COUNT(section, name, min, max) KEY(COUNT, section, name, min, max, EVER)
+#define REAL(section, name, min, max) KEY(REAL, section, name, min, max, EVER)
+#define NAME(section, name) KEY(NAME, section, name, 0, 0, EVER)
+#define HASH(section, name) KEY(HASH, section, name, 0, 0, EVER)
+#define FLAG(section, name) KEY(FLAG, section, name, 0, 0, EVER)
 #define BIG 9007199254740992.0 /* 2^53: whole numbers up to here survive any JSON reader */
 
-/* Spare keys are never the first of their section. */
 static const key keys[] = {
-    {NULL, "arithmetic", KEY_COUNT, offsetof(recipe, arithmetic), 1, 1e6, false},
+    {NULL, "arithmetic", KEY_COUNT, offsetof(recipe, arithmetic), 1, 1e6, EVER},
+    KEY(HASH, base, digest, 0, 0, TUNED),
     NAME(model, arch),
     COUNT(model, layers, 1, CONFIG_LAYERS_MAX),
     COUNT(model, width, 1, CONFIG_WIDTH_MAX),
@@ -56,16 +58,16 @@ static const key keys[] = {
     HASH(data, digest),
     COUNT(data, documents, 1, BIG),
     REAL(data, val_share, 0, 0.5),
-    SPARE(NAME, data, answers, 0, 0),
-    SPARE(REAL, data, elsewhere, 0, 1),
-    HASH(tokenizer, digest),
-    COUNT(tokenizer, end, 0, CONFIG_VOCAB_MAX - 1),
-    SPARE(FLAG, tokenizer, parse_special, 0, 0),
+    KEY(NAME, data, answers, 0, 0, NEW | SPARE),
+    KEY(REAL, data, elsewhere, 0, 1, NEW | SPARE),
+    KEY(HASH, tokenizer, digest, 0, 0, NEW),
+    KEY(COUNT, tokenizer, end, 0, CONFIG_VOCAB_MAX - 1, NEW),
+    KEY(FLAG, tokenizer, parse_special, 0, 0, NEW | SPARE),
     COUNT(batch, sequences, 1, 1 << 20),
     COUNT(batch, micro, 1, 1 << 20),
     COUNT(init, seed, 0, BIG),
-    REAL(init, embed, 0, 10),
-    REAL(init, gain, 0, 10),
+    KEY(REAL, init, embed, 0, 10, NEW),
+    KEY(REAL, init, gain, 0, 10, NEW),
     COUNT(optimizer, steps, 1, 1e9),
     NAME(optimizer, schedule),
     REAL(optimizer, lr, 0, 10),
@@ -78,6 +80,20 @@ static const key keys[] = {
     REAL(optimizer, decay, 0, 10),
     REAL(optimizer, clip, 0, 1e9),
     COUNT(chain, roots_every, 1, 1e9),
+    KEY(NAME, tune, method, 0, 0, TUNED),
+    KEY(NAME, tune, objective, 0, 0, TUNED),
+    KEY(HASH, tune, format, 0, 0, TUNED),
+    KEY(NAME, tune, roles, 0, 0, TUNED),
+    KEY(COUNT, tune, rank, 0, CONFIG_WIDTH_MAX, TUNED | SPARE),
+    KEY(REAL, tune, alpha, 0, 1e6, TUNED | SPARE),
+    KEY(REAL, tune, dropout, 0, 0.9, TUNED | SPARE),
+    KEY(FLAG, tune, rslora, 0, 0, TUNED | SPARE),
+    KEY(FLAG, tune, dora, 0, 0, TUNED | SPARE),
+    KEY(NAME, tune, parts, 0, 0, TUNED | SPARE),
+    KEY(NAME, tune, layers, 0, 0, TUNED | SPARE),
+    KEY(REAL, tune, beta, 0, 1000, TUNED | SPARE),
+    KEY(COUNT, tune, patience, 0, 1e9, TUNED | SPARE),
+    KEY(FLAG, tune, best, 0, 0, TUNED | SPARE),
 };
 enum { KEYS = sizeof keys / sizeof *keys };
 
@@ -139,25 +155,29 @@ static bool same_section(const key *a, const key *b) {
     return a->section == b->section || (a->section && b->section && strcmp(a->section, b->section) == 0);
 }
 
+/* Whether a recipe of this kind may have it. */
+static bool belongs(const key *k, bool tuning) { return !(k->when & (tuning ? NEW : TUNED)); }
+
 err_code recipe_text(const recipe *r, strbuf *out, err *e) {
+    const key *open = NULL; /* of the section at hand */
     TRY(strbuf_addf(out, e, "{\n  \"format\": \"%s\"", FORMAT));
     for (const key *k = keys; k < keys + KEYS; k++) {
-        bool first = k == keys || !same_section(k - 1, k), last = k + 1 == keys + KEYS || !same_section(k, k + 1);
-        bool silent = k->spare && is_zero(r, k);
-        if (silent)
-            ;
-        else if (!k->section)
+        if (!belongs(k, recipe_is_tuning(r)) || (k->when & SPARE && is_zero(r, k)))
+            continue;
+        if (open && !same_section(open, k)) {
+            TRY(strbuf_add(out, STR("\n  }"), e));
+            open = NULL;
+        }
+        if (!k->section)
             TRY(strbuf_addf(out, e, ",\n  \"%s\": ", k->name));
-        else if (first)
+        else if (!open)
             TRY(strbuf_addf(out, e, ",\n  \"%s\": {\n    \"%s\": ", k->section, k->name));
         else
             TRY(strbuf_addf(out, e, ",\n    \"%s\": ", k->name));
-        if (!silent)
-            TRY(value_text(r, k, out, e));
-        if (k->section && last)
-            TRY(strbuf_add(out, STR("\n  }"), e));
+        TRY(value_text(r, k, out, e));
+        open = k->section ? k : NULL;
     }
-    return strbuf_add(out, STR("\n}\n"), e);
+    return strbuf_add(out, open ? STR("\n  }\n}\n") : STR("\n}\n"), e);
 }
 
 err_code recipe_digest(const recipe *r, hash256 *out, err *e) {
@@ -267,9 +287,12 @@ static err_code take(recipe *r, json_t *root, err *e) {
         return err_set(e, ERR_UNSUPPORTED, "recipe: format is \"%.*s\", this version of Loam reads \"%s\"",
                        STR_ARG(format), FORMAT);
     TRY(no_strangers(root, e));
+    bool tuning = json_object_get(root, "base") != NULL;
     for (const key *k = keys; k < keys + KEYS; k++) {
         const json_t *v = json_object_get(k->section ? json_object_get(root, k->section) : root, k->name);
-        if (!v && !k->spare)
+        if (v && !belongs(k, tuning))
+            return fail(e, ERR_FORMAT, k, tuning ? "is not for a recipe with a base" : "needs a base");
+        if (!v && belongs(k, tuning) && !(k->when & SPARE))
             return fail(e, ERR_FORMAT, k, "is missing");
         if (v)
             TRY(take_value(r, k, v, e));
@@ -282,6 +305,8 @@ err_code recipe_parse(recipe *r, str text, err *e) {
     json_t *root = NULL;
     TRY(json_read(text, RECIPE_TEXT_BYTES_MAX, &root, e));
     err_code code = take(r, root, e);
+    if (code == ERR_OK && json_object_get(root, "base") && !recipe_is_tuning(r))
+        code = err_set(e, ERR_FORMAT, "recipe: base.digest is of no file");
     json_decref(root);
     return code;
 }
@@ -302,28 +327,55 @@ static err_code in_range(const recipe *r, const key *k, err *e) {
     if (!(holds))        \
     return err_set(e, ERR_USAGE, "recipe: " __VA_ARGS__)
 
-err_code recipe_check(const recipe *r, err *e) {
-    for (const key *k = keys; k < keys + KEYS; k++)
-        TRY(in_range(r, k, e));
-    MUST(r->arithmetic == KERN_ARITHMETIC_VERSION,
-         "arithmetic version %" PRIu64 "; this program computes version %d (use the one that made the run)",
-         r->arithmetic, KERN_ARITHMETIC_VERSION);
-    MUST(arch_by_name(str_from(r->model.arch)), "model.arch \"%s\" is not known (there are: %s)", r->model.arch,
-         arch_names());
+static err_code check_new(const recipe *r, err *e) {
     answer_marks marks;
     err_code code = answers_parse(&marks, str_from(r->data.answers), e);
     if (code != ERR_OK)
         return err_in(e, code, "recipe");
     MUST(marks.n > 0 || r->data.elsewhere == 0, "data.elsewhere is %g, but data.answers has no marks",
          r->data.elsewhere);
-    MUST(r->model.heads % r->model.kv_heads == 0, "model.heads %" PRIu64 " is no multiple of model.kv_heads %" PRIu64,
-         r->model.heads, r->model.kv_heads);
-    MUST(r->model.head_width % 2 == 0, "model.head_width %" PRIu64 " is odd, but it is rotated in pairs",
-         r->model.head_width);
     MUST(r->tokenizer.end < r->model.vocab, "tokenizer.end %" PRIu64 " is outside model.vocab %" PRIu64,
          r->tokenizer.end, r->model.vocab);
     MUST(r->batch.sequences % r->batch.micro == 0, "batch.sequences %" PRIu64 " is no multiple of batch.micro %" PRIu64,
          r->batch.sequences, r->batch.micro);
+    MUST(r->model.window < r->model.ctx, "model.window %" PRIu64 " is no less than model.ctx %" PRIu64, r->model.window,
+         r->model.ctx);
+    return ERR_OK;
+}
+
+static bool is_one_of(const char *name, const char *a, const char *b) {
+    return strcmp(name, a) == 0 || strcmp(name, b) == 0;
+}
+
+static err_code check_tuning(const recipe *r, err *e) {
+    MUST(is_one_of(r->tune.method, "lora", "full"), "tune.method \"%s\" is none of lora, full", r->tune.method);
+    MUST(is_one_of(r->tune.objective, "text", "dpo"), "tune.objective \"%s\" is none of text, dpo", r->tune.objective);
+    bool adapter = recipe_has_adapter(r), pairs = strcmp(r->tune.objective, "dpo") == 0;
+    MUST(adapter == (r->tune.rank > 0), "tune.rank is %" PRIu64 ", and tune.method %s", r->tune.rank, r->tune.method);
+    MUST(adapter == (r->tune.alpha > 0), "tune.alpha is %g, and tune.method %s", r->tune.alpha, r->tune.method);
+    MUST(adapter || (r->tune.dropout == 0 && !r->tune.rslora && !r->tune.dora && !*r->tune.parts && !*r->tune.layers),
+         "tune.dropout, rslora, dora, parts and layers are of tune.method lora only");
+    MUST(pairs == (r->tune.beta > 0), "tune.beta is %g, and tune.objective %s", r->tune.beta, r->tune.objective);
+    MUST(r->tune.patience == 0 || r->data.val_share > 0,
+         "tune.patience needs examples that are held out (data.val_share)");
+    MUST(!r->tune.best || r->data.val_share > 0, "tune.best needs examples that are held out (data.val_share)");
+    return ERR_OK;
+}
+
+err_code recipe_check(const recipe *r, err *e) {
+    bool tuning = recipe_is_tuning(r);
+    for (const key *k = keys; k < keys + KEYS; k++)
+        if (belongs(k, tuning))
+            TRY(in_range(r, k, e));
+    MUST(r->arithmetic == KERN_ARITHMETIC_VERSION,
+         "arithmetic version %" PRIu64 "; this program computes version %d (use the one that made the run)",
+         r->arithmetic, KERN_ARITHMETIC_VERSION);
+    MUST(arch_by_name(str_from(r->model.arch)), "model.arch \"%s\" is not known (there are: %s)", r->model.arch,
+         arch_names());
+    MUST(r->model.heads % r->model.kv_heads == 0, "model.heads %" PRIu64 " is no multiple of model.kv_heads %" PRIu64,
+         r->model.heads, r->model.kv_heads);
+    MUST(r->model.head_width % 2 == 0, "model.head_width %" PRIu64 " is odd, but it is rotated in pairs",
+         r->model.head_width);
     MUST(r->batch.micro <= (1u << 24) / r->model.ctx,
          "batch.micro %" PRIu64 " times model.ctx %" PRIu64 " is more than 2^24 tokens", r->batch.micro, r->model.ctx);
     MUST(schedule_by_name(r->optimizer.schedule) >= 0,
@@ -337,12 +389,17 @@ err_code recipe_check(const recipe *r, err *e) {
          "optimizer.schedule wsd needs optimizer.cooldown above 0");
     MUST(schedule_by_name(r->optimizer.schedule) == SCHEDULE_WSD || r->optimizer.cooldown == 0,
          "optimizer.cooldown belongs to optimizer.schedule wsd only");
-    MUST(r->model.window < r->model.ctx, "model.window %" PRIu64 " is no less than model.ctx %" PRIu64, r->model.window,
-         r->model.ctx);
-    return ERR_OK;
+    return tuning ? check_tuning(r, e) : check_new(r, e);
 }
 
 /* ---- what it says ---- */
+
+bool recipe_is_tuning(const recipe *r) {
+    static const hash256 none;
+    return memcmp(&r->base.digest, &none, sizeof none) != 0;
+}
+
+bool recipe_has_adapter(const recipe *r) { return strcmp(r->tune.method, "lora") == 0; }
 
 uint64_t recipe_step_tokens(const recipe *r) { return r->batch.sequences * r->model.ctx; }
 

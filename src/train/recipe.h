@@ -17,8 +17,11 @@
  * A reader takes any order of keys and any white space, but refuses a key that is missing or that it does not know: it
  * could not say what would be computed. Only spare keys may be missing, which says
  * 0, false or nothing, and are not written then: recipes from before there were such keys keep their digests.
- * Proved by test_recipe.c and
- * fuzz_recipe.c.
+ *
+ * A recipe with the section "base" is one of tuning: of a run that begins with the weights of a model that is there.
+ * Then "model" says what that model is (but ctx, the longest sequence that is learned from), there is a section "tune",
+ * and what belongs to new models alone (tokenizer, init.embed, init.gain) is missing, for the base has it.
+ * Proved by test_recipe.c and fuzz_recipe.c.
  */
 #ifndef LOAM_TRAIN_RECIPE_H
 #define LOAM_TRAIN_RECIPE_H
@@ -31,6 +34,9 @@ enum { RECIPE_TEXT_BYTES_MAX = 1 << 16, RECIPE_NAME_BYTES = 32 };
 
 typedef struct {
     uint64_t arithmetic; /* KERN_ARITHMETIC_VERSION */
+    struct {
+        hash256 digest; /* of the files of the model that is tuned: tune/base.h; all 0: a new model */
+    } base;
     struct {
         char arch[RECIPE_NAME_BYTES]; /* a row of the architecture table */
         uint64_t layers, width, heads, kv_heads, head_width, ff, vocab, ctx;
@@ -52,8 +58,8 @@ typedef struct {
         bool parse_special; /* spare: texts that spell a control token mean it */
     } tokenizer;
     struct {
-        uint64_t sequences; /* of ctx tokens, a step */
-        uint64_t micro;     /* of them a gradient: fold.h */
+        uint64_t sequences; /* of ctx tokens, a step; tuning: examples, however long */
+        uint64_t micro;     /* of them a gradient: fold.h; tuning: times ctx, the tokens of a gradient at most */
     } batch;
     struct {
         uint64_t seed;
@@ -70,7 +76,24 @@ typedef struct {
     struct {
         uint64_t roots_every; /* steps after which the chain names the weights; also after the last */
     } chain;
+    struct {
+        char method[RECIPE_NAME_BYTES];    /* "lora": an adapter learns, "full": all weights do */
+        char objective[RECIPE_NAME_BYTES]; /* "text": tokens that count, "dpo": pairs; tune/lesson.h */
+        hash256 format;                    /* of what turns examples into ids: tune/tuning.h */
+        char roles[RECIPE_NAME_BYTES];     /* whose words count, commas between */
+        /* Spare from here on. Of an adapter: model/adapter.h. */
+        uint64_t rank;
+        double alpha, dropout;
+        bool rslora, dora;
+        char parts[RECIPE_NAME_BYTES], layers[RECIPE_NAME_BYTES]; /* which are adapted; empty: all */
+        double beta;                                              /* of dpo */
+        uint64_t patience; /* the run ends when so many held-out losses in a row were not the least; 0: never */
+        bool best;         /* what comes out is the model with the least held-out loss, not the last one: best.h */
+    } tune;
 } recipe;
+
+bool recipe_is_tuning(const recipe *r); /* it has a base */
+bool recipe_has_adapter(const recipe *r);
 
 /* Everything in range and nothing in contradiction, else ERR_USAGE "recipe: SECTION.KEY: ..." with what contradicts. */
 err_code recipe_check(const recipe *r, err *e);
@@ -84,10 +107,10 @@ err_code recipe_digest(const recipe *r, hash256 *out, err *e);
 /* "optimizer.lr is 0.001 here and 0.002 there" for the first key in which they differ; empty when they are equal. */
 err_code recipe_difference(const recipe *here, const recipe *there, strbuf *out, err *e);
 
-/* The model's shape; arrays in *mem. */
+/* The new model's shape; arrays in *mem. */
 err_code recipe_config(const recipe *r, model_config *c, arena *mem, err *e);
 schedule recipe_schedule(const recipe *r);
-uint64_t recipe_step_tokens(const recipe *r); /* sequences * ctx */
+uint64_t recipe_step_tokens(const recipe *r); /* sequences * ctx; tuning: at most */
 
 /* Appends x in decimal, with the fewest digits that read back as x. Finite numbers only. */
 err_code recipe_real(double x, strbuf *out, err *e);

@@ -15,9 +15,9 @@ typedef struct {
     const picked *without; /* NULL: all documents */
     pool *pool;
     bpe_train_options o;
-} lesson;
+} study;
 
-static err_code add_all(const lesson *l, bpe_trainer *t, err *e) {
+static err_code add_all(const study *l, bpe_trainer *t, err *e) {
     docs *d = &l->r->docs;
     for (size_t i = 0; i < d->n; i++) {
         str text;
@@ -31,7 +31,7 @@ static err_code add_all(const lesson *l, bpe_trainer *t, err *e) {
     return ERR_OK;
 }
 
-static err_code learn(const lesson *l, strbuf *json, err *e) {
+static err_code learn(const study *l, strbuf *json, err *e) {
     bpe_trainer *t;
     json->n = 0;
     TRY(bpe_train_open(&t, &l->o, l->pool, e));
@@ -45,7 +45,7 @@ static err_code learn(const lesson *l, strbuf *json, err *e) {
 }
 
 /* Special tokens and the number of pieces. `special` has slices of root's strings. */
-static bool take_options(const json_t *root, lesson *l, str special[BPE_TRAIN_SPECIAL_MAX]) {
+static bool take_options(const json_t *root, study *l, str special[BPE_TRAIN_SPECIAL_MAX]) {
     const json_t *added = json_object_get(root, "added_tokens");
     const json_t *vocab = json_object_get(json_object_get(root, "model"), "vocab");
     size_t n = json_array_size(added);
@@ -64,7 +64,7 @@ static bool take_options(const json_t *root, lesson *l, str special[BPE_TRAIN_SP
 }
 
 /* The pattern that gives the file again. */
-static err_code find_pattern(lesson *l, str was, bool *found, err *e) {
+static err_code find_pattern(study *l, str was, bool *found, err *e) {
     strbuf json = {0};
     err_code code = ERR_OK;
     *found = false;
@@ -99,7 +99,7 @@ static err_code count_lost(const json_t *root, relearnt *out, err *e) {
     return ERR_OK;
 }
 
-static err_code compare(relearnt *out, lesson *l, const json_t *root, str was, const picked *without, err *e) {
+static err_code compare(relearnt *out, study *l, const json_t *root, str was, const picked *without, err *e) {
     str *special = calloc(BPE_TRAIN_SPECIAL_MAX, sizeof *special);
     if (!special)
         return err_set(e, ERR_MEMORY, "no memory for special tokens");
@@ -118,7 +118,7 @@ static err_code compare(relearnt *out, lesson *l, const json_t *root, str was, c
 }
 
 err_code relearn(relearnt *out, run *r, const picked *without, pool *p, const volatile int *cancel, err *e) {
-    lesson l = {.r = r, .pool = p, .o = {.cancel = cancel}};
+    study l = {.r = r, .pool = p, .o = {.cancel = cancel}};
     run_path path;
     strbuf was = {0};
     json_t *root = NULL;

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 
 #include "text/json.h"
+#include "train/init.h"
+#include "train/stream.h"
 
 enum { FILE_BYTES_MAX = 256 << 20, INPUTS_BYTES_MAX = 1 << 20 };
 
@@ -290,6 +292,31 @@ err_code run_load_docs(run *r, const char *data, const char *where, err *e) {
     return code;
 }
 
+static err_code begin(void *ctx, param *params, size_t n, bool fresh, err *e) {
+    (void)fresh;
+    (void)e;
+    const run *r = ctx;
+    init_options o = {.seed = r->recipe.init.seed,
+                      .embed = r->recipe.init.embed,
+                      .gain = r->recipe.init.gain,
+                      .layers = (size_t)r->recipe.model.layers};
+    init_weights(&o, params, n, r->pool);
+    return ERR_OK;
+}
+
+static err_code open_trainer(run *r, const trainer_options *o, err *e) {
+    model_config c = {0};
+    arena mem = {0};
+    trainer_subject s = {.begin = begin, .begin_ctx = r};
+    err_code code = recipe_config(&r->recipe, &c, &mem, e);
+    if (code == ERR_OK)
+        code = model_create(&s.model, &c, &(model_options){.pool = o->pool, .isa = o->isa}, e);
+    arena_fini(&mem);
+    if (code == ERR_OK && (code = stream_open(&s.lesson, &r->recipe, &r->docs, &r->tokens, o->pool, e)) != ERR_OK)
+        model_close(s.model);
+    return code == ERR_OK ? trainer_open(&r->trainer, &r->recipe, &s, o, e) : code;
+}
+
 err_code run_load(run *r, const run_load_options *o, err *e) {
     TRY(load_tokenizer(r, e));
     TRY(run_load_docs(r, o->data, o->where, e));
@@ -299,5 +326,5 @@ err_code run_load(run *r, const run_load_options *o, err *e) {
                         .elsewhere = (float)r->recipe.data.elsewhere};
     TRY(answers_parse(&t.marks, str_from(r->recipe.data.answers), e));
     TRY(tokens_build(&r->tokens, &r->docs, r->tokenizer, &t, r->pool, o->progress, o->progress_ctx, e));
-    return trainer_open(&r->trainer, &r->recipe, &r->docs, &r->tokens, &o->trainer, e);
+    return open_trainer(r, &o->trainer, e);
 }

@@ -16,6 +16,7 @@
 
 #include "train/chain.h"
 #include "train/removal.h"
+#include "train/tokens.h"
 #include "train/trainer.h"
 
 typedef struct {

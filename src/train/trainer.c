@@ -5,77 +5,61 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kern/math64.h"
 #include "model/learner.h"
-#include "train/batches.h"
 #include "train/fold.h"
-#include "train/init.h"
 #include "train/optim.h"
-
-static const double LN2 = 0x1.62e42fefa39efp-1;
 
 struct trainer {
     arena mem;
     recipe recipe;
     schedule schedule;
-    const docs *docs;
-    const tokens *tokens;
+    trainer_subject subject;
     engine engine;
-    model *model;
     learner *learner;
     param *params;
     size_t n_params;
     float **w, **m, **v; /* [n_params] */
     optim *optim;
     fold *fold;
-    order *order;
-    batches batches;
     trainer_plan plan;
     uint64_t step; /* done */
-    size_t n_micro;
-    double flops, flops_token; /* of the last step; of a token in the products */
+    bool fresh;    /* the weights are those that the model was opened with */
+    double flops;  /* of the last step */
+    size_t tokens;
 };
 
-/* Multiply-adds times two of attention in one segment of n tokens, forward and backward: each token with all up to
- * itself (or the window), a product of keys and one of values, and twice that backward. */
+/* Multiply-adds times two of attention in one segment of n tokens, forward: each token with all up to itself (or the
+ * window), a product of keys and one of values. */
 static double attention_flops(const model_config *c, double n) {
     double all = 0;
     for (size_t i = 0; i < c->L; i++) {
         double w = c->layer_slides[i] && (double)c->window < n ? (double)c->window : n;
-        all += 12.0 * (double)(c->H * c->K) * (w * (w + 1) / 2 + (n - w) * w);
+        all += 4.0 * (double)(c->H * c->K) * (w * (w + 1) / 2 + (n - w) * w);
     }
     return all;
 }
 
+/* Of a token in the products, forward. */
 static double product_flops(const model_config *c) {
     double D = (double)c->D, q = (double)(c->H * c->K), g = (double)(c->G * c->K), F = (double)c->F;
-    return 6.0 * ((double)c->L * (D * (2 * q + 2 * g) + 3 * D * F) + D * (double)c->V);
+    return 2.0 * ((double)c->L * (D * (2 * q + 2 * g) + 3 * D * F) + D * (double)c->V);
 }
 
-static err_code check_data(const trainer *t, err *e) {
-    const recipe *r = &t->recipe;
-    uint64_t all = order_epoch_tokens(t->order), step = recipe_step_tokens(r);
-    if (all < step)
-        return err_set(e, ERR_USAGE,
-                       "the documents have %" PRIu64 " tokens, fewer than the %" PRIu64
-                       " of one step (use more documents, or a smaller --batch or --ctx)",
-                       all, step);
-    return ERR_OK;
+static double flops_of(const model_config *c, const lesson_part *p) {
+    double all = product_flops(c) * (double)p->batch->n;
+    for (size_t s = 0; s < p->batch->n_segments; s++)
+        all += attention_flops(c, (double)(p->batch->segment[s].to - p->batch->segment[s].from));
+    return all * p->passes;
 }
 
 static err_code open_learner(trainer *t, const trainer_options *o, err *e) {
-    model_config c = {0};
-    learner_options lo = {.tokens_max = (size_t)(t->recipe.batch.micro * t->recipe.model.ctx),
-                          .recompute = o->recompute};
-    TRY(recipe_config(&t->recipe, &c, &t->mem, e));
-    TRY(model_create(&t->model, &c, &(model_options){.pool = o->pool, .isa = o->isa}, e));
-    t->engine = (engine){kern_select(o->isa), o->pool};
-    size_t bytes = learner_plan_bytes(t->model, &lo);
+    learner_options lo = {.tokens_max = t->subject.lesson.tokens_max, .recompute = o->recompute};
+    size_t bytes = learner_plan_bytes(t->subject.model, &lo);
     if (!lo.recompute && o->memory_max && bytes > o->memory_max) {
         lo.recompute = true;
-        bytes = learner_plan_bytes(t->model, &lo);
+        bytes = learner_plan_bytes(t->subject.model, &lo);
     }
-    TRY(learner_open(&t->learner, t->model, &lo, e));
+    TRY(learner_open(&t->learner, t->subject.model, &lo, e));
     t->params = learner_params(t->learner, &t->n_params);
     t->plan.recompute = lo.recompute;
     t->plan.gradients = bytes;
@@ -83,26 +67,17 @@ static err_code open_learner(trainer *t, const trainer_options *o, err *e) {
         t->plan.n_params += t->params[i].rows * (t->params[i].cols ? t->params[i].cols : 1);
         t->plan.weights += t->params[i].n * sizeof(float);
     }
-    t->flops_token = product_flops(model_config_of(t->model));
     return ERR_OK;
 }
 
-static err_code open_in(trainer *t, const trainer_options *o, err *e) {
+static err_code open_state(trainer *t, err *e) {
     const recipe *r = &t->recipe;
-    TRY(recipe_check(r, e));
-    TRY(order_open(&t->order, r->init.seed, t->docs->sha256, t->tokens->n_tokens, t->docs->n_train, o->pool, e));
-    TRY(check_data(t, e));
-    TRY(open_learner(t, o, e));
     optim_options oo = {.beta1 = r->optimizer.beta1,
                         .beta2 = r->optimizer.beta2,
                         .eps = r->optimizer.eps,
                         .decay = r->optimizer.decay,
                         .clip = r->optimizer.clip};
     TRY(optim_open(&t->optim, &oo, &t->engine, t->params, t->n_params, e));
-    t->n_micro = (size_t)(r->batch.sequences / r->batch.micro);
-    TRY(fold_open(&t->fold, &t->engine, t->params, t->n_params, t->n_micro, e));
-    TRY(batches_init(&t->batches, t->order, t->tokens, (size_t)r->model.ctx, (size_t)(r->batch.micro * r->model.ctx),
-                     e));
     ARENA_NEW(&t->mem, t->w, t->n_params, e);
     ARENA_NEW(&t->mem, t->m, t->n_params, e);
     ARENA_NEW(&t->mem, t->v, t->n_params, e);
@@ -111,24 +86,39 @@ static err_code open_in(trainer *t, const trainer_options *o, err *e) {
         t->m[i] = optim_m(t->optim, i);
         t->v[i] = optim_v(t->optim, i);
     }
+    return fold_open(&t->fold, &t->engine, t->params, t->n_params, t->subject.lesson.parts_max, e);
+}
+
+static err_code open_in(trainer *t, const trainer_options *o, err *e) {
+    TRY(recipe_check(&t->recipe, e));
+    t->engine = (engine){kern_select(o->isa), o->pool};
+    TRY(open_learner(t, o, e));
+    TRY(open_state(t, e));
     trainer_plan *p = &t->plan;
     p->moments = optim_plan_bytes(t->params, t->n_params);
-    p->gradients += fold_plan_bytes(t->params, t->n_params, t->n_micro);
-    p->tokens = (size_t)t->tokens->cap * (t->tokens->narrow ? 2 : 4);
+    p->gradients += fold_plan_bytes(t->params, t->n_params, t->subject.lesson.parts_max);
+    p->tokens = t->subject.lesson.bytes;
     p->total = p->weights + p->gradients + p->moments + p->tokens;
     return ERR_OK;
 }
 
-err_code trainer_open(trainer **out, const recipe *r, const docs *d, const tokens *tk, const trainer_options *o,
-                      err *e) {
+static void close_subject(const trainer_subject *s) {
+    if (s->lesson.close)
+        s->lesson.close(s->lesson.ctx);
+    model_close(s->model);
+}
+
+err_code trainer_open(trainer **out, const recipe *r, const trainer_subject *s, const trainer_options *o, err *e) {
     *out = NULL;
     trainer *t = calloc(1, sizeof *t);
-    if (!t)
+    if (!t) {
+        close_subject(s);
         return arena_short(e, 1, sizeof *t);
+    }
     t->recipe = *r;
     t->schedule = recipe_schedule(r);
-    t->docs = d;
-    t->tokens = tk;
+    t->subject = *s;
+    t->fresh = true;
     err_code code = open_in(t, o, e);
     if (code != ERR_OK) {
         trainer_close(t);
@@ -141,12 +131,10 @@ err_code trainer_open(trainer **out, const recipe *r, const docs *d, const token
 void trainer_close(trainer *t) {
     if (!t)
         return;
-    batches_fini(&t->batches);
-    order_close(t->order);
     fold_close(t->fold);
     optim_close(t->optim);
     learner_close(t->learner);
-    model_close(t->model);
+    close_subject(&t->subject);
     arena_fini(&t->mem);
     free(t);
 }
@@ -154,30 +142,31 @@ void trainer_close(trainer *t) {
 trainer_plan trainer_plan_of(const trainer *t) { return t->plan; }
 uint64_t trainer_step_done(const trainer *t) { return t->step; }
 const recipe *trainer_recipe(const trainer *t) { return &t->recipe; }
-model *trainer_model(trainer *t) { return t->model; }
-order *trainer_order(trainer *t) { return t->order; }
+model *trainer_model(trainer *t) { return t->subject.model; }
+order *trainer_order(trainer *t) { return t->subject.lesson.order; }
 learner *trainer_learner(trainer *t) { return t->learner; }
 double trainer_lr(const trainer *t, uint64_t step) { return schedule_at(&t->schedule, step); }
 double trainer_step_flops(const trainer *t) { return t->flops; }
+size_t trainer_step_tokens(const trainer *t) { return t->tokens; }
 
 ckpt_state trainer_state(trainer *t) {
     return (ckpt_state){.params = t->params, .w = t->w, .m = t->m, .v = t->v, .n = t->n_params, .pool = t->engine.pool};
 }
 
-void trainer_begin(trainer *t) {
-    const recipe *r = &t->recipe;
-    init_options o = {
-        .seed = r->init.seed, .embed = r->init.embed, .gain = r->init.gain, .layers = (size_t)r->model.layers};
-    init_weights(&o, t->params, t->n_params, t->engine.pool);
+err_code trainer_begin(trainer *t, err *e) {
+    TRY(t->subject.begin(t->subject.begin_ctx, t->params, t->n_params, t->fresh, e));
     for (size_t i = 0; i < t->n_params; i++) {
         memset(t->m[i], 0, t->params[i].n * sizeof(float));
         memset(t->v[i], 0, t->params[i].n * sizeof(float));
     }
     t->step = 0;
+    t->fresh = true;
+    return ERR_OK;
 }
 
 err_code trainer_load(trainer *t, const char *folder, uint64_t step, ckpt_info *info, err *e) {
     ckpt_state s = trainer_state(t);
+    t->fresh = false;
     TRY(ckpt_load(folder, step, info, &s, e));
     t->step = step;
     return ERR_OK;
@@ -193,31 +182,47 @@ err_code trainer_first_line(trainer *t, chain_line *line, err *e) {
 
 static bool is_finite(double x) { return x - x == 0; }
 
-/* All microbatches of step t->step + 1: the sum of gradients in every g. */
+/* All gradients of step t->step + 1: their sum in every g. */
 static err_code gradient(trainer *t, double *sum, size_t *targets, chain_line *line, err *e) {
-    uint64_t pos = t->step * recipe_step_tokens(&t->recipe);
-    const model_config *c = model_config_of(t->model);
+    const lesson *x = &t->subject.lesson;
+    const model_config *c = model_config_of(t->subject.model);
+    size_t n = x->parts(x->ctx, line->step);
     *sum = 0;
     *targets = 0;
     t->flops = 0;
-    for (size_t i = 0; i < t->n_micro; i++, pos += t->batches.n) {
-        double part = 0;
-        batches_read(&t->batches, pos);
-        TRY(learner_gradient(t->learner, &t->batches.batch, NULL, &part, e));
-        fold_add(t->fold, i);
-        *sum += part;
-        *targets += t->batches.n_targets;
-        for (size_t s = 0; s < t->batches.batch.n_segments; s++)
-            t->flops += attention_flops(c, (double)(t->batches.segment[s].to - t->batches.segment[s].from));
-        t->flops += t->flops_token * (double)t->batches.batch.n;
+    t->tokens = 0;
+    for (size_t i = 0; i < n; i++) {
+        lesson_part part;
+        TRY(x->gradient(x->ctx, t->learner, line->step, i, &part, e));
+        fold_add(t->fold, i, n);
+        *sum += part.sum;
+        *targets += part.targets;
+        t->flops += flops_of(c, &part);
+        t->tokens += part.batch->n;
         if (i == 0) {
-            line->docs[0] = t->batches.first.epoch;
-            line->docs[1] = t->batches.first.rank;
+            line->docs[0] = part.first.epoch;
+            line->docs[1] = part.first.rank;
         }
+        line->docs[2] = part.last.epoch;
+        line->docs[3] = part.last.rank;
     }
-    line->docs[2] = t->batches.last.epoch;
-    line->docs[3] = t->batches.last.rank;
     return ERR_OK;
+}
+
+/* What a line has more where the recipe asks for roots. */
+static err_code roots(trainer *t, chain_line *line, err *e) {
+    const lesson *x = &t->subject.lesson;
+    line->has_roots = true;
+    ckpt_state s = trainer_state(t);
+    TRY(ckpt_roots(&s, &line->weights, &line->moments, e));
+    if (!x->held_out)
+        return ERR_OK;
+    line->has_held_out = true;
+    TRY(x->held_out(x->ctx, t->learner, &line->held_out, e));
+    return is_finite(line->held_out)
+               ? ERR_OK
+               : err_set(e, ERR_LIMIT, "step %" PRIu64 ": the loss on what is held out is not a finite number",
+                         line->step);
 }
 
 err_code trainer_step(trainer *t, chain_line *line, err *e) {
@@ -240,29 +245,15 @@ err_code trainer_step(trainer *t, chain_line *line, err *e) {
                        ": the %s is not a finite number: the weights have grown out of bounds (begin a new "
                        "run with a smaller --lr, more --warmup or a smaller --clip)",
                        step, is_finite(line->loss) ? "gradient" : "loss");
+    t->fresh = false;
     optim_step(t->optim, step, schedule_at(&t->schedule, step), n, line->norm);
     t->step = step;
-    line->has_roots = step % r->chain.roots_every == 0 || step == r->optimizer.steps;
-    if (!line->has_roots)
-        return ERR_OK;
-    ckpt_state s = trainer_state(t);
-    return ckpt_roots(&s, &line->weights, &line->moments, e);
+    return step % r->chain.roots_every == 0 || step == r->optimizer.steps ? roots(t, line, e) : ERR_OK;
 }
 
 err_code trainer_validate(trainer *t, size_t bytes_max, double *bits, size_t *bytes, err *e) {
-    double sum = 0;
-    *bytes = 0;
-    size_t first = t->docs->n_train, end = first;
-    while (end < t->docs->n && (end == first || *bytes + t->docs->key[end].bytes <= bytes_max))
-        *bytes += t->docs->key[end++].bytes;
+    const lesson *x = &t->subject.lesson;
     *bits = 0;
-    for (uint64_t at = 0; at < t->tokens->from[end] - t->tokens->from[first];) {
-        double part;
-        at += batches_read_docs(&t->batches, (uint32_t)first, (uint32_t)end, at);
-        TRY(learner_loss(t->learner, &t->batches.batch, NULL, &part, e));
-        sum += part;
-    }
-    if (*bytes)
-        *bits = sum / LN2 / (double)*bytes;
-    return ERR_OK;
+    *bytes = 0;
+    return x->validate ? x->validate(x->ctx, t->learner, bytes_max, bits, bytes, e) : ERR_OK;
 }

@@ -44,7 +44,7 @@ static err_code check_first(verify *v, err *e) {
     chain_line first;
     if (v->chain.n == 0)
         return err_set(e, ERR_FORMAT, "%s: is empty (the run has not begun)", v->path.text);
-    trainer_begin(v->t);
+    TRY(trainer_begin(v->t, e));
     TRY(trainer_first_line(v->t, &first, e));
     return mismatch(v, &v->chain.line[0], &first, e);
 }
@@ -126,8 +126,7 @@ static err_code check_model(verify *v, bool bytes, err *e) {
 static err_code go_to(verify *v, uint64_t step, err *e) {
     if (step)
         return load(v, step, e);
-    trainer_begin(v->t);
-    return ERR_OK;
+    return trainer_begin(v->t, e);
 }
 
 static bool has_ckpt(const verify *v, uint64_t step) {

@@ -37,7 +37,7 @@ static void one(size_t n, int threads) {
                 params_fill(&s.p[i], x[i][k], 100 * k + i + (uint64_t)again, 1 + (float)k);
                 memcpy(s.p[i].g, x[i][k], s.p[i].n * sizeof(float));
             }
-            fold_add(f, k);
+            fold_add(f, k, n);
         }
         for (size_t i = 0; i < PARAMS_N; i++) {
             for (size_t j = 0; j < s.p[i].n; j++)
