@@ -13,6 +13,7 @@
 
 BUILD ?= build
 PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -35,7 +36,7 @@ say = $(if $(V),,@printf '  %-6s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)';)
 # ---- flags -----------------------------------------------------------------
 
 # No contraction, no reassociation: the order of arithmetic written in C is the order that runs.
-LANG_FLAGS := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-strict-aliasing -fPIE -pthread -Isrc -Itest
+LANG_FLAGS := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-strict-aliasing -fPIE -pthread -Isrc -Iinclude -Itest
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes \
         -Wmissing-prototypes -Wvla -Werror
 DEP_FLAGS = -MMD -MP -MF $(@:.o=.d)
@@ -59,7 +60,8 @@ LINK_FLAGS := -pie -pthread -fsanitize=$(SAN)
 endif
 
 # pkg-config is asked when first needed, so that `make deps` can run before the packages are there.
-LIB_PKGS := jansson libpcre2-8 libutf8proc libcrypto sqlite3 zlib libzstd libdivsufsort libmicrohttpd libseccomp libcurl
+API_PKGS := jansson libpcre2-8 libutf8proc
+LIB_PKGS := $(API_PKGS) libcrypto sqlite3 zlib libzstd libdivsufsort libmicrohttpd libseccomp libcurl
 CLI_PKGS := libedit
 lazy = $(eval $(1) := $(2))$($(1))
 PKG_CFLAGS = $(call lazy,PKG_CFLAGS,$(shell $(PKG_CONFIG) --cflags $(LIB_PKGS) $(CLI_PKGS)))
@@ -126,16 +128,15 @@ ALL_OBJ := $(LIB_OBJ) $(CLI_OBJ) $(MAIN_OBJ) $(SUPPORT_OBJ) $(call obj,$(TEST_SR
 all: $(BUILD)/loam $(BUILD)/libloam.a ## the program build/loam and the library build/libloam.a (the default)
 
 # Rewritten when the compiler or its flags change: then everything is built anew; when the list of files changes, archives are.
-stamp = @if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+# Two makes may be at it at once: each has its own new one.
+stamp = >$@.$$$$; if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
 $(BUILD)/flags: FORCE | deps-build
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(CC) $(shell $(CC) -dumpfullversion -dumpversion) $(CFLAGS) $(ISA_OPT) $(LANG_FLAGS) $(WARN)' \
-	    '$(HARDEN) $(LINK_FLAGS) $(HAVE_FLAGS)' >$@.new
-	$(stamp)
+	    '$(HARDEN) $(LINK_FLAGS) $(HAVE_FLAGS)' $(stamp)
 $(BUILD)/files: FORCE | deps-build
 	@mkdir -p $(@D)
-	@printf '%s\n' $(patsubst $(BUILD)/%,%,$(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ)) >$@.new
-	$(stamp)
+	@printf '%s\n' $(patsubst $(BUILD)/%,%,$(LIB_OBJ) $(CLI_OBJ) $(SUPPORT_OBJ)) $(stamp)
 
 COMPILE = $(CC) $(LANG_FLAGS) $(CFLAGS) $(WARN) $(HARDEN) $(HAVE_FLAGS) $(PKG_CFLAGS) $(DEP_FLAGS)
 
@@ -156,7 +157,8 @@ $(BUILD)/obj/src/serve/page.o: $(wildcard src/page/*)
 # q, not r: objects of two instruction sets have the same name.
 archive = $(call say,AR)mkdir -p $(@D) && rm -f $@ && $(AR) qcsD $@ $(filter %.o,$^)
 
-$(BUILD)/libloam.a: $(LIB_OBJ) $(BUILD)/files
+# Every folder but cli, for the program and the tests.
+$(BUILD)/libwhole.a: $(LIB_OBJ) $(BUILD)/files
 	$(archive)
 $(BUILD)/libcli.a: $(CLI_OBJ) $(BUILD)/files
 	$(archive)
@@ -165,12 +167,19 @@ $(BUILD)/libsupport.a: $(SUPPORT_OBJ) $(BUILD)/files
 
 link = $(call say,LINK)$(CC) $(CFLAGS) $(LINK_FLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^)
 
-$(BUILD)/loam: $(MAIN_OBJ) $(BUILD)/libcli.a $(BUILD)/libloam.a
+$(BUILD)/loam: $(MAIN_OBJ) $(BUILD)/libcli.a $(BUILD)/libwhole.a
 	$(link) $(LIBS) $(CLI_LIBS)
+
+# The library for other programs: what include/loam.h needs of the whole, in one object of which only its names can be seen.
+OBJCOPY ?= objcopy
+$(BUILD)/libloam.a: $(call obj,src/api/loam.c) $(BUILD)/libwhole.a
+	$(call say,AR)rm -f $@ && $(CC) -r -nostdlib -o $(BUILD)/libloam.o $^ && \
+	    $(OBJCOPY) --wildcard --keep-global-symbol='loam_*' $(BUILD)/libloam.o && \
+	    $(AR) qcsD $@ $(BUILD)/libloam.o && rm $(BUILD)/libloam.o
 
 # ---- tests -----------------------------------------------------------------
 
-TEST_LIBS := $(BUILD)/libsupport.a $(BUILD)/libcli.a $(BUILD)/libloam.a
+TEST_LIBS := $(BUILD)/libsupport.a $(BUILD)/libcli.a $(BUILD)/libwhole.a
 
 $(UNIT_BIN) $(PROP_BIN): $(BUILD)/%: $(BUILD)/obj/%.o $(TEST_LIBS)
 	@mkdir -p $(@D)
@@ -293,7 +302,7 @@ peer: ## fetch llama.cpp and build the program that tests and benchmarks compare
 	@script/peer.sh
 
 BENCH_BIN := $(patsubst %,$(BUILD)/bench/%,encode make_model limits kernels peer step streams)
-$(BENCH_BIN): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call obj,bench/common.c bench/machine.c) $(BUILD)/libcli.a $(BUILD)/libloam.a
+$(BENCH_BIN): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call obj,bench/common.c bench/machine.c) $(BUILD)/libcli.a $(BUILD)/libwhole.a
 	@mkdir -p $(@D)
 	$(link) $(LIBS) $(CLI_LIBS)
 
@@ -309,12 +318,19 @@ bench-serve: all $(BENCH_BIN) ## streams of the server together against llama.cp
 bench-tokenizer: all $(BENCH_BIN) ## learning a tokenizer and encoding against the tokenizers library
 	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/tokenizer.py $(BENCH)
 
+# share/loam/loam.pc.in, with the version of include/loam.h and the libraries that libloam.a needs.
+VERSION = $(shell sed -n 's/^#define LOAM_VERSION "\(.*\)"/\1/p' include/loam.h)
+PC_WORDS = -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(API_PKGS)|'
+TO = $(DESTDIR)$(PREFIX)
+
 install: all ## to DESTDIR and PREFIX=/usr/local
-	install -Dm755 $(BUILD)/loam $(DESTDIR)$(PREFIX)/bin/loam
-	set -e; for f in $$(find models/homeworld -type f); do install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/loam/$$f; done
-	install -Dm644 share/loam/catalogue.tsv $(DESTDIR)$(PREFIX)/share/loam/catalogue.tsv
-	install -Dm644 $(BUILD)/libloam.a $(DESTDIR)$(PREFIX)/lib/libloam.a
-	set -e; for h in $(wildcard include/*.h); do install -Dm644 "$$h" "$(DESTDIR)$(PREFIX)/$$h"; done
+	install -Dm755 $(BUILD)/loam $(TO)/bin/loam
+	set -e; for f in $$(find models/homeworld -type f); do install -Dm644 $$f $(TO)/share/loam/$$f; done
+	install -Dm644 share/loam/catalogue.tsv $(TO)/share/loam/catalogue.tsv
+	install -Dm644 include/loam.h $(TO)/include/loam.h
+	install -Dm644 $(BUILD)/libloam.a $(DESTDIR)$(LIBDIR)/libloam.a
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
+	sed $(PC_WORDS) share/loam/loam.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/loam.pc
 
 deps: ## install the Debian packages for everything (as root), or print the apt line
 	@script/deps.sh build test tidy fuzz demo emulate

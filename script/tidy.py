@@ -16,10 +16,10 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-ROOT_FOLDERS = "src test doc bench script models share .ci".split()
+ROOT_FOLDERS = "src include example debian test doc bench script models share .ci".split()
 
 # A folder includes itself and the rows below; folders of one row do not see each other.
-LAYERS = ["base", "text kern", "io tensor", "tok model store world sign", "gen train trace hub", "view card", "serve", "cli"]
+LAYERS = ["base", "text kern", "io tensor", "tok model store world sign", "gen train trace hub", "view card api", "serve", "cli"]
 ROW = {folder: i for i, row in enumerate(LAYERS) for folder in row.split()}
 
 LINES_MAX = 900
@@ -157,7 +157,7 @@ def tool(root, command, files):
 
 
 def tools(root, paths):
-    c = [p for p in paths if re.match(r"(src|test|bench|include)/.*\.[ch]$", p)]
+    c = [p for p in paths if re.match(r"(src|test|bench|include|example)/.*\.[ch]$", p)]
     if not c:
         return []
     jobs = [(["clang-format", "--dry-run", "--Werror", "--ferror-limit=5"], c[i::2]) for i in range(2)]
@@ -168,11 +168,11 @@ def tools(root, paths):
            # wrong in more than one place; the sanitizers find the real ones
            "--suppress=memleak", "--suppress=legacyUninitvar", "--suppress=ctuuninitvar", "--suppress=funcArgOrderDifferent",
            "--check-level=normal", "--template={file}:{line}: {severity}: {message} [{id}]", "-D__x86_64__",
-           "-DKERN_HAVE_scalar=1", "-DKERN_ISA=scalar", "-Isrc"]
+           "-DKERN_HAVE_scalar=1", "-DKERN_ISA=scalar", "-Isrc", "-Iinclude"]
     if "--check-level" not in subprocess.run(["cppcheck", "--help"], stdout=subprocess.PIPE, text=True).stdout:
         cpp.remove("--check-level=normal")
     tidy = ["clang-tidy", "--quiet", "--warnings-as-errors=*"]
-    after = ["--", "-std=c11", "-D_GNU_SOURCE", "-Isrc", "-DKERN_ISA=scalar", "-DKERN_HAVE_scalar=1"]
+    after = ["--", "-std=c11", "-D_GNU_SOURCE", "-Isrc", "-Iinclude", "-DKERN_ISA=scalar", "-DKERN_HAVE_scalar=1"]
     jobs += [(cpp, units)] if units else []
     jobs += [(tidy, units[i::2] + after) for i in range(2) if units[i::2]]
     with ThreadPoolExecutor(2) as pool:

@@ -1,7 +1,7 @@
 /* hash: SHA-256 (FIPS 180-4), by OpenSSL's libcrypto.
  *
  * The one digest of the project: files, logits, chains. Nothing of the embeddable
- * core calls it, so libloam links without libcrypto.
+ * core calls it, so libloam links without libcrypto (test_install.py).
  */
 #ifndef LOAM_BASE_HASH_H
 #define LOAM_BASE_HASH_H

@@ -9,9 +9,9 @@
 #ifndef LOAM_CLI_COMMAND_H
 #define LOAM_CLI_COMMAND_H
 
-#include "cli/options.h"
+#include <loam.h> /* LOAM_VERSION */
 
-#define LOAM_VERSION "0.1.0"
+#include "cli/options.h"
 
 typedef struct command {
     const char *name;

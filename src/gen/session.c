@@ -91,9 +91,8 @@ double generate_decode_rate(const generate_result *r) {
 
 static bool cancelled(const generate_options *o) { return o->cancel && *o->cancel; }
 
-static err_code check(const session *s, const int32_t *ids, size_t n, const sampler_config *sampling, err *e) {
+static err_code check(const session *s, const int32_t *ids, size_t n, err *e) {
     size_t n_vocab = model_config_of(s->m)->V;
-    TRY(sampler_check(sampling, e));
     if (n == 0)
         return err_set(e, ERR_USAGE, "the prompt is empty: the model needs at least one token to continue");
     if (n > s->ctx)
@@ -189,7 +188,8 @@ static err_code decode(session *s, const sampler_config *sampling, const generat
 err_code session_generate(session *s, const int32_t *ids, size_t n, const sampler_config *sampling,
                           const generate_options *o, generate_result *r, err *e) {
     *r = (generate_result){.n_prompt = n};
-    TRY(check(s, ids, n, sampling, e));
+    TRY(sampler_check(sampling, e));
+    TRY(check(s, ids, n, e));
     TRY(stops_init(&s->filter, o->stop, o->n_stop, o->on_text, o->ctx, e));
     r->n_cached = adopt(s, ids, n);
     TRY(prefill(s, o, r, e));
@@ -198,4 +198,14 @@ err_code session_generate(session *s, const int32_t *ids, size_t n, const sample
     r->decode_seconds = os_now() - begun;
     stops_end(&s->filter); /* whatever stopped it, text that was certain is shown */
     return code;
+}
+
+err_code session_logits(session *s, const int32_t *ids, size_t n, const float **logits, err *e) {
+    static const generate_options no_text = {0};
+    generate_result r = {0};
+    TRY(check(s, ids, n, e));
+    r.n_cached = adopt(s, ids, n);
+    TRY(prefill(s, &no_text, &r, e));
+    *logits = s->logits;
+    return ERR_OK;
 }

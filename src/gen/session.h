@@ -70,6 +70,10 @@ void session_close(session *s); /* NULL allowed */
 err_code session_generate(session *s, const int32_t *ids, size_t n, const sampler_config *sampling,
                           const generate_options *o, generate_result *r, err *e);
 
+/* Makes `ids` the session's tokens in the same way and with the same errors: *logits, f32[V] of what comes after them,
+ * is valid until the next call. */
+err_code session_logits(session *s, const int32_t *ids, size_t n, const float **logits, err *e);
+
 const int32_t *session_ids(const session *s, size_t *n); /* prompt and answer, valid until the next call */
 size_t session_ctx(const session *s);
 
