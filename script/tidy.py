@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT_FOLDERS = "src include example debian test doc bench script models share .ci".split()
 
 # A folder includes itself and the rows below; folders of one row do not see each other.
-LAYERS = ["base", "text kern", "io tensor", "tok model store world sign", "gen train trace hub", "view card api", "serve", "cli"]
+LAYERS = ["base", "text kern", "io tensor", "tok model store world sign", "gen train trace hub", "tune", "view card api", "serve", "cli"]
 ROW = {folder: i for i, row in enumerate(LAYERS) for folder in row.split()}
 
 LINES_MAX = 900

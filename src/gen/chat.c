@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "text/jinja.h"
+#include "gen/chat_int.h"
 #include "text/utf8.h"
 
 const chat_builtin chat_builtins[] = {
@@ -96,7 +96,13 @@ void chat_close(chat_template *c) {
     free(c);
 }
 
+str chat_source(const chat_template *c) { return c->source; }
+
+const tokenizer *chat_tokenizer(const chat_template *c) { return c->t; }
+
 /* ---- marks ---- */
+
+str chat_mark_str(const chat_mark *k) { return (str){k->byte, k->n}; }
 
 /* Length of the shortest control token spelled at the beginning of s; 0: none. The candidates are a
  * range of the sorted list, narrowed byte by byte, so a text costs little even when every byte may start one. */
@@ -142,12 +148,13 @@ static bool value_holds(const json_t *v, str s) {
     return false;
 }
 
-/* A noncharacter that occurs in no message and not in the template. */
-static err_code choose_mark(const chat_template *c, const chat_message *m, size_t n, const json_t *tools, char mark[4],
-                            err *e) {
+err_code chat_choose_mark(const chat_template *c, const chat_message *m, size_t n, const json_t *tools,
+                          const chat_mark *other, chat_mark *out, err *e) {
     for (int32_t cp = 0xFDD0; cp <= 0xFDEF; cp++) {
-        str s = {mark, utf8_put(cp, mark)};
-        bool found = str_find(c->source, s, 0) >= 0 || value_holds(tools, s);
+        out->n = utf8_put(cp, out->byte);
+        str s = chat_mark_str(out);
+        bool found =
+            (other && str_eq(s, chat_mark_str(other))) || str_find(c->source, s, 0) >= 0 || value_holds(tools, s);
         for (size_t i = 0; i < n && !found; i++)
             found = str_find(m[i].content, s, 0) >= 0 || value_holds(m[i].more, s);
         if (!found)
@@ -175,6 +182,10 @@ static err_code mark_controls(const chat_template *c, str text, str mark, strbuf
         from = at;
     }
     return strbuf_add(out, str_sub(text, from, text.n), e);
+}
+
+err_code chat_mark_text(const chat_template *c, str text, const chat_mark *mark, strbuf *out, err *e) {
+    return mark_controls(c, text, chat_mark_str(mark), out, e);
 }
 
 /* ---- rendering ---- */
@@ -292,9 +303,9 @@ static void set_token(const chat_template *c, json_t *vars, const char *name, in
         json_object_set_new(vars, name, value);
 }
 
-/* Appends the rendered text, marks and all. */
-static err_code render(const chat_template *c, const chat_message *m, size_t n, const chat_options *o, str mark,
-                       strbuf *out, err *e) {
+err_code chat_render_marked(const chat_template *c, const chat_message *m, size_t n, const chat_options *o,
+                            const chat_mark *k, strbuf *out, jinja_spans *spans, err *e) {
+    str mark = chat_mark_str(k);
     json_t *vars = json_object(), *list = json_array(), *tools = NULL;
     err_code code = vars && list ? messages_value(c, m, n, mark, list, e) : no_memory(e);
     if (code == ERR_OK && o->tools)
@@ -311,7 +322,7 @@ static err_code render(const chat_template *c, const chat_message *m, size_t n, 
             for (size_t i = 0; i < 2; i++)
                 if (!json_object_get(vars, none[i]))
                     json_object_set_new(vars, none[i], json_null());
-            code = jinja_render(c->program, vars, o->now, out, e);
+            code = jinja_render_spans(c->program, vars, o->now, out, spans, e);
             if (code != ERR_OK)
                 err_in(e, code, "chat template");
         }
@@ -322,7 +333,7 @@ static err_code render(const chat_template *c, const chat_message *m, size_t n, 
     return code;
 }
 
-static err_code check(const chat_message *m, size_t n, err *e) {
+err_code chat_check(const chat_message *m, size_t n, err *e) {
     if (n > CHAT_MESSAGES_MAX)
         return err_set(e, ERR_LIMIT, "%zu messages are more than %d", n, CHAT_MESSAGES_MAX);
     size_t bytes = 0;
@@ -338,27 +349,23 @@ static err_code check(const chat_message *m, size_t n, err *e) {
 }
 
 typedef struct {
-    char mark[4];
-    size_t mark_bytes;
+    chat_mark mark;
     strbuf text; /* rendered, with marks */
 } rendered;
 
 static err_code render_checked(const chat_template *c, const chat_message *m, size_t n, const chat_options *o,
                                rendered *r, err *e) {
-    TRY(check(m, n, e));
-    TRY(choose_mark(c, m, n, o->tools, r->mark, e));
-    r->mark_bytes = 3; /* of every character from U+FDD0 to U+FDEF */
-    return render(c, m, n, o, (str){r->mark, r->mark_bytes}, &r->text, e);
+    TRY(chat_check(m, n, e));
+    TRY(chat_choose_mark(c, m, n, o->tools, NULL, &r->mark, e));
+    return chat_render_marked(c, m, n, o, &r->mark, &r->text, NULL, e);
 }
 
-/* The next piece of the rendered text up to a mark; false when there is none. */
-static bool next_piece(const rendered *r, size_t *at, str *piece) {
-    str text = strbuf_str(&r->text);
+bool chat_next_piece(str text, const chat_mark *mark, size_t *at, str *piece) {
     if (*at > text.n)
         return false;
-    ptrdiff_t end = str_find(text, (str){r->mark, r->mark_bytes}, *at);
+    ptrdiff_t end = str_find(text, chat_mark_str(mark), *at);
     *piece = str_sub(text, *at, end < 0 ? text.n : (size_t)end);
-    *at = end < 0 ? text.n + 1 : (size_t)end + r->mark_bytes;
+    *at = end < 0 ? text.n + 1 : (size_t)end + mark->n;
     return true;
 }
 
@@ -367,7 +374,7 @@ err_code chat_render(const chat_template *c, const chat_message *m, size_t n, co
     rendered r = {0};
     size_t before = text->n, at = 0;
     err_code code = render_checked(c, m, n, o, &r, e);
-    for (str piece; code == ERR_OK && next_piece(&r, &at, &piece);)
+    for (str piece; code == ERR_OK && chat_next_piece(strbuf_str(&r.text), &r.mark, &at, &piece);)
         code = strbuf_add(text, piece, e);
     strbuf_fini(&r.text);
     if (code != ERR_OK)
@@ -380,7 +387,7 @@ err_code chat_encode(const chat_template *c, const chat_message *m, size_t n, co
     rendered r = {0};
     size_t before = ids->n, at = 0;
     err_code code = render_checked(c, m, n, o, &r, e);
-    for (str piece; code == ERR_OK && next_piece(&r, &at, &piece);)
+    for (str piece; code == ERR_OK && chat_next_piece(strbuf_str(&r.text), &r.mark, &at, &piece);)
         code = tokenizer_encode(c->t, piece, TOK_SPECIAL_PARSE, ids, e);
     strbuf_fini(&r.text);
     if (code != ERR_OK)

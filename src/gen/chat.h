@@ -51,7 +51,8 @@ typedef struct chat_template chat_template;
 
 /* `source`: Jinja text. `t` must outlive the template. A syntax error or an unsupported construct is the error. */
 err_code chat_open(chat_template **out, const tokenizer *t, str source, err *e);
-void chat_close(chat_template *c); /* NULL allowed */
+void chat_close(chat_template *c);       /* NULL allowed */
+str chat_source(const chat_template *c); /* the Jinja text */
 
 /* Appends the prompt's ids (left as they were on failure). An unknown role: ERR_USAGE; a message list that the template
  * refuses (roles out of turn): ERR_FORMAT with the template's words. */

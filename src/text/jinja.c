@@ -57,7 +57,28 @@ static err_code bind_names(jrun *r, const json_t *vars) {
     return ERR_OK;
 }
 
-err_code jinja_render(const jinja *t, const json_t *vars, time_t now, strbuf *out, err *e) {
+/* Blocks are noted newest first, and come out in the order of writing. */
+static err_code list_spans(const jrun *r, size_t before, jinja_spans *spans) {
+    size_t n = 0;
+    for (const jwritten *w = r->generation; w; w = w->before)
+        n++;
+    if (n > spans->cap) {
+        jinja_span *v = realloc(spans->v, n * sizeof *v);
+        if (!v)
+            return err_set(r->e, ERR_MEMORY, "no memory for %zu spans of a template", n);
+        spans->v = v;
+        spans->cap = n;
+    }
+    spans->n = n;
+    for (const jwritten *w = r->generation; w; w = w->before) {
+        if (!str_eq(str_sub(strbuf_str(&r->out), w->from, w->from + w->text.n), w->text))
+            return err_set(r->e, ERR_UNSUPPORTED, "template: the text of {%% generation %%} is moved or changed");
+        spans->v[--n] = (jinja_span){before + w->from, before + w->from + w->text.n};
+    }
+    return ERR_OK;
+}
+
+err_code jinja_render_spans(const jinja *t, const json_t *vars, time_t now, strbuf *out, jinja_spans *spans, err *e) {
     jrun r = {.t = t, .now = now, .e = e, .line = 1};
     if (vars && !json_is_object(vars))
         return err_set(e, ERR_FORMAT, "template: the variables are not an object");
@@ -65,9 +86,15 @@ err_code jinja_render(const jinja *t, const json_t *vars, time_t now, strbuf *ou
     err_code code = bind_names(&r, vars);
     if (code == ERR_OK)
         code = jj_exec(&r, t->root);
+    if (code == ERR_OK && spans)
+        code = list_spans(&r, out->n, spans);
     if (code == ERR_OK)
         code = strbuf_add(out, strbuf_str(&r.out), e);
     strbuf_fini(&r.out);
     arena_fini(&r.mem);
     return code;
+}
+
+err_code jinja_render(const jinja *t, const json_t *vars, time_t now, strbuf *out, err *e) {
+    return jinja_render_spans(t, vars, now, out, NULL, e);
 }

@@ -35,4 +35,16 @@ void jinja_free(jinja *t); /* NULL allowed */
  * template (raise_exception) is ERR_FORMAT with its message. Thread-safe for one template. */
 err_code jinja_render(const jinja *t, const json_t *vars, time_t now, strbuf *out, err *e);
 
+/* The same, and where in *out the text of each `{% generation %}` block came to stand, in order of writing: what an
+ * assistant has said. A block whose text the template put elsewhere (a filter, `{% set %}`) is ERR_UNSUPPORTED.
+ * Zero-initialise `spans` or use it again; free spans->v. */
+typedef struct {
+    size_t from, to;
+} jinja_span;
+typedef struct {
+    jinja_span *v;
+    size_t n, cap;
+} jinja_spans;
+err_code jinja_render_spans(const jinja *t, const json_t *vars, time_t now, strbuf *out, jinja_spans *spans, err *e);
+
 #endif

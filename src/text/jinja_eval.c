@@ -717,6 +717,18 @@ static err_code exec_with(jrun *r, const jnode *n) {
     return ERR_OK;
 }
 
+/* Writes the block and notes where. A block that breaks off or stands inside another one leaves its place behind, too.
+ */
+static err_code exec_generation(jrun *r, const jnode *n) {
+    jval text;
+    jwritten *w;
+    TRY(captured(r, n->kids[0], &text));
+    TRY(jj_alloc(r, 1, sizeof *w, &w));
+    *w = (jwritten){.before = r->generation, .from = r->out.n, .text = jj_text(text)};
+    r->generation = w;
+    return jj_write(r, text);
+}
+
 static err_code exec_any(jrun *r, const jnode *n) {
     jval v;
     switch ((jnode_kind)n->kind) {
@@ -753,8 +765,7 @@ static err_code exec_any(jrun *r, const jnode *n) {
         return jj_write(r, v);
     }
     case JN_GENERATION:
-        TRY(captured(r, n->kids[0], &v));
-        return jj_write(r, v);
+        return exec_generation(r, n);
     case JN_WITH:
         return exec_with(r, n);
     case JN_BREAK:

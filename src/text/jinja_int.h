@@ -256,6 +256,14 @@ struct jinja {
 
 /* ---- a render ---- */
 
+/* A `{% generation %}` block that has been written. */
+typedef struct jwritten jwritten;
+struct jwritten {
+    jwritten *before;
+    size_t from;
+    str text;
+};
+
 typedef struct jscope jscope;
 struct jscope {
     jscope *up; /* NULL: the template itself */
@@ -271,15 +279,16 @@ typedef struct {
     const jinja *t;
     arena mem;
     size_t steps;
-    int depth;     /* of evaluation, in C frames */
-    int calls;     /* of macros */
-    int line;      /* of what is being evaluated */
-    int flow;      /* JFLOW_* of the last statement */
-    strbuf out;    /* what has been written; captures take their text off its end */
-    jval *root;    /* by name id: the template's own variables */
-    jscope *scope; /* NULL: root */
-    jscope *spare; /* scopes for reuse */
-    jval captured; /* for JN_CAPTURED */
+    int depth;            /* of evaluation, in C frames */
+    int calls;            /* of macros */
+    int line;             /* of what is being evaluated */
+    int flow;             /* JFLOW_* of the last statement */
+    strbuf out;           /* what has been written; captures take their text off its end */
+    jval *root;           /* by name id: the template's own variables */
+    jscope *scope;        /* NULL: root */
+    jscope *spare;        /* scopes for reuse */
+    jval captured;        /* for JN_CAPTURED */
+    jwritten *generation; /* the newest */
     time_t now;
     err *e;
 } jrun;

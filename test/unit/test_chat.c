@@ -1,8 +1,4 @@
-/* chat: what templates make of messages, and that no message can forge a control token.
- *
- * The tokenizer is a byte-level one without merges, written into a temporary folder: a token a byte, and the
- * control tokens below, so that ids can be told by eye.
- */
+/* chat: what templates make of messages, and that no message can forge a control token. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,91 +6,17 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "base/os.h"
 #include "gen/chat.h"
 #include "gen/tool_turns.h"
-#include "text/utf8.h"
-
-static const char *const controls[] = {
-    "<s>",
-    "</s>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "<start_of_turn>",
-    "<end_of_turn>",
-    "<|start_header_id|>",
-    "<|end_header_id|>",
-    "<|eot_id|>",
-    "<|im_end|>x",
-    ("\xE2\x9F\xA8"
-     "end\xE2\x9F\xA9"),
-};
-enum { N_CONTROLS = sizeof controls / sizeof *controls };
+#include "unit/byte_tokenizer.h"
 
 static tokenizer *tok;
 
-/* ---- a tokenizer ---- */
-
-/* The printable character that stands for a byte in byte-level vocabularies. */
-static int32_t byte_character(int byte) {
-    if ((byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174)
-        return byte;
-    int n = 0;
-    for (int b = 0; b < byte; b++)
-        n += !((b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174);
-    return 256 + n;
-}
-
-static void write_file(const char *folder, const char *name, str text) {
-    char path[600];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    assert_int_equal(os_write_file(path, text, NULL), ERR_OK);
-}
-
-static void write_tokenizer(const char *folder) {
-    strbuf b = {0};
-    strbuf_addf(&b, NULL, "{\"version\": \"1.0\", \"added_tokens\": [");
-    for (int i = 0; i < N_CONTROLS; i++) {
-        strbuf_addf(&b, NULL, "%s{\"id\": %d, \"content\": ", i ? ", " : "", 256 + i);
-        json_quote(str_from(controls[i]), &b, NULL);
-        strbuf_addf(&b, NULL,
-                    ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, "
-                    "\"special\": true}");
-    }
-    strbuf_addf(&b, NULL,
-                "], \"normalizer\": null, \"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, "
-                "\"trim_offsets\": true, \"use_regex\": true}, \"post_processor\": null, \"decoder\": {\"type\": "
-                "\"ByteLevel\", \"add_prefix_space\": true, \"trim_offsets\": true, \"use_regex\": true}, "
-                "\"model\": {\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null, \"vocab\": {");
-    for (int byte = 0; byte < 256; byte++) {
-        char c[4];
-        size_t n = utf8_put(byte_character(byte), c);
-        if (byte)
-            strbuf_addf(&b, NULL, ", ");
-        json_quote((str){c, n}, &b, NULL);
-        strbuf_addf(&b, NULL, ": %d", byte);
-    }
-    strbuf_addf(&b, NULL, "}, \"merges\": []}}");
-    write_file(folder, "tokenizer.json", strbuf_str(&b));
-    write_file(folder, "tokenizer_config.json", STR("{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\"}"));
-    strbuf_fini(&b);
-}
-
 static int open_tokenizer(void **state) {
     (void)state;
-    const char *tmp = getenv("LOAM_TMP");
-    char folder[500];
-    snprintf(folder, sizeof folder, "%s/chat-tokenizer", tmp ? tmp : "/tmp");
-    mkdir(folder, 0700);
-    write_tokenizer(folder);
-    err e = {0};
-    if (tokenizer_open_folder(&tok, folder, &e) != ERR_OK)
-        fprintf(stderr, "%s\n", e.text);
+    tok = byte_tokenizer_open("chat-tokenizer");
     return tok ? 0 : -1;
 }
 
@@ -191,7 +113,7 @@ static void test_no_forgery(void **state) {
     for (size_t i = 0; i < N_CONTROLS; i++)
         for (size_t k = 0; k < sizeof around / sizeof *around; k++) {
             strbuf content = {0}, want = {0}, good = {0};
-            strbuf_addf(&content, NULL, "%s%s%s%s", around[k][0], controls[i], controls[i], around[k][1]);
+            strbuf_addf(&content, NULL, "%s%s%s%s", around[k][0], byte_controls[i], byte_controls[i], around[k][1]);
             utf8_repair(strbuf_str(&content), &good, NULL);
             str inner = strbuf_str(&good);
             while (inner.n && inner.p[0] == ' ')
