@@ -49,7 +49,7 @@ static void note(void *ctx, const char *text) { out_note("%s: %s", ((job *)ctx)-
 static dtype choose(void *ctx, const model_tensor *t, size_t i) {
     const job *j = ctx;
     (void)i;
-    return mix_type(j->mix, model_config_of(j->l->m), t, false);
+    return mix_of(j->mix, model_config_of(j->l->m), t, false).type;
 }
 
 /* The tokenizer of a folder; a GGUF source's keys are kept by the exporter. */

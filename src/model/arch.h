@@ -54,6 +54,7 @@ typedef struct {
     bool embed_sqrt;    /* embeddings are multiplied by sqrt(D) */
     bool multipliers;   /* config.json gives embedding, residual, attention and logit multipliers */
     bool softcaps;      /* the family may cap logits */
+    bool finer_values;  /* its models of 80 layers quantise v at five bits at least (model/mix.c) */
     int nope_period;    /* every n-th layer has no rotary embedding, 0: all have */
     /* Defaults when the file does not say. */
     struct {

@@ -13,6 +13,7 @@ enum {
     Q5_1,
     Q8_0,
     Q2_K,
+    Q2_K_S,
     Q3_K_S,
     Q3_K_M,
     Q3_K_L,
@@ -28,31 +29,43 @@ static const mix mixes[MIXES] = {
     [F32] = {"F32", DTYPE_F32, 0},         [F16] = {"F16", DTYPE_F16, 1},         [BF16] = {"BF16", DTYPE_BF16, 32},
     [Q4_0] = {"Q4_0", DTYPE_Q4_0, 2},      [Q4_1] = {"Q4_1", DTYPE_Q4_1, 3},      [Q5_0] = {"Q5_0", DTYPE_Q5_0, 8},
     [Q5_1] = {"Q5_1", DTYPE_Q5_1, 9},      [Q8_0] = {"Q8_0", DTYPE_Q8_0, 7},      [Q2_K] = {"Q2_K", DTYPE_Q2_K, 10},
-    [Q3_K_S] = {"Q3_K_S", DTYPE_Q3_K, 11}, [Q3_K_M] = {"Q3_K_M", DTYPE_Q3_K, 12}, [Q3_K_L] = {"Q3_K_L", DTYPE_Q3_K, 13},
-    [Q4_K_S] = {"Q4_K_S", DTYPE_Q4_K, 14}, [Q4_K_M] = {"Q4_K_M", DTYPE_Q4_K, 15}, [Q5_K_S] = {"Q5_K_S", DTYPE_Q5_K, 16},
-    [Q5_K_M] = {"Q5_K_M", DTYPE_Q5_K, 17}, [Q6_K] = {"Q6_K", DTYPE_Q6_K, 18},
+    [Q2_K_S] = {"Q2_K_S", DTYPE_Q2_K, 21}, [Q3_K_S] = {"Q3_K_S", DTYPE_Q3_K, 11}, [Q3_K_M] = {"Q3_K_M", DTYPE_Q3_K, 12},
+    [Q3_K_L] = {"Q3_K_L", DTYPE_Q3_K, 13}, [Q4_K_S] = {"Q4_K_S", DTYPE_Q4_K, 14}, [Q4_K_M] = {"Q4_K_M", DTYPE_Q4_K, 15},
+    [Q5_K_S] = {"Q5_K_S", DTYPE_Q5_K, 16}, [Q5_K_M] = {"Q5_K_M", DTYPE_Q5_K, 17}, [Q6_K] = {"Q6_K", DTYPE_Q6_K, 18},
 };
+
+static const struct {
+    const char *name;
+    int mix;
+} aliases[] = {{"Q3_K", Q3_K_M}, {"Q4_K", Q4_K_M}, {"Q5_K", Q5_K_M}};
 
 const mix *mix_by_name(const char *name) {
     for (int i = 0; i < MIXES; i++)
         if (strcasecmp(mixes[i].name, name) == 0)
             return &mixes[i];
+    for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++)
+        if (strcasecmp(aliases[i].name, name) == 0)
+            return &mixes[aliases[i].mix];
     return NULL;
 }
 
 const char *mix_names(void) {
     return "F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q5_K_S, Q5_1, Q5_0, Q4_K_M, Q4_K_S, Q4_1, Q4_0, Q3_K_L, Q3_K_M, "
-           "Q3_K_S, "
-           "Q2_K";
+           "Q3_K_S, Q2_K, Q2_K_S";
 }
 
 /* The first and the last eighth of the layers, and every third between. */
 static bool more_bits(size_t i, size_t n) { return i < n / 8 || i >= 7 * n / 8 || (i - n / 8) % 3 == 2; }
 
+/* Llama 2 70B and its like: eight heads share the values, so they are small. */
+static bool is_seventy(const model_config *c) { return c->arch->finer_values && c->L == 80 && c->G < c->H; }
+
 static dtype values(int x, const model_config *c, size_t i, dtype t) {
     bool shared = c->H / c->G >= 4;
     if (x == Q2_K)
         t = shared ? DTYPE_Q4_K : DTYPE_Q3_K;
+    else if (x == Q2_K_S && shared)
+        t = DTYPE_Q4_K;
     else if (x == Q3_K_M)
         t = i < 2 ? DTYPE_Q5_K : DTYPE_Q4_K;
     else if (x == Q3_K_L)
@@ -61,15 +74,15 @@ static dtype values(int x, const model_config *c, size_t i, dtype t) {
         t = DTYPE_Q6_K;
     else if (x == Q4_K_S && i < 4)
         t = DTYPE_Q5_K;
-    /* Llama 2 70B and its like: eight heads share these values, so they are small. */
-    bool seventy = c->L == 80 && c->G < c->H;
-    return seventy && (t == DTYPE_Q3_K || t == DTYPE_Q4_K) ? DTYPE_Q5_K : t;
+    return is_seventy(c) && (t == DTYPE_Q3_K || t == DTYPE_Q4_K) ? DTYPE_Q5_K : t;
 }
 
 static dtype down(int x, const model_config *c, size_t i, bool importance, dtype t) {
     bool early = i < c->L / 8;
     if (x == Q2_K)
         return DTYPE_Q3_K;
+    if (x == Q2_K_S && early)
+        return DTYPE_Q4_K;
     if (x == Q3_K_M)
         return i < c->L / 16 ? DTYPE_Q5_K : DTYPE_Q4_K;
     if (x == Q3_K_L)
@@ -94,11 +107,12 @@ static dtype fallback(dtype t, size_t cols) {
     return dtype_table[t].block_elems > 32 && cols % 32 == 0 ? next[t] : DTYPE_F16;
 }
 
-dtype mix_type(const mix *m, const model_config *c, const model_tensor *t, bool importance) {
+mix_choice mix_of(const mix *m, const model_config *c, const model_tensor *t, bool importance) {
     int x = (int)(m - mixes);
     dtype type = m->base;
+    bool outer = t->role == ROLE_OUTPUT || t->role == ROLE_EMBED;
     if (dtype_table[type].block_elems == 1)
-        return type;
+        return (mix_choice){type, type, false};
     if (t->role == ROLE_OUTPUT || (c->tied && t->role == ROLE_EMBED))
         type = t->cols % dtype_table[type].block_elems ? DTYPE_Q8_0 : type == DTYPE_Q8_0 ? type : DTYPE_Q6_K;
     else if (t->role == ROLE_V || t->role == ROLE_QKV)
@@ -107,5 +121,6 @@ dtype mix_type(const mix *m, const model_config *c, const model_tensor *t, bool 
         type = down(x, c, t->layer, importance, type);
     else if (t->role == ROLE_O && (x == Q2_K || x == Q3_K_M || x == Q3_K_L))
         type = x == Q2_K ? DTYPE_Q3_K : x == Q3_K_M ? DTYPE_Q4_K : DTYPE_Q5_K;
-    return fallback(type, t->cols);
+    dtype fits = fallback(type, t->cols);
+    return (mix_choice){fits, type, x == Q2_K_S && fits == DTYPE_Q2_K && !outer};
 }

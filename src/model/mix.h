@@ -2,7 +2,8 @@
  *
  * A mix is named like llama.cpp's file types ("Q4_K_M") and chooses as llama.cpp does: matrices that hurt most when
  * they are coarse get more bits. Rows that are no whole number of a format's blocks get the next format that fits.
- * Source: llama.cpp's llama-quant.cpp (as facts). Proved by test_convert.py in part: the mixes open.
+ * Source: llama.cpp's llama-quant.cpp (as facts). Proved by test_mix.c: all mixes, with and without importances, choose
+ * as llama.cpp does for models of every family (test/golden/mix.py).
  */
 #ifndef LOAM_MODEL_MIX_H
 #define LOAM_MODEL_MIX_H
@@ -15,9 +16,17 @@ typedef struct {
     uint32_t file_type; /* llama.cpp's number */
 } mix;
 
-const mix *mix_by_name(const char *name); /* case-insensitive; NULL: unknown */
-const char *mix_names(void);              /* "Q4_0, Q4_1, ..." */
-/* The format of a matrix; importance: a matrix of importances is used. */
-dtype mix_type(const mix *x, const model_config *c, const model_tensor *t, bool importance);
+/* Case-insensitive; "Q4_K" means Q4_K_M, likewise Q3_K and Q5_K. NULL: unknown. */
+const mix *mix_by_name(const char *name);
+const char *mix_names(void); /* "F32, F16, ..." */
+
+/* The format of a matrix. */
+typedef struct {
+    dtype type;
+    dtype wanted; /* another than `type` when rows of t are no whole number of its blocks */
+    bool needs;   /* without importances it would be of little use, and llama.cpp refuses it */
+} mix_choice;
+/* importance: there is a matrix of importances, whether for this one or not. */
+mix_choice mix_of(const mix *x, const model_config *c, const model_tensor *t, bool importance);
 
 #endif
