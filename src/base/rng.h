@@ -18,7 +18,8 @@ typedef enum {
     RNG_ORDER = 4,
     RNG_CORPUS = 5,
     RNG_DROPOUT = 6,
-    RNG_CHALLENGE = 7
+    RNG_CHALLENGE = 7,
+    RNG_ADAPTER = 8
 } rng_purpose;
 
 /* The raw block function: 4 words from a 4-word counter and a 2-word key. */

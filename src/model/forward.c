@@ -8,6 +8,8 @@
  *                x += residual_scale * post_f(down(act(gate) * up)) of pre_f(x)
  *   logits = output(norm(x)) * logit_scale, soft-capped
  *
+ * and where a row has adapters, their shares of each product before its bias (model/adapter.h).
+ *
  * Invariant: a position's numbers depend on the positions before it and on nothing else. Every product, norm and
  * chain works on one row, attention reads the row's own cache in fixed chunks, so any cut into calls, and whatever rows
  * of other caches go along, give the same bits. Nothing here allocates.
@@ -15,7 +17,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "model/model_int.h"
+#include "model/adapter_int.h"
 #include "model/rope.h"
 #include "tensor/rows.h"
 
@@ -24,7 +26,9 @@ typedef struct {
     kv_cache *kv;
     const int32_t *ids; /* [n] */
     size_t n, pos, row;
-    float *states;        /* f32[n][D] or NULL */
+    float *states; /* f32[n][D] or NULL */
+    const adapter_use *adapters;
+    size_t n_adapters;
     size_t tiles, i_task; /* attention: tiles a head, the first of its tasks */
 } span;
 
@@ -33,13 +37,16 @@ typedef struct {
     model *m;
     span *spans; /* by row, without gaps */
     size_t n_spans, n;
+    bool adapted; /* some span has adapters */
     size_t i_layer;
     const layer *y;
     const float *branch, *norm; /* for add_branch */
     const float *from;          /* for norm_rows */
     const size_t *pick;         /* for norm_rows: which rows of `from`, NULL: as they stand */
     float *logits;              /* for finish_rows */
-    size_t tile;                /* attention: positions a tile */
+    const product *products;    /* for bias_rows */
+    int n_products;
+    size_t tile; /* attention: positions a tile */
 } pass;
 
 /* Rows [*from, *to) of [a, b) are s's; false when there are none. */
@@ -185,16 +192,66 @@ static void normed(pass *p, const float *from, const float *norm, rows_fn *fn) {
     rows_run(&p->m->engine, p->n, fn, p);
 }
 
-/* Packs x f32[n][k], what goes into the products with w. */
-static void pack_for(const pass *p, model_input input, const float *x, size_t k, const matrix *const w[], int n_w) {
+/* Products of x f32[n][k]. */
+static void run_products(const pass *p, model_input input, const float *x, size_t k, const product *of,
+                         int n_products) {
     model *m = p->m;
     activations *a = &m->scratch.acts;
     if (m->watch.fn)
         m->watch.fn(m->watch.ctx, input, p->i_layer, x, p->n, k);
     a->kinds = 0;
-    for (int i = 0; i < n_w; i++)
-        a->kinds |= 1u << kern_acts_kind(w[i]->type);
+    for (int i = 0; i < n_products; i++)
+        a->kinds |= 1u << kern_acts_kind(of[i].w->type);
     activations_pack(&m->engine, a, x, k, p->n, k);
+    products_run(&m->engine, a, of, n_products);
+}
+
+static bool same_adapters(const span *a, const span *b) {
+    bool same = a->n_adapters == b->n_adapters;
+    for (size_t i = 0; same && i < a->n_adapters; i++)
+        same = a->adapters[i].adapter == b->adapters[i].adapter && a->adapters[i].mix == b->adapters[i].mix;
+    return same;
+}
+
+/* Adapters' shares, for neighbouring spans with the same ones together. */
+static void adapt(const pass *p, model_input input, const float *x, size_t k, const product *of, int n_products) {
+    static const lora_part first[] = {
+        [INPUT_QKV] = LORA_Q, [INPUT_O] = LORA_O, [INPUT_FFN] = LORA_GATE, [INPUT_DOWN] = LORA_DOWN};
+    for (size_t i = 0, end; i < p->n_spans; i = end) {
+        const span *s = &p->spans[i];
+        size_t n = 0;
+        for (end = i; end < p->n_spans && same_adapters(s, &p->spans[end]); end++)
+            n += p->spans[end].n;
+        float *y[ADAPT_TOGETHER_MAX];
+        for (int j = 0; j < n_products; j++)
+            y[j] = of[j].y + s->row * of[j].ldy;
+        adapter_apply(s->adapters, s->n_adapters, p->i_layer, first[input], n_products, x + s->row * k, k, n, y);
+    }
+}
+
+static void bias_rows(void *ctx, size_t from, size_t to) {
+    const pass *p = ctx;
+    for (int i = 0; i < p->n_products; i++) {
+        const product *of = &p->products[i];
+        for (size_t t = from; of->bias && t < to; t++)
+            p->m->engine.kern->add(of->y + t * of->ldy, of->bias, of->w->rows, of->y + t * of->ldy);
+    }
+}
+
+/* Products of a layer, and what adapters add to them before the bias. */
+static void products(pass *p, model_input input, const float *x, size_t k, const product *of, int n_products) {
+    if (!p->adapted) {
+        run_products(p, input, x, k, of, n_products);
+        return;
+    }
+    product bare[ADAPT_TOGETHER_MAX];
+    for (int i = 0; i < n_products; i++)
+        bare[i] = (product){of[i].w, NULL, of[i].y, of[i].ldy};
+    run_products(p, input, x, k, bare, n_products);
+    adapt(p, input, x, k, of, n_products);
+    p->products = of;
+    p->n_products = n_products;
+    rows_run(&p->m->engine, p->n, bias_rows, p);
 }
 
 static void attention_block(pass *p) {
@@ -207,16 +264,14 @@ static void attention_block(pass *p) {
         normed(p, s->x, y->attn_pre, norm_rows);
         in = s->h;
     }
-    pack_for(p, INPUT_QKV, in, c->D, (const matrix *const[]){&y->q, &y->k, &y->v}, 3);
-    products_run(&m->engine, &s->acts,
-                 (product[]){{&y->q, y->q_bias, s->q, c->H * c->K},
-                             {&y->k, y->k_bias, s->k, c->G * c->K},
-                             {&y->v, y->v_bias, s->v, c->G * c->K}},
-                 3);
+    products(p, INPUT_QKV, in, c->D,
+             (product[]){{&y->q, y->q_bias, s->q, c->H * c->K},
+                         {&y->k, y->k_bias, s->k, c->G * c->K},
+                         {&y->v, y->v_bias, s->v, c->G * c->K}},
+             3);
     rows_run(&m->engine, p->n, turn_rows, p);
     attend(p);
-    pack_for(p, INPUT_O, s->att, c->H * c->K, (const matrix *const[]){&y->o}, 1);
-    products_run(&m->engine, &s->acts, (product[]){{&y->o, y->o_bias, s->h, c->D}}, 1);
+    products(p, INPUT_O, s->att, c->H * c->K, (product[]){{&y->o, y->o_bias, s->h, c->D}}, 1);
     normed(p, NULL, y->attn_post, add_branch);
 }
 
@@ -230,12 +285,10 @@ static void ffn_block(pass *p) {
         normed(p, s->x, y->ffn_pre, norm_rows);
         in = s->h;
     }
-    pack_for(p, INPUT_FFN, in, c->D, (const matrix *const[]){&y->gate, &y->up}, 2);
-    products_run(&m->engine, &s->acts,
-                 (product[]){{&y->gate, y->gate_bias, s->gate, c->F}, {&y->up, y->up_bias, s->up, c->F}}, 2);
+    products(p, INPUT_FFN, in, c->D,
+             (product[]){{&y->gate, y->gate_bias, s->gate, c->F}, {&y->up, y->up_bias, s->up, c->F}}, 2);
     rows_run(&m->engine, p->n, gate_rows, p);
-    pack_for(p, INPUT_DOWN, s->gate, c->F, (const matrix *const[]){&y->down}, 1);
-    products_run(&m->engine, &s->acts, (product[]){{&y->down, y->down_bias, s->h, c->D}}, 1);
+    products(p, INPUT_DOWN, s->gate, c->F, (product[]){{&y->down, y->down_bias, s->h, c->D}}, 1);
     normed(p, NULL, y->ffn_post, add_branch);
 }
 
@@ -262,8 +315,7 @@ static void head(const pass *p, const size_t *pick, size_t n, float *out) {
     picked.pick = pick;
     picked.logits = out;
     normed(&picked, m->scratch.x, m->out_norm, norm_rows);
-    pack_for(&picked, INPUT_OUTPUT, m->scratch.h, c->D, (const matrix *const[]){&m->output}, 1);
-    products_run(&m->engine, &m->scratch.acts, (product[]){{&m->output, NULL, out, c->V}}, 1);
+    run_products(&picked, INPUT_OUTPUT, m->scratch.h, c->D, (product[]){{&m->output, NULL, out, c->V}}, 1);
     rows_run(&m->engine, n, finish_rows, &picked);
 }
 
@@ -314,6 +366,8 @@ static void through_layers(pass *p) {
 static err_code check_part(const model *m, const model_part *part, err *e) {
     const kv_cache *kv = part->kv;
     assert(kv->m == m);
+    for (size_t i = 0; i < part->n_adapters; i++)
+        assert(part->adapters[i].adapter->m == m);
     for (size_t i = 0; i < part->n; i++)
         if (part->ids[i] < 0 || (size_t)part->ids[i] >= m->config.V)
             return err_set(e, ERR_USAGE, "token id %d is outside the vocabulary of %zu", part->ids[i], m->config.V);
@@ -340,7 +394,10 @@ err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, 
                                             .n = n,
                                             .pos = part->kv->len,
                                             .row = p.n,
-                                            .states = part->states ? part->states + done * m->config.D : NULL};
+                                            .states = part->states ? part->states + done * m->config.D : NULL,
+                                            .adapters = part->adapters,
+                                            .n_adapters = part->n_adapters};
+            p.adapted = p.adapted || (n > 0 && part->n_adapters > 0);
             for (size_t k = 0; k < n; k++)
                 if (part->which == LOGITS_ALL || (part->which == LOGITS_LAST && k + 1 == left))
                     pick[n_picked++] = p.n + k;

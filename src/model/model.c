@@ -134,6 +134,8 @@ void model_close(model *m) {
         os_pages_free(m->packed, m->packed_bytes);
     if (m->scratch_mem)
         os_pages_free(m->scratch_mem, m->scratch_bytes);
+    if (m->adapting.mem)
+        os_pages_free(m->adapting.mem, m->adapting.bytes);
     if (m->gguf.path)
         gguf_close(&m->gguf);
     if (m->tensors.map)

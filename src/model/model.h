@@ -81,13 +81,16 @@ typedef enum { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL } logits_which;
  * the cache has: ERR_LIMIT; in both cases nothing changed. Allocates nothing. */
 err_code model_forward(model *m, kv_cache *kv, const int32_t *ids, size_t n, logits_which which, float *logits, err *e);
 
-/* What one cache gets in a batch. */
+/* What one cache gets in a batch. Adapters (model/adapter.h) of this very model change the numbers of this part alone;
+ * a cache holds the numbers of the adapters that were at work: to go on with others is a program of its own. */
 typedef struct {
     kv_cache *kv;
     const int32_t *ids; /* [n] */
     size_t n;
     logits_which which;
     float *states; /* f32[n][D]: receives the last hidden states, after the final norm; NULL: not asked for */
+    const struct adapter_use *adapters; /* [n_adapters], in the order of their sums */
+    size_t n_adapters;
 } model_part;
 
 /* Several caches at once, each as model_forward() would serve it alone and with the very same bits: the weights are

@@ -28,6 +28,14 @@ typedef struct {
     size_t attn_bytes;
 } scratch;
 
+/* Buffers that adapters work in, there once the model has one. */
+typedef struct {
+    size_t rank; /* the highest, rounded up to lanes */
+    float *t;    /* f32[3][MODEL_CHUNK][rank] */
+    uint8_t *gemm, *mem;
+    size_t bytes;
+} adapter_scratch;
+
 struct model {
     model_config config;
     arena mem;
@@ -48,6 +56,7 @@ struct model {
     uint8_t *scratch_mem;
     size_t scratch_bytes;
     model_watch watch;
+    adapter_scratch adapting;
 };
 
 /* Keys f16 or f32 [L][G][ctx/16][K][16], values [L][G][ctx][W], W = K rounded up to 16; ctx rounded up to the
