@@ -14,6 +14,8 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+UNITDIR ?= $(PREFIX)/lib/systemd
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -318,19 +320,30 @@ bench-serve: all $(BENCH_BIN) ## streams of the server together against llama.cp
 bench-tokenizer: all $(BENCH_BIN) ## learning a tokenizer and encoding against the tokenizers library
 	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/tokenizer.py $(BENCH)
 
-# share/loam/loam.pc.in, with the version of include/loam.h and the libraries that libloam.a needs.
+# For share/loam/**/*.in: where things are, the version of include/loam.h, the libraries that libloam.a needs.
 VERSION = $(shell sed -n 's/^#define LOAM_VERSION "\(.*\)"/\1/p' include/loam.h)
 PC_WORDS = -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(API_PKGS)|'
 TO = $(DESTDIR)$(PREFIX)
 
-install: all ## to DESTDIR and PREFIX=/usr/local
+SHARE = $(TO)/share
+FILL = sed -e 's|@BINDIR@|$(PREFIX)/bin|' $(PC_WORDS)
+
+install: all ## program, library, manual pages, completion, units, to DESTDIR and PREFIX=/usr/local
 	install -Dm755 $(BUILD)/loam $(TO)/bin/loam
-	set -e; for f in $$(find models/homeworld -type f); do install -Dm644 $$f $(TO)/share/loam/$$f; done
-	install -Dm644 share/loam/catalogue.tsv $(TO)/share/loam/catalogue.tsv
+	set -e; for f in $$(find models/homeworld -type f); do install -Dm644 $$f $(SHARE)/loam/$$f; done
+	install -Dm644 share/loam/catalogue.tsv $(SHARE)/loam/catalogue.tsv
+	install -d $(SHARE)/man/man1 $(SHARE)/doc/loam/examples $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UNITDIR)/system $(DESTDIR)$(UNITDIR)/user
+	$(BUILD)/loam help --man $(SHARE)/man/man1
+	install -Dm644 share/loam/completion/loam.bash $(SHARE)/bash-completion/completions/loam
+	install -Dm644 share/loam/completion/_loam $(DESTDIR)$(ZSHDIR)/_loam
+	install -Dm644 share/loam/completion/loam.fish $(SHARE)/fish/vendor_completions.d/loam.fish
+	$(FILL) share/loam/systemd/loam.service.in >$(DESTDIR)$(UNITDIR)/system/loam.service
+	$(FILL) share/loam/systemd/loam.user.service.in >$(DESTDIR)$(UNITDIR)/user/loam.service
+	install -m644 README.md doc/*.md doc/*.webp $(SHARE)/doc/loam
+	install -m644 example/embed.c $(SHARE)/doc/loam/examples
 	install -Dm644 include/loam.h $(TO)/include/loam.h
 	install -Dm644 $(BUILD)/libloam.a $(DESTDIR)$(LIBDIR)/libloam.a
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig
-	sed $(PC_WORDS) share/loam/loam.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/loam.pc
+	$(FILL) share/loam/loam.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/loam.pc
 
 deps: ## install the Debian packages for everything (as root), or print the apt line
 	@script/deps.sh build test tidy fuzz demo emulate

@@ -333,26 +333,30 @@ static err_code run_memorisation(const values *v, const loaded *l, const char *p
     return memorise_run(&v->memorise, l, path, v->n, v->common.json, e);
 }
 
+#define TASKS(X)                \
+    X(homeworld, run_homeworld) \
+    X(memorisation, run_memorisation)
+
 typedef struct {
     const char *name;
     err_code (*run)(const values *v, const loaded *l, const char *path, err *e);
 } task;
 
-static const task tasks[] = {
-    {"homeworld", run_homeworld},
-    {"memorisation", run_memorisation},
-};
+#define ROW(name, run) {#name, run},
+#define NAME(name, run) #name,
+static const task tasks[] = {TASKS(ROW)};
+const char *const eval_task_names[] = {TASKS(NAME) NULL};
+#undef ROW
+#undef NAME
 enum { N_TASKS = sizeof tasks / sizeof *tasks };
 
 static const task *find_task(const char *name, err *e) {
-    const char *words[N_TASKS];
-    for (size_t i = 0; i < N_TASKS; i++) {
+    for (size_t i = 0; i < N_TASKS; i++)
         if (strcmp(tasks[i].name, name) == 0)
             return &tasks[i];
-        words[i] = tasks[i].name;
-    }
-    const char *near = nearest_word(str_from(name), words, N_TASKS);
-    err_set(e, ERR_USAGE, "no task \"%s\" (%s%s)", name, near ? "did you mean " : "there is ", near ? near : words[0]);
+    const char *near = nearest_word(str_from(name), eval_task_names, N_TASKS);
+    err_set(e, ERR_USAGE, "no task \"%s\" (%s%s)", name, near ? "did you mean " : "there is ",
+            near ? near : eval_task_names[0]);
     return NULL;
 }
 

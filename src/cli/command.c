@@ -40,15 +40,14 @@ const command *command_find(str name) {
     return NULL;
 }
 
-/* "data build" to "build" */
-static const char *last_word(const command *c) {
+const char *command_last_word(const command *c) {
     const char *blank = strrchr(c->name, ' ');
     return blank ? blank + 1 : c->name;
 }
 
 const command *command_find_sub(const command *c, str word) {
     for (const command *const *sub = c->subs; sub && *sub; sub++)
-        if (str_is(word, last_word(*sub)))
+        if (str_is(word, command_last_word(*sub)))
             return *sub;
     return NULL;
 }
@@ -57,7 +56,7 @@ static err_code unknown(const command *const *list, str name, const char *help, 
     const char *words[COMMANDS_MAX];
     size_t n = 0;
     for (const command *const *c = list; *c && n < COMMANDS_MAX; c++)
-        words[n++] = last_word(*c);
+        words[n++] = command_last_word(*c);
     const char *near = nearest_word(name, words, n);
     if (near)
         return err_set(e, ERR_USAGE, "no command \"%.*s\" (did you mean \"%s\"?)", STR_ARG(name), near);
@@ -80,23 +79,18 @@ static int help_columns(void) {
 }
 
 static err_code help_list(strbuf *text, err *e) {
-    TRY(strbuf_addf(text, e,
-                    "loam %s: run, train, trace and verify language models on your own machine\n\n"
-                    "usage: loam COMMAND [ARGUMENTS] [OPTIONS]\n\n",
-                    LOAM_VERSION));
+    TRY(strbuf_addf(text, e, "loam %s: %s\n\nusage: loam COMMAND [ARGUMENTS] [OPTIONS]\n\n", LOAM_VERSION,
+                    LOAM_SUMMARY));
     for (const command *const *c = commands; *c; c++)
         TRY(strbuf_addf(text, e, "  %-12s %s\n", (*c)->name, (*c)->summary));
-    return strbuf_addf(text, e,
-                       "\nM is a model: a .gguf file, or a Hugging Face folder (config.json, tokenizer.json, "
-                       "*.safetensors).\n`loam help COMMAND` or `loam COMMAND --help` explains one command; "
-                       "`loam --version` tells the version.\n");
+    return strbuf_addf(text, e, "\n%s", LOAM_DETAILS);
 }
 
 static err_code help_subs(const command *c, strbuf *text, err *e) {
     TRY(strbuf_addf(text, e, "loam %s: %s\n\nusage: loam %s COMMAND [ARGUMENTS] [OPTIONS]\n\n", c->name, c->summary,
                     c->name));
     for (const command *const *sub = c->subs; *sub; sub++)
-        TRY(strbuf_addf(text, e, "  %-12s %s\n", last_word(*sub), (*sub)->summary));
+        TRY(strbuf_addf(text, e, "  %-12s %s\n", command_last_word(*sub), (*sub)->summary));
     TRY(strbuf_addf(text, e, "\n"));
     TRY(fold_text(c->details, 0, help_columns(), text, e));
     return strbuf_addf(text, e, "\n`loam %s COMMAND --help` explains one of them.\n", c->name);

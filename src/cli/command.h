@@ -13,6 +13,13 @@
 
 #include "cli/options.h"
 
+#define LOAM_RELEASED "2026-11-25" /* the day of LOAM_VERSION */
+#define LOAM_SUMMARY "run, train, trace and verify language models on your own machine"
+#define LOAM_DETAILS                                                                             \
+    "M is a model: a .gguf file, or a Hugging Face folder (config.json, tokenizer.json, "        \
+    "*.safetensors).\n`loam help COMMAND` or `loam COMMAND --help` explains one command; `loam " \
+    "--version` tells the version.\n"
+
 typedef struct command {
     const char *name;
     const char *args;           /* of the usage line: "M TEXT|-" */
@@ -83,6 +90,7 @@ extern const command *const commands[]; /* ends with NULL */
 
 const command *command_find(str name);                            /* NULL when there is none */
 const command *command_find_sub(const command *c, str word);      /* "build" of "data"; NULL when there is none */
+const char *command_last_word(const command *c);                  /* "build" of "data build" */
 err_code command_unknown(str name, err *e);                       /* ERR_USAGE, with the nearest name */
 err_code command_unknown_sub(const command *c, str word, err *e); /* the same for a command of c's */
 err_code command_print_help(const command *c, err *e);            /* NULL: the list of commands */

@@ -4,6 +4,8 @@
 
 #include "cli/command.h"
 
+extern const char *const eval_task_names[]; /* ends with NULL */
+
 /* Appends what `loam eval PATH homeworld --json` prints, with its usual numbers of questions. */
 err_code eval_homeworld(const char *path, const common_values *common, int64_t seed, const char *mix, strbuf *json,
                         err *e);

@@ -1,8 +1,10 @@
 /* load: see load.h. */
 #include "cli/load.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -62,26 +64,54 @@ static bool join(load_place *out, const char *folder, const char *between, const
     return n > 0 && (size_t)n < sizeof out->path;
 }
 
-/* A model that came with the program. */
-static bool find_shipped(const char *name, load_place *out) {
-    static const char *const places[] = {"/../models/", "/../share/loam/models/"};
+/* Where models stand that came with the program. */
+enum { SHIPPED_PLACES = 3 };
+static size_t shipped_places(load_place out[SHIPPED_PLACES]) {
     char exe[2048];
-    if (!*name || strchr(name, '/') || *name == '.')
-        return false;
-    if (join(out, "models", "/", name) && os_exists(out->path))
-        return true;
+    join(&out[0], "models", "", "");
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
     if (n <= 0)
-        return false;
+        return 1;
     exe[n] = 0;
     char *slash = strrchr(exe, '/');
     if (!slash)
-        return false;
+        return 1;
     *slash = 0;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (join(out, exe, places[i], name) && os_exists(out->path))
+    return join(&out[1], exe, "/../", "models") && join(&out[2], exe, "/../", "share/loam/models") ? SHIPPED_PLACES : 1;
+}
+
+static bool find_shipped(const char *name, load_place *out) {
+    load_place place[SHIPPED_PLACES];
+    if (!*name || strchr(name, '/') || *name == '.')
+        return false;
+    for (size_t i = 0, n = shipped_places(place); i < n; i++)
+        if (join(out, place[i].path, "/", name) && os_exists(out->path))
             return true;
     return false;
+}
+
+static int by_name(const void *a, const void *b) { return strcmp(a, b); }
+
+static void add_names(const char *folder, load_names *out) {
+    DIR *d = opendir(folder);
+    for (struct dirent *f; d && out->n < LOAD_NAMES_MAX && (f = readdir(d));)
+        if (f->d_name[0] != '.' && strlen(f->d_name) < sizeof *out->name)
+            memcpy(out->name[out->n++], f->d_name, strlen(f->d_name) + 1);
+    if (d)
+        closedir(d);
+}
+
+void load_shipped(load_names *out) {
+    load_place place[SHIPPED_PLACES];
+    size_t n_once = 0;
+    out->n = 0;
+    for (size_t i = 0, n = shipped_places(place); i < n; i++)
+        add_names(place[i].path, out);
+    qsort(out->name, out->n, sizeof *out->name, by_name);
+    for (size_t i = 0; i < out->n; i++)
+        if (n_once == 0 || strcmp(out->name[n_once - 1], out->name[i]) != 0)
+            memmove(out->name[n_once++], out->name[i], sizeof *out->name);
+    out->n = n_once;
 }
 
 /* A run folder stands for the model it has made. */

@@ -61,6 +61,14 @@ typedef struct {
 } load_place;
 err_code load_find(const char *m, load_place *out, err *e);
 
+/* The names of the models that came with the program, each once, in order. */
+enum { LOAD_NAMES_MAX = 64, LOAD_NAME_BYTES = 128 };
+typedef struct {
+    size_t n;
+    char name[LOAD_NAMES_MAX][LOAD_NAME_BYTES];
+} load_names;
+void load_shipped(load_names *out);
+
 /* ERR_IO with advice when there is no such model. */
 err_code load_check_path(const char *path, err *e);
 

@@ -310,6 +310,11 @@ static err_code add_default(const option *o, const void *field, strbuf *out, err
     return ERR_OK;
 }
 
+err_code option_explain(const option *o, const void *field, strbuf *out, err *e) {
+    TRY(strbuf_add(out, str_from(o->help), e));
+    return add_default(o, field, out, e);
+}
+
 static err_code option_help(const option *o, const void *field, int columns, strbuf *out, err *e) {
     enum { LEFT = 28 };
     char head[96];
@@ -318,9 +323,7 @@ static err_code option_help(const option *o, const void *field, int columns, str
                   is_switch(o) ? "" : o->arg);
     strbuf text = {0};
     size_t from = out->n;
-    err_code code = strbuf_addf(&text, e, "%s", o->help);
-    if (code == ERR_OK)
-        code = add_default(o, field, &text, e);
+    err_code code = option_explain(o, field, &text, e);
     if (code == ERR_OK)
         code = strbuf_addc(&text, 0, e);
     if (code == ERR_OK && n >= LEFT)

@@ -70,6 +70,8 @@ const char *nearest_word(str word, const char *const *words, size_t n);
 
 /* Appends the groups as help text wrapped to `columns`; the defaults are read from `values`. */
 err_code options_help(const option_group *groups, const void *values, int columns, strbuf *out, err *e);
+/* Appends what one option does, its choices, and its default, if `field` holds one worth telling. */
+err_code option_explain(const option *o, const void *field, strbuf *out, err *e);
 /* Appends text with every line folded at blanks to `columns` and indented; an own line break is kept. */
 err_code fold_text(const char *text, int indent, int columns, strbuf *out, err *e);
 

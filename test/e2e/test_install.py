@@ -44,6 +44,18 @@ def pkg_config(*words):
     return sh("pkg-config", *words, "loam", env={**os.environ, "PKG_CONFIG_PATH": place}).split()
 
 
+@case("what is installed names where it is, and nothing of where it was made")
+def _():
+    there = installed()
+    for name in "share/man/man1/loam-data-build.1", "share/bash-completion/completions/loam", "share/zsh/site-functions/_loam", \
+            "share/fish/vendor_completions.d/loam.fish", "lib/systemd/user/loam.service", "share/doc/loam/tour.md":
+        assert os.path.isfile(os.path.join(there, name)), name
+    for name in "lib/systemd/system/loam.service", "lib/pkgconfig/loam.pc":
+        text = page(os.path.join(there, name))
+        assert there in text and ROOT not in text and "@" not in text.replace("@system-service", "").replace(
+            "@privileged @resources", ""), text
+
+
 @case("the version is one, wherever it stands")
 def _():
     version, = re.findall(r'^#define LOAM_VERSION "(.*)"$', page("include/loam.h"), re.M)
