@@ -14,6 +14,7 @@
 #include "base/os.h"
 #include "cli/load.h"
 #include "cli/out.h"
+#include "gen/windows.h"
 #include "kern/math64.h"
 
 enum { WINDOW_DEFAULT = 2048, LOGITS_BYTES_MAX = 64 << 20 };
@@ -105,15 +106,6 @@ static err_code score_text(scorer *s, const tok_ids *text, err *e) {
     return code;
 }
 
-/* The id that the model wants before every text, or -1. */
-static err_code find_bos(const tokenizer *t, int32_t *bos, err *e) {
-    tok_ids none = {0};
-    err_code code = tokenizer_encode(t, (str){0}, TOK_SPECIAL_ADD, &none, e);
-    *bos = code == ERR_OK && none.n > 0 && none.id[0] == tokenizer_bos(t) ? none.id[0] : -1;
-    tok_ids_fini(&none);
-    return code;
-}
-
 static err_code plan(scorer *s, arena *mem, int64_t asked, size_t n_text, err *e) {
     size_t trained = model_config_of(s->l->m)->ctx_train, window = asked > 0 ? (size_t)asked : WINDOW_DEFAULT;
     if (asked == 0 && trained > 0 && window > trained)
@@ -121,7 +113,7 @@ static err_code plan(scorer *s, arena *mem, int64_t asked, size_t n_text, err *e
     if (window < 2)
         return err_set(e, ERR_USAGE, "--ctx: a window of %zu token has nothing to score (2 at least)", window);
     size_t ctx_tokens;
-    TRY(find_bos(s->l->t, &s->bos, e));
+    TRY(windows_bos(s->l->t, &s->bos, e));
     if (window > n_text + 1)
         window = n_text + 1 > 2 ? n_text + 1 : 2;
     TRY(load_ctx(s->l->m, (int64_t)window, window, &ctx_tokens, e));

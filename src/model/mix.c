@@ -1,6 +1,7 @@
 /* mix: formats by tensor; see mix.h. */
 #include "model/mix.h"
 
+#include <string.h>
 #include <strings.h>
 
 enum {
@@ -123,4 +124,77 @@ mix_choice mix_of(const mix *m, const model_config *c, const model_tensor *t, bo
         type = x == Q2_K ? DTYPE_Q3_K : x == Q3_K_M ? DTYPE_Q4_K : DTYPE_Q5_K;
     dtype fits = fallback(type, t->cols);
     return (mix_choice){fits, type, x == Q2_K_S && fits == DTYPE_Q2_K && !outer};
+}
+
+/* ---- a whole model ---- */
+
+static void add_fallen(mix_plan *p, const model_tensor *t, mix_choice x) {
+    size_t i = 0;
+    while (i < p->n_fallen && (p->fallen[i].wanted != x.wanted || p->fallen[i].type != x.type))
+        i++;
+    if (i == MIX_FALLEN_MAX)
+        return;
+    mix_fallen *f = &p->fallen[i];
+    if (i == p->n_fallen) {
+        *f = (mix_fallen){.wanted = x.wanted, .type = x.type};
+        memcpy(f->first, t->name, sizeof f->first);
+        p->n_fallen++;
+    }
+    f->n++;
+}
+
+static bool of_layers(const model_tensor *t) { return t->role != ROLE_EMBED && t->role != ROLE_OUTPUT; }
+
+/* An entry of another width than t's makes all of them suspect; llama.cpp overlooks it for the embedding. */
+static err_code check_entry(const imatrix_entry *x, const model_tensor *t, err *e) {
+    if (!x || x->n == t->cols || t->role == ROLE_EMBED)
+        return ERR_OK;
+    return err_set(e, ERR_USAGE, "%s has %zu columns, its importances are %zu (made for another model?)", t->name,
+                   t->cols, x->n);
+}
+
+static err_code add_matrix(mix_plan *p, const mix *x, const model_config *c, const imatrix *importance,
+                           const model_tensor *t, err *e) {
+    mix_choice choice = {t->type, t->type, false};
+    const imatrix_entry *entry = importance ? imatrix_find(importance, str_from(t->name)) : NULL;
+    TRY(check_entry(entry, t, e));
+    if (x)
+        choice = mix_of(x, c, t, importance != NULL);
+    if (choice.needs && !entry)
+        return err_set(e, ERR_USAGE, "%s needs importances for %s (--calibrate TEXT, or --imatrix FILE)", x->name,
+                       t->name);
+    if (importance && !entry && of_layers(t) && p->n_missing++ == 0)
+        memcpy(p->missing, t->name, sizeof p->missing);
+    if (choice.type != choice.wanted)
+        add_fallen(p, t, choice);
+    p->elements += t->rows * t->cols;
+    p->bytes += t->rows * dtype_row_bytes(choice.type, t->cols);
+    return ERR_OK;
+}
+
+static err_code plan_tensors(const mix *x, const model *m, const imatrix *importance, arena *mem, mix_plan *out,
+                             err *e) {
+    model_tensor *t;
+    size_t n, n_matrices = 0;
+    TRY(tensors_of(m, true, false, mem, &t, &n, e));
+    for (size_t i = 0; i < n; i++) {
+        if (t[i].cols) {
+            n_matrices += of_layers(&t[i]);
+            TRY(add_matrix(out, x, &m->config, importance, &t[i], e));
+            continue;
+        }
+        out->elements += t[i].rows;
+        out->bytes += t[i].rows * sizeof(float);
+    }
+    if (importance && out->n_missing == n_matrices)
+        return err_set(e, ERR_USAGE, "none of the %zu importances is for a matrix of this model", importance->n);
+    return ERR_OK;
+}
+
+err_code mix_plan_of(const mix *x, const model *m, const imatrix *importance, mix_plan *out, err *e) {
+    arena mem = {0};
+    *out = (mix_plan){.elements = 0};
+    err_code code = plan_tensors(x, m, importance, &mem, out, e);
+    arena_fini(&mem);
+    return code;
 }

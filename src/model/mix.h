@@ -8,6 +8,7 @@
 #ifndef LOAM_MODEL_MIX_H
 #define LOAM_MODEL_MIX_H
 
+#include "io/imatrix.h"
 #include "model/tensors.h"
 
 typedef struct {
@@ -28,5 +29,25 @@ typedef struct {
 } mix_choice;
 /* importance: there is a matrix of importances, whether for this one or not. */
 mix_choice mix_of(const mix *x, const model_config *c, const model_tensor *t, bool importance);
+
+/* Matrices that get another format than the mix wants, because of the width of their rows. */
+typedef struct {
+    dtype wanted, type;
+    size_t n;
+    char first[TENSOR_NAME_MAX];
+} mix_fallen;
+
+/* What a mix makes of a whole model. */
+enum { MIX_FALLEN_MAX = 8 };
+typedef struct {
+    uint64_t elements, bytes; /* of all tensors; vectors are F32 */
+    mix_fallen fallen[MIX_FALLEN_MAX];
+    size_t n_fallen;
+    size_t n_missing; /* matrices of layers without an entry in `importance`, and the first of them */
+    char missing[TENSOR_NAME_MAX];
+} mix_plan;
+/* x NULL: the tensors stay as they are. importance NULL: there is none. ERR_USAGE when the mix needs importances that
+ * are not there, or when they are those of another model: other widths, or no entry at all. */
+err_code mix_plan_of(const mix *x, const model *m, const imatrix *importance, mix_plan *out, err *e);
 
 #endif
