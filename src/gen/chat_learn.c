@@ -32,32 +32,65 @@ static bool learned_at(flagger *f, size_t from, size_t to) {
     return f->i_span < f->n_spans && f->span[f->i_span].from < to;
 }
 
-/* A space in front that only the tokenizer knows of is no part of the text. */
-static bool stands_at(str rest, str *said) {
+/* Does the text go on with what the token says? A space in front that only the tokenizer knows of is no part of it. */
+static bool goes_on(str rest, str *said) {
     if (str_starts(rest, *said))
         return true;
-    *said = str_sub(*said, said->n > 0 && said->p[0] == ' ', said->n);
-    return said->n > 0 && str_starts(rest, *said);
+    if (said->n == 0 || said->p[0] != ' ')
+        return false;
+    *said = str_sub(*said, 1, said->n);
+    return str_starts(rest, *said);
 }
 
-/* Flags for ids [first, ..), which were made of text, by walking both. *same: the ids say the text. A control token
- * that is not in the text has been added to it. */
+static bool is_blank(char ch) { return ch == ' ' || ch == '\n' || ch == '\r' || ch == '\t'; }
+
+/* *pos moves to where the token that says *said begins; false: the text does not go on like this. A control token may
+ * swallow blanks around it; one that is not in the text has been added to it. */
+static bool find_token(str text, size_t *pos, str *said, bool control, bool after_control) {
+    str as_it_is = *said;
+    if (goes_on(str_sub(text, *pos, text.n), said))
+        return true;
+    size_t next = *pos;
+    while ((control || after_control) && next < text.n && is_blank(text.p[next]))
+        next++;
+    *said = as_it_is;
+    if (next > *pos && goes_on(str_sub(text, next, text.n), said)) {
+        *pos = next;
+        return true;
+    }
+    said->n = 0;
+    return control;
+}
+
+/* A space in front of a text stands with what follows it. */
+static bool learned_behind(const flagger *f, size_t at, str text, size_t pos) {
+    flagger ahead = *f;
+    while (pos < text.n && is_blank(text.p[pos]))
+        pos++;
+    return pos < text.n && learned_at(&ahead, at + pos, at + pos + 1);
+}
+
+/* Flags for ids [first, ..), which were made of text, by walking both. *same: the ids say the text. */
 static err_code flag_same(flagger *f, size_t at, str text, size_t first, bool *same, err *e) {
     size_t pos = 0;
+    bool after_control = false;
     *same = false;
     for (size_t i = first; i < f->out->ids.n; i++) {
         int32_t id = f->out->ids.id[i];
+        bool control = tokenizer_is_control(f->t, id);
         f->piece.n = 0;
         TRY(tokenizer_decode_next(f->t, i, id, true, &f->piece, e));
         str said = strbuf_str(&f->piece);
-        if (!stands_at(str_sub(text, pos, text.n), &said)) {
-            if (!tokenizer_is_control(f->t, id))
-                return ERR_OK;
-            said.n = 0;
-        }
-        TRY(strbuf_addc(&f->out->learn, said.n > 0 && learned_at(f, at + pos, at + pos + said.n), e));
+        if (!find_token(text, &pos, &said, control, after_control))
+            return ERR_OK;
+        bool learned =
+            said.n > 0 ? learned_at(f, at + pos, at + pos + said.n) : !control && learned_behind(f, at, text, pos);
+        TRY(strbuf_addc(&f->out->learn, learned, e));
         pos += said.n;
+        after_control = control || (after_control && said.n == 0);
     }
+    while (after_control && pos < text.n && is_blank(text.p[pos]))
+        pos++;
     *same = pos == text.n;
     return ERR_OK;
 }
@@ -131,8 +164,6 @@ static void finder_fini(finder *f) {
     free(f->blocks.v);
     free(f->span);
 }
-
-static bool is_blank(char ch) { return ch == ' ' || ch == '\n' || ch == '\r' || ch == '\t'; }
 
 static str trimmed(str s) {
     while (s.n > 0 && is_blank(s.p[s.n - 1]))

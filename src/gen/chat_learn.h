@@ -5,14 +5,14 @@
  * chosen message:
  *
  *   1. Where the template says {% generation %}, an assistant's text is what stands in these blocks.
- *   2. Else message i is what stands between two renderings of less: from the end of messages [0, i) with the words
- * that open an assistant's turn (for other roles: without them) to the end of messages [0, i], both of which must begin
- *      the whole text. What follows the message's end token and is blank is not learned: no model says it.
+ *   2. Else message i is what stands between two renderings, both of which must begin the whole text: messages [0, i),
+ *      for an assistant with the words that open its turn, and messages [0, i]. What is blank behind the message's end
+ *      token is not learned: no model says it.
  *   3. A template may write an earlier turn in another way than the last one (Qwen 3 leaves thoughts out, and writes
- *      empty ones into the last). Then the message is the longest end of messages [0, i] that stands in the whole text
- *      at its place, and it must hold the message's content.
- *   4. A template may move texts about (a system text into the last question). Then the message is what changes in the
- *      whole text when a character nobody uses takes the content's place; and the end token right behind it.
+ *      empty ones into the last). Then the message is the longest end of messages [0, i] that stands in the whole
+ *      text at its place. By rule 2 or 3, it must hold the message's content, but for thoughts and blanks around it.
+ *   4. A template may move texts about (a system text into the last question). Then the message is what changes in
+ *      the whole text when a character nobody uses takes the content's place, and the end token right behind it.
  *
  *   <|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n
  *   ......................................................[==============].       learned
@@ -20,7 +20,7 @@
  * Where none of these finds the message, there is an error that names it. A tokenizer that rewrites text (a normalizer)
  * is given the texts in pieces, cut where learning begins and ends; all others see the whole.
  *
- * Proved by test_chat_learn.c.
+ * Proved by test_chat_learn.c, test_chat_golden.c (ids and masks of transformers), fuzz_examples.c.
  */
 #ifndef LOAM_GEN_CHAT_LEARN_H
 #define LOAM_GEN_CHAT_LEARN_H

@@ -21,7 +21,7 @@
  * example where there is one. Examples of more than ctx_tokens are never cut: they are refused, all of them named, or
  * left out and counted (drop_long).
  *
- * Proved by test_examples.c.
+ * Proved by test_examples.c, test_examples_fault.c, fuzz_examples.c.
  */
 #ifndef LOAM_TUNE_EXAMPLES_H
 #define LOAM_TUNE_EXAMPLES_H

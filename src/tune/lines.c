@@ -28,21 +28,24 @@ struct lines {
     uint64_t number; /* of the line at text[used] */
 };
 
-static bool is_dataset(const char *path) {
+static err_code look(const char *path, bool *is_set, err *e) {
     static const char magic[16] = "SQLite format 3";
     char head[sizeof magic];
     unpack *u;
-    size_t got = 0, n = 1;
-    if (unpack_open(&u, path, UNPACK_FOLLOW, NULL) != ERR_OK)
-        return false;
-    while (got < sizeof head && n > 0 && unpack_read(u, head + got, sizeof head - got, &n, NULL) == ERR_OK)
-        got += n;
+    size_t n = 0, got = 1;
+    TRY(unpack_open(&u, path, UNPACK_FOLLOW, e));
+    err_code code = ERR_OK;
+    for (; code == ERR_OK && n < sizeof head && got > 0; n += got)
+        code = unpack_read(u, head + n, sizeof head - n, &got, e);
     unpack_close(u);
-    return got == sizeof head && memcmp(head, magic, sizeof head) == 0;
+    *is_set = n == sizeof head && memcmp(head, magic, sizeof head) == 0;
+    return code;
 }
 
 static err_code open_source(lines *l, const char *where, err *e) {
-    if (is_dataset(l->path)) {
+    bool is_set = false;
+    TRY(look(l->path, &is_set, e));
+    if (is_set) {
         TRY(dataset_open(&l->set, l->path, e));
         return dataset_list(l->set, where, &l->key, &l->n_keys, e);
     }

@@ -7,7 +7,9 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <zlib.h>
 
+#include "store/writer.h"
 #include "tune/examples.h"
 #include "unit/byte_tokenizer.h"
 
@@ -166,11 +168,275 @@ static void test_pairs(void **state) {
                   "no common prompt", NULL);
 }
 
+static void test_tools(void **state) {
+    (void)state;
+    static const char source[] =
+        "{% if tools %}<|im_start|>tools\n{{ tools | tojson }}<|im_end|>\n{% endif %}{% for m in messages "
+        "%}<|im_start|>{{ m.role }}\n{{ m.content }}{% for c in m.tool_calls %}{{ c.function.name }}({{ "
+        "c.function.arguments | tojson }}){% endfor %}<|im_end|>\n{% endfor %}{% if add_generation_prompt "
+        "%}<|im_start|>assistant\n{% endif %}";
+    examples_options o = usual(NULL, 0);
+    chat_template *c;
+    assert_int_equal(chat_open(&c, tok, str_from(source), NULL), ERR_OK);
+    o.chat = c;
+#define CALLED(call)                                                                                                 \
+    "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": null, "        \
+    "\"tool_calls\": [" call "]}, {\"role\": \"tool\", \"content\": \"b\"}, {\"role\": \"assistant\", \"content\": " \
+    "\"c\"}], \"tools\": "
+    static const char *const lines[] = {
+        CALLED("{\"id\": \"1\", \"type\": \"function\", \"function\": {\"name\": \"f\", \"arguments\": \"{\\\"x\\\": "
+               "1}\"}}") "[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}]}",
+        CALLED("{\"name\": \"f\", \"arguments\": {\"x\": 1}}") "\"[{\\\"name\\\": \\\"f\\\"}]\"}",
+    };
+    for (size_t i = 0; i < 2; i++)
+        check_shown(o, lines[i],
+                    ":1 chat, 114 tokens, 14 learned\n" TURN(
+                        "tools", "[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}]") TURN("user", "a")
+                        SAID("f({\"x\": 1})") TURN("tool", "b") SAID("c") "\n");
+    chat_close(c);
+    /* A template that knows of no tools is told of them by our own words, and results are the user's. */
+    examples x;
+    strbuf text = {0};
+    const char *path = written("tools.jsonl", lines[0]);
+    o = usual(&path, 1);
+    assert_int_equal(examples_open(&x, &o, NULL), ERR_OK);
+    assert_int_equal(examples_show(&x, tok, 0, false, &text, NULL), ERR_OK);
+    assert_true(str_find(strbuf_str(&text), STR("[[<tool_call>{\"name\": \"f\", \"arguments\": {\"x\":1}}"), 0) > 0);
+    assert_true(str_find(strbuf_str(&text), STR("<|im_start|>user\n<tool_response>\nb"), 0) > 0);
+    assert_true(str_find(strbuf_str(&text), STR("[[c<|im_end|>]]"), 0) > 0);
+    strbuf_fini(&text);
+    examples_close(&x);
+}
+
+static void test_roles(void **state) {
+    (void)state;
+    unsigned roles;
+    err e;
+    examples_options o = usual(NULL, 0);
+    assert_int_equal(examples_roles(STR("assistant,user"), &roles, &e), ERR_OK);
+    assert_int_equal(roles, EXAMPLES_ASSISTANT | EXAMPLES_USER);
+    o.roles = roles;
+    check_shown(o,
+                "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"assistant\", \"content\": "
+                "\"b\"}]}",
+                ":1 chat, 23 tokens, 9 learned\n<|im_start|>[[user\na<|im_end|>]]\n" SAID("b") "\n");
+    assert_int_equal(examples_roles(STR("assistant,users"), &roles, &e), ERR_USAGE);
+    assert_non_null(strstr(e.text, "\"users\""));
+    assert_int_equal(examples_roles(STR(""), &roles, &e), ERR_USAGE);
+    o.roles = EXAMPLES_TOOL;
+    check_refused(o, "\n{\"prompt\": \"a\", \"completion\": \"b\"}", "bad.jsonl:2: nothing in it is learned",
+                  "assistant: b");
+}
+
+static void test_malformed(void **state) {
+    (void)state;
+#define GOOD "{\"text\": \"good\"}\n"
+#define SAYS(message) GOOD "\n  \n{\"messages\": [" message "]}\n"
+    static const struct {
+        const char *lines, *want;
+    } cases[] = {
+        {GOOD "{\"text\": \"a\"\n" GOOD, "bad.jsonl:2: at byte "},
+        {GOOD GOOD "[1]", "bad.jsonl:3: is JSON, but no object"},
+        {"{\"prompt\": \"a\", \"answer\": \"b\"}", "bad.jsonl:1: none of \"messages\", "},
+        {"{\"text\": 5}", "text: is no text"},
+        {"{\"messages\": \"a\"}", "messages: a list of messages is expected"},
+        {"{\"messages\": []}", "messages: a list of messages is expected"},
+        {"{\"instruction\": \"a\", \"output\": [1]}", "output: is no text"},
+        {SAYS("5"), "bad.jsonl:4: messages[0]: an object is expected"},
+        {SAYS("{\"content\": \"a\"}"), "messages[0]: role: is missing"},
+        {SAYS("{\"role\": \"wizard\", \"content\": \"a\"}"), "role: \"wizard\" is none of system, user"},
+        {SAYS("{\"role\": \"user\", \"content\": 7}"), "messages[0]: content: a text or a list"},
+        {SAYS("{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}"), "content[0]: only parts of type text"},
+        {SAYS("{\"role\": \"user\", \"content\": \"a\", \"weight\": 2}"), "weight: 0 or 1"},
+        {SAYS("{\"role\": \"assistant\", \"tool_calls\": [{\"name\": \"\"}]}"), "tool_calls[0]: a call without a name"},
+        {SAYS("{\"role\": \"assistant\", \"tool_calls\": [{\"name\": \"f\", \"arguments\": \"5\"}]}"),
+         "arguments: an object is expected"},
+        {"{\"messages\": [{\"role\": \"user\"}], \"tools\": [{}]}", "tools[0]: a function with a name"},
+        {"{\"messages\": [{\"role\": \"user\"}], \"tools\": \"[\"}", "tools: at byte "},
+        {"", "there is no example in it"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_refused(usual(NULL, 0), cases[i].lines, cases[i].want, NULL);
+}
+
+/* A template that fails on an example shows that example. */
+static void test_template_fails(void **state) {
+    (void)state;
+    examples_options o = usual(NULL, 0);
+    chat_template *c;
+    assert_int_equal(chat_open(&c, tok,
+                               STR("{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') "
+                                   "}}{% endif %}{{ m.content }}</s>{% endfor %}"),
+                               NULL),
+                     ERR_OK);
+    o.chat = c;
+    check_refused(o,
+                  GOOD "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"assistant\", "
+                       "\"content\": \"b\"}]}",
+                  "bad.jsonl:2: chat template", "system: s\nassistant: b\n");
+    chat_close(c);
+}
+
+static void test_long(void **state) {
+    (void)state;
+    const char *path = written("long.jsonl", GOOD "{\"text\": \"much too long\"}\n" GOOD "{\"text\": \"too long\"}\n");
+    examples_options o = usual(&path, 1);
+    examples x;
+    err e;
+    o.ctx_tokens = 8;
+    assert_int_equal(examples_open(&x, &o, &e), ERR_LIMIT);
+    assert_non_null(strstr(e.text, "2 of 4 examples have more than 8 tokens"));
+    assert_non_null(strstr(e.text, "long.jsonl:2 (14), "));
+    assert_non_null(strstr(e.text, "long.jsonl:4 (9) ("));
+    assert_non_null(strstr(e.text, "--drop-long"));
+    examples_close(&x);
+    o.drop_long = true;
+    assert_int_equal(examples_open(&x, &o, &e), ERR_OK);
+    assert_int_equal(x.n, 2);
+    assert_int_equal(x.n_long, 2);
+    assert_int_equal(x.file[0].n_long, 2);
+    assert_int_equal(x.longest, 5);
+    examples_close(&x);
+    o.ctx_tokens = 4;
+    assert_int_equal(examples_open(&x, &o, &e), ERR_USAGE);
+    assert_non_null(strstr(e.text, "every example is too long"));
+    examples_close(&x);
+}
+
+/* ---- numbers, files, threads ---- */
+
+static void same(const examples *a, const examples *b) {
+    assert_int_equal(a->n, b->n);
+    assert_memory_equal(a->sha256, b->sha256, a->n * sizeof *a->sha256);
+    assert_memory_equal(a->digest.byte, b->digest.byte, sizeof a->digest);
+    for (size_t i = 0; i < a->n; i++) {
+        const example_seq *s = &a->example[i].seq[0], *t = &b->example[i].seq[0];
+        assert_int_equal(s->n, t->n);
+        assert_int_equal(s->n_learned, t->n_learned);
+        assert_memory_equal(a->id + s->from, b->id + t->from, s->n * sizeof *a->id);
+        assert_memory_equal(a->learn + s->from, b->learn + t->from, s->n);
+    }
+}
+
+static void examples_of(examples *x, examples_options o, pool *p) {
+    err e;
+    o.workers = p;
+    if (examples_open(x, &o, &e) != ERR_OK)
+        fail_msg("%s", e.text);
+}
+
+/* Neither the order of lines, nor files, packing, threads change what is learned. */
+static void test_numbers(void **state) {
+    (void)state;
+    strbuf forth = {0}, back = {0};
+    enum { N = 700 };
+    for (int i = 0; i < N; i++) {
+        strbuf_addf(&forth, NULL, "{\"prompt\": \"q%d\", \"completion\": \"a%d\"}\r\n", i, i * i);
+        strbuf_addf(&back, NULL, "%s{\"prompt\": \"q%d\", \"completion\": \"a%d\"}\n", i ? "" : "\xEF\xBB\xBF",
+                    N - 1 - i, (N - 1 - i) * (N - 1 - i));
+    }
+    strbuf_addc(&forth, 0, NULL);
+    strbuf_addc(&back, 0, NULL);
+    const char *path[] = {written("forth", forth.p), written("back", back.p)};
+    examples a, b;
+    pool *p;
+    assert_int_equal(pool_open(&p, 3, NULL), ERR_OK);
+    examples_of(&a, usual(path, 1), NULL);
+    examples_of(&b, usual(path + 1, 1), p);
+    assert_int_equal(a.n, N);
+    same(&a, &b);
+    for (uint32_t i = 0; i < N; i++) {
+        assert_int_equal(a.example[a.by_reading[i]].number, i + 1);
+        assert_int_equal(b.example[b.by_reading[i]].number, i + 1);
+        assert_true(i == 0 || memcmp(a.sha256[i - 1].byte, a.sha256[i].byte, 32) < 0);
+    }
+    hash256 first = hash_of("{\"prompt\": \"q0\", \"completion\": \"a0\"}", 36);
+    assert_memory_equal(a.example[a.by_reading[0]].sha256.byte, first.byte, 32);
+    assert_int_equal(a.file[0].n_form[RECORD_PROMPT], N);
+    examples_close(&b);
+    examples_of(&b, usual(path, 2), p); /* every example twice: ties by the order of reading */
+    assert_int_equal(b.n, 2 * N);
+    for (size_t i = 0; i < b.n; i++)
+        assert_int_equal(b.example[i].file, i % 2);
+    examples_close(&a);
+    examples_close(&b);
+    pool_close(p);
+    strbuf_fini(&forth);
+    strbuf_fini(&back);
+}
+
+/* The same lines in gzip, and as the documents of a data set. */
+static void test_sources(void **state) {
+    (void)state;
+    static const char *const line[] = {"{\"prompt\": \"a\", \"completion\": \"b\"}", "{\"text\": \"c\"}"};
+    char gz[600], db[600];
+    const char *plain = written("plain.jsonl", "{\"prompt\": \"a\", \"completion\": \"b\"}\n{\"text\": \"c\"}\n");
+    snprintf(gz, sizeof gz, "%s.gz", plain);
+    snprintf(db, sizeof db, "%s.db", plain);
+    gzFile g = gzopen(gz, "wb");
+    dataset_writer *w;
+    assert_int_equal(dataset_writer_open(&w, db, NULL), ERR_OK);
+    for (int i = 0; i < 2; i++) {
+        gzprintf(g, "%s\n", line[i]);
+        dataset_doc doc = {.key = {.id = i + 1, .bytes = strlen(line[i])}, .text = str_from(line[i])};
+        doc.key.sha256 = hash_of(line[i], strlen(line[i]));
+        assert_int_equal(dataset_writer_put(w, &doc, 1, NULL), ERR_OK);
+    }
+    assert_int_equal(gzclose(g), Z_OK);
+    dataset_doc story = {.key = {.id = 3, .bytes = 6, .sha256 = hash_of("{once}", 6)}, .text = STR("{once}")};
+    assert_int_equal(dataset_writer_put(w, &story, 1, NULL), ERR_OK);
+    assert_int_equal(dataset_writer_commit(w, NULL), ERR_OK);
+    const char *path[] = {plain, gz, db};
+    examples a, b;
+    err e;
+    examples_of(&a, usual(path, 1), NULL);
+    examples_of(&b, usual(path + 1, 1), NULL);
+    same(&a, &b);
+    examples_close(&b);
+    examples_options o = usual(path + 2, 1);
+    o.where = "id < 3";
+    examples_of(&b, o, NULL);
+    same(&a, &b);
+    strbuf place = {0};
+    assert_int_equal(examples_place(&b, &b.example[0], &place, NULL), ERR_OK);
+    assert_true(str_find(strbuf_str(&place), STR(".db: document "), 0) > 0);
+    strbuf_fini(&place);
+    examples_close(&b);
+    examples_of(&b, usual(path + 2, 1), NULL); /* a document that is no JSON is a text */
+    assert_int_equal(b.file[0].n_form[RECORD_TEXT], 2);
+    assert_true(b.file[0].is_set);
+    examples_close(&b);
+    o.path = path;
+    assert_int_equal(examples_open(&b, &o, &e), ERR_USAGE);
+    assert_non_null(strstr(e.text, "is no data set"));
+    examples_close(&b);
+    examples_close(&a);
+}
+
+/* In colour, with a control character made visible. */
+static void test_show(void **state) {
+    (void)state;
+    const char *path =
+        written("show.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"\\u001b[0m\\u009b<s>\"}"
+                              ", {\"role\": \"assistant\", \"content\": \"b\"}]}");
+    examples x;
+    strbuf text = {0};
+    examples_of(&x, usual(&path, 1), NULL);
+    assert_int_equal(examples_show(&x, tok, 0, true, &text, NULL), ERR_OK);
+    static const char want[] = "\x1b[1m<|im_start|>\x1b[22muser\n\\x1b[0m\\xc2\\x9b<s>\x1b[1m<|im_end|>\x1b[22m\n"
+                               "\x1b[1m<|im_start|>\x1b[22m"
+                               "assistant\n\x1b[32mb\x1b[1m<|im_end|>\x1b[22m\x1b[0m\n\n";
+    assert_true(str_ends(strbuf_str(&text), str_from(want)));
+    strbuf_fini(&text);
+    examples_close(&x);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_plain),
-        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_forms),          cmocka_unit_test(test_plain), cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_tools),          cmocka_unit_test(test_roles), cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_template_fails), cmocka_unit_test(test_long),  cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_sources),        cmocka_unit_test(test_show),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
