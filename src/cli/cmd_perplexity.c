@@ -14,6 +14,7 @@
 #include "base/os.h"
 #include "cli/load.h"
 #include "cli/out.h"
+#include "gen/score.h"
 #include "gen/windows.h"
 #include "kern/math64.h"
 
@@ -50,22 +51,14 @@ typedef struct {
     double total;
 } scorer;
 
-static double loss_of(const float *logits, size_t n, int32_t target) {
-    float max = logits[0];
-    for (size_t i = 1; i < n; i++)
-        max = logits[i] > max ? logits[i] : max;
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += kern_exp64((double)logits[i] - (double)max);
-    return kern_log64(sum) + (double)max - (double)logits[target];
-}
-
 static void score_part(void *ctx, int part, int n_parts) {
     scorer *s = ctx;
     size_t from, to;
     pool_share(s->n_rows, 1, part, n_parts, &from, &to);
-    for (size_t i = from; i < to; i++)
-        s->loss[i] = loss_of(s->logits + i * s->n_vocab, s->n_vocab, s->target[i]);
+    for (size_t i = from; i < to; i++) {
+        const float *logits = s->logits + i * s->n_vocab;
+        s->loss[i] = -score_of(score_logits(logits, s->n_vocab), logits[s->target[i]]);
+    }
 }
 
 /* One window of n tokens in s->ids. */

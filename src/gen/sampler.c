@@ -5,8 +5,10 @@
  *   key:  [ 32 bits: logit, mapped so that a higher logit is a smaller number | 32 bits: id ]
  *
  * Ascending keys are ascending ranks: logit descending, ties by ascending id. Top-k keeps a heap of the k best
- * while it walks the vocabulary once; top-p without top-k pops a heap of all only as far as the cut. Nothing
- * is sorted that is not needed: with a vocabulary of 262144 and top-k 40 a token costs one pass.
+ * while it walks the vocabulary once; top-p without top-k pops a heap of the likely ones only as far as the cut.
+ * Nothing is sorted that is not needed: with a vocabulary of 262144 and top-k 40 a token costs one pass. Where all
+ * stay candidates there is no list: weights are computed for the whole row by a kernel, and what is out weighs 0,
+ * which changes no sum.
  *
  * Invariants: `count` is all zero between calls; no NaN and no -inf ever becomes a key.
  */
@@ -20,6 +22,7 @@
 
 #include "base/arena.h"
 #include "base/rng.h"
+#include "kern/kern.h"
 #include "kern/math64.h"
 
 const sampler_config sampler_default = {
@@ -33,9 +36,10 @@ const sampler_config sampler_default = {
 
 struct sampler {
     arena mem;
+    const kern_ops *kern;
     size_t n_vocab;
     uint64_t *key;   /* [V] candidates */
-    double *weight;  /* [V] of the candidates */
+    double *weight;  /* [V] of the candidates, or by id of all */
     uint32_t *count; /* [V] occurrences in the penalties' window */
 };
 
@@ -63,6 +67,7 @@ size_t sampler_plan_bytes(size_t n_vocab) {
 
 static err_code plan(sampler *s, size_t n_vocab, err *e) {
     s->n_vocab = n_vocab;
+    s->kern = kern_select(NULL);
     ARENA_NEW(&s->mem, s->key, n_vocab, e);
     ARENA_NEW(&s->mem, s->weight, n_vocab, e);
     ARENA_NEW(&s->mem, s->count, n_vocab, e);
@@ -205,15 +210,6 @@ static size_t take_best(sampler *s, const float *logits, size_t k) {
     return n;
 }
 
-/* All candidates by ascending id. */
-static size_t take_all(sampler *s, const float *logits) {
-    size_t n = 0;
-    for (size_t id = 0; id < s->n_vocab; id++)
-        if (logits[id] > -INFINITY)
-            s->key[n++] = key_of(logits[id], id);
-    return n;
-}
-
 static double weight_of(uint64_t key, float max, double temperature) {
     float l = logit_of(key);
     return l == max ? 1.0 : kern_exp64(((double)l - (double)max) / temperature);
@@ -229,26 +225,13 @@ static double weigh(sampler *s, size_t n, float max, double temperature) {
     return sum;
 }
 
-/* Keeps the shortest prefix by rank that holds top_p of the weight; `ranked`: the list is by rank already. */
-static size_t cut_top_p(sampler *s, size_t n, float max, double top_p, bool ranked) {
+/* Keeps the shortest prefix of a ranked list that holds top_p of the weight. */
+static size_t cut_top_p(sampler *s, size_t n, float max, double top_p) {
     double need = top_p * weigh(s, n, max, 1), sum = 0;
     size_t kept = 0;
-    if (ranked) {
-        do
-            sum += s->weight[kept++];
-        while (kept < n && sum < need);
-        return kept;
-    }
-    for (size_t i = 0; i < n; i++)
-        s->key[i] = ~s->key[i]; /* the best is the largest now */
-    heapify(s->key, n);
-    do {
-        sum += weight_of(~pop(s->key, n - kept), max, 1);
-        kept++;
-    } while (kept < n && sum < need);
-    reverse(s->key, n); /* popped ones stand last, best at the very end */
-    for (size_t i = 0; i < kept; i++)
-        s->key[i] = ~s->key[i];
+    do
+        sum += s->weight[kept++];
+    while (kept < n && sum < need);
     return kept;
 }
 
@@ -273,17 +256,88 @@ static int32_t draw(sampler *s, size_t n, float max, double temperature, double 
     return last;
 }
 
+/* ---- the same where all are candidates ---- */
+
+/* Running sums of the weights by ascending id into weight[0..V); the last is Z. */
+static double sum_all(sampler *s, const float *logits, float max, double temperature) {
+    double sum = 0;
+    s->kern->weights(logits, s->n_vocab, max, temperature, s->weight);
+    for (size_t id = 0; id < s->n_vocab; id++)
+        s->weight[id] = sum += s->weight[id];
+    return sum;
+}
+
+/* A list by rank of those at or above `bar`, as far as their weights come to `need`; *enough: they do. */
+static size_t rank_above(sampler *s, const float *logits, float bar, float max, double need, bool *enough) {
+    size_t n = 0, kept = 0;
+    double sum = 0;
+    for (size_t id = 0; id < s->n_vocab; id++)
+        if (logits[id] >= bar && logits[id] > -INFINITY)
+            s->key[n++] = ~key_of(logits[id], id); /* the best is the largest */
+    heapify(s->key, n);
+    do {
+        sum += weight_of(~pop(s->key, n - kept), max, 1);
+        kept++;
+    } while (kept < n && sum < need);
+    reverse(s->key, n); /* popped ones stand last, best at the very end */
+    for (size_t i = 0; i < kept; i++)
+        s->key[i] = ~s->key[i];
+    *enough = sum >= need;
+    return kept;
+}
+
+/* The likely ones are few, and mostly enough. */
+static size_t rank_top_p(sampler *s, const float *logits, float max, double top_p) {
+    double need = top_p * sum_all(s, logits, max, 1);
+    bool enough = false;
+    size_t kept = 0;
+    for (float below = 8; below <= 32 && !enough; below *= 2)
+        kept = rank_above(s, logits, max - below, max, need, &enough);
+    return enough ? kept : rank_above(s, logits, -INFINITY, max, need, &enough);
+}
+
+static void mask_min_p(sampler *s, float *logits, float max, double min_p) {
+    s->kern->weights(logits, s->n_vocab, max, 1, s->weight);
+    for (size_t id = 0; id < s->n_vocab; id++)
+        if (!(s->weight[id] >= min_p))
+            logits[id] = -INFINITY;
+}
+
+static int32_t draw_all(sampler *s, const float *logits, float max, double temperature, double u) {
+    double target = u * sum_all(s, logits, max, temperature);
+    size_t low = 0, high = s->n_vocab; /* the first whose running sum is above the target */
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (s->weight[mid] > target)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    if (low < s->n_vocab)
+        return (int32_t)low;
+    s->kern->weights(logits, s->n_vocab, max, temperature, s->weight); /* rounding made u * Z equal to Z */
+    while (low > 0 && !(s->weight[low - 1] > 0))
+        low--;
+    return (int32_t)low - 1;
+}
+
 int32_t sampler_next(sampler *s, const sampler_config *c, float *logits, const int32_t *ids, size_t n) {
     penalise(s, c, logits, ids, n);
     int32_t best = highest(logits, s->n_vocab);
     if (best < 0 || c->temperature == 0 || c->top_k == 1)
         return best;
     float max = logits[best];
-    bool ranked = c->top_k > 0 && (size_t)c->top_k < s->n_vocab;
-    size_t left = ranked ? take_best(s, logits, (size_t)c->top_k) : take_all(s, logits);
-    if (c->top_p < 1)
-        left = cut_top_p(s, left, max, (double)c->top_p, ranked);
+    double u = rng_f64(c->seed, RNG_SAMPLE, n);
+    bool top_k = c->top_k > 0 && (size_t)c->top_k < s->n_vocab;
+    if (!top_k && !(c->top_p < 1)) {
+        if (c->min_p > 0)
+            mask_min_p(s, logits, max, (double)c->min_p);
+        return draw_all(s, logits, max, (double)c->temperature, u);
+    }
+    size_t left = top_k ? take_best(s, logits, (size_t)c->top_k) : rank_top_p(s, logits, max, (double)c->top_p);
+    if (top_k && c->top_p < 1)
+        left = cut_top_p(s, left, max, (double)c->top_p);
     if (c->min_p > 0)
         left = cut_min_p(s, left, max, (double)c->min_p);
-    return draw(s, left, max, (double)c->temperature, rng_f64(c->seed, RNG_SAMPLE, n));
+    return draw(s, left, max, (double)c->temperature, u);
 }

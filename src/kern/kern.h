@@ -130,6 +130,9 @@ typedef struct {
     /* Every NaN of a becomes 0x7fc00000. In place. */
     void (*canonical)(float *a, size_t n);
     float (*sum_squares)(const float *x, size_t n); /* by lanes */
+    /* In binary64, w[i] = kern_exp64((l[i] - max) / temperature) (kern/math64.h); 1 where l[i] is max, 0 where it is
+     * -inf or no number. temperature > 0. */
+    void (*weights)(const float *l, size_t n, float max, double temperature, double *w);
     /* g = grad * scale;  m = fma(g - m, rise1, m);  v = fma(g*g, rise2, v * keep2);
      * w = fma(-w, decay, w);  w = fma(-(m / fma(sqrt(v), root2, eps)), rate, w) */
     void (*adamw)(const kern_adamw *a, const float *grad, size_t n, float *w, float *m, float *v);

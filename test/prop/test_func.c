@@ -187,6 +187,41 @@ static void special_values(void **state) {
 
 /* ---- binary64 ---- */
 
+/* A row of logits, holes and all, by the kernel of every instruction set and by kern_exp64() one by one. */
+static void weights(void **state) {
+    enum { MOST = 1001 };
+    static const double temperatures[] = {1, 0.7, 100, 1e-3, 0x1p-100};
+    static float l[MOST];
+    static double w[MOST + 1];
+    (void)state;
+    for (uint64_t trial = 0, at = 0; trial < 300; trial++) {
+        size_t n = rng_below(1, RNG_TEST, at++, MOST) + 1;
+        float spread = trial % 2 ? 30.0f : 800.0f, max = -INFINITY;
+        double temperature = temperatures[trial % 5];
+        for (size_t i = 0; i < n; i++) {
+            l[i] = spread * (2 * rng_f32(2, RNG_TEST, at++) - 1);
+            if (trial % 3 == 0 && i % 5 == 1)
+                l[i] = i % 2 ? NAN : -INFINITY;
+            if (trial % 31 == 7 && i % 9 == 4)
+                l[i] = INFINITY;
+            max = l[i] > max ? l[i] : max;
+        }
+        for (int s = 0; s < n_isas; s++) {
+            w[n] = 42;
+            isa[s]->weights(l, n, max, temperature, w);
+            for (size_t i = 0; i < n; i++) {
+                double want = l[i] == max        ? 1
+                              : l[i] > -INFINITY ? kern_exp64(((double)l[i] - (double)max) / temperature)
+                                                 : 0;
+                if (memcmp(&w[i], &want, sizeof want) != 0)
+                    fail_msg("%s: weight of %a below %a at %g is %a, must be %a", isa[s]->isa, (double)l[i],
+                             (double)max, temperature, w[i], want);
+            }
+            assert_true(w[n] == 42);
+        }
+    }
+}
+
 static void double_within(const char *name, double x, double y, double want, double bound, double *worst) {
     double d = isnan(want) ? (isnan(y) ? 0 : (double)INFINITY)
                : y == want ? 0
@@ -228,10 +263,8 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors),
-        cmocka_unit_test(hard_places),
-        cmocka_unit_test(special_values),
-        cmocka_unit_test(binary64),
+        cmocka_unit_test(errors),  cmocka_unit_test(hard_places), cmocka_unit_test(special_values),
+        cmocka_unit_test(weights), cmocka_unit_test(binary64),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

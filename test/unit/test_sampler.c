@@ -237,6 +237,8 @@ static void test_oracle(void **state) {
         size_t n_vocab = 2 + rng_below(1, RNG_TEST, at++, V_MAX - 2);
         for (size_t i = 0; i < n_vocab; i++) {
             logits[i] = 16 * rng_f32(2, RNG_TEST, at++) - 8;
+            if (trial % 7 == 0)
+                logits[i] *= 8; /* far apart */
             if (trial % 3 == 0)
                 logits[i] = (float)(int)logits[i]; /* many ties */
             if (trial % 5 == 0 && i % 7 == 3)

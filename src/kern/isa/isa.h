@@ -26,6 +26,7 @@ void KERN_FN(erf)(const float *a, size_t n, float *y);
 void KERN_FN(attention)(const kern_kv *kv, const kern_attn *a, const kern_query *query, int n, void *scratch);
 void KERN_FN(canonical)(float *a, size_t n);
 float KERN_FN(sum_squares)(const float *x, size_t n);
+void KERN_FN(weights)(const float *l, size_t n, float max, double temperature, double *w);
 void KERN_FN(adamw)(const kern_adamw *a, const float *grad, size_t n, float *w, float *m, float *v);
 double KERN_FN(fma_run)(size_t n, float *sink);
 void KERN_FN(gemm)(const kern_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end, void *scratch);

@@ -30,6 +30,7 @@ const kern_ops KERN_FN(kern_ops) = {
     .attention = KERN_FN(attention),
     .canonical = KERN_FN(canonical),
     .sum_squares = KERN_FN(sum_squares),
+    .weights = KERN_FN(weights),
     .adamw = KERN_FN(adamw),
     .fma_run = KERN_FN(fma_run),
     .gemm = KERN_FN(gemm),
