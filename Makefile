@@ -330,7 +330,7 @@ FILL = sed -e 's|@BINDIR@|$(PREFIX)/bin|' $(PC_WORDS)
 
 install: all ## program, library, manual pages, completion, units, to DESTDIR and PREFIX=/usr/local
 	install -Dm755 $(BUILD)/loam $(TO)/bin/loam
-	set -e; for f in $$(find models/homeworld -type f); do install -Dm644 $$f $(SHARE)/loam/$$f; done
+	set -e; for f in $$(find models/homeworld -type f ! -name verified.json); do install -Dm644 $$f $(SHARE)/loam/$$f; done
 	install -Dm644 share/loam/catalogue.tsv $(SHARE)/loam/catalogue.tsv
 	install -d $(SHARE)/man/man1 $(SHARE)/doc/loam/examples $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UNITDIR)/system $(DESTDIR)$(UNITDIR)/user
 	$(BUILD)/loam help --man $(SHARE)/man/man1

@@ -225,6 +225,13 @@ double os_now(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+void os_utc(int64_t seconds, char out[OS_UTC_BYTES]) {
+    struct tm t;
+    time_t at = (time_t)seconds;
+    if (!gmtime_r(&at, &t) || strftime(out, OS_UTC_BYTES, "%Y-%m-%dT%H:%M:%SZ", &t) == 0)
+        *out = 0;
+}
+
 int os_n_cpus(void) {
     /* The kernel refuses a set smaller than its own: try larger ones. */
     for (int cpus = 1024; cpus <= 1 << 17; cpus *= 2) {

@@ -52,7 +52,10 @@ bool os_exists(const char *path);
 void *os_pages_alloc(size_t bytes);
 void os_pages_free(void *p, size_t bytes);
 
-double os_now(void);            /* seconds, monotonic */
+double os_now(void); /* seconds, monotonic */
+enum { OS_UTC_BYTES = 40 };
+/* Seconds since 1970 as RFC 3339 has them, "2026-11-25T12:00:00Z"; beyond what a calendar can say: "". */
+void os_utc(int64_t seconds, char out[OS_UTC_BYTES]);
 int os_n_cpus(void);            /* CPUs this process may run on, at least 1 */
 uint64_t os_memory_bytes(void); /* physical memory, 0 when unknown */
 uint64_t os_peak_rss_bytes(void);

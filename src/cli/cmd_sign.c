@@ -8,6 +8,7 @@
 #include "cli/load.h"
 #include "cli/out.h"
 #include "sign/sign.h"
+#include "train/verified.h"
 
 typedef struct {
     common_values common;
@@ -118,11 +119,19 @@ static err_code do_work(const values *v, const char *m, const sign_key *k, work 
     sign_report r;
     progress bar = {.what = "hashing"};
     double begun = os_now();
+    char note[OS_PATH_BYTES];
+    str ignore[OPTION_LIST_MAX + 1];
+    size_t n_ignore = v->ignore.n;
     TRY(find(m, &place, e));
+    memcpy(ignore, v->ignore.item, sizeof v->ignore.item);
+    if (run_is(place.path)) { /* who checks a run verifies it, too, and that leaves a note */
+        TRY(os_join(note, place.path, VERIFIED_FILE, e));
+        ignore[n_ignore++] = str_from(note);
+    }
     TRY(pool_open(&p, (int)v->common.threads, e));
     sign_options o = {.signature = v->signature,
-                      .ignore = v->ignore.item,
-                      .n_ignore = v->ignore.n,
+                      .ignore = ignore,
+                      .n_ignore = n_ignore,
                       .git_paths = v->git,
                       .allow_symlinks = v->allow_symlinks,
                       .signed_only = v->signed_only,

@@ -1,10 +1,14 @@
 /* loam verify: executes a run again and compares. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/os.h"
 #include "cli/training.h"
-#include "train/verify.h"
+#include "kern/kern.h"
+#include "text/utf8.h"
+#include "train/verified.h"
 
 typedef struct {
     common_values common;
@@ -83,6 +87,40 @@ static err_code print(const values *v, const verify_report *r, size_t n_removals
     return ERR_OK;
 }
 
+/* What the error says, without where the folder lies. */
+static void tell_difference(verified *k, const run *r, const err *e) {
+    size_t n = strlen(r->path), most = sizeof k->difference - 1;
+    bool inside = strncmp(e->text, r->path, n) == 0 && e->text[n] == '/';
+    str text = str_from(e->text + (inside ? n + 1 : 0));
+    memcpy(k->difference, text.p, utf8_whole(str_sub(text, 0, text.n < most ? text.n : most)));
+}
+
+/* Notes in the folder what came of it; that it cannot be written changes nothing of it. */
+static void keep(const run *r, const verify_options *o, const verify_report *report, const err *differs) {
+    static const hash256 none;
+    run_path file;
+    err e;
+    verified k = {.differs = differs != NULL,
+                  .at_step = report->at_step,
+                  .how = o->how,
+                  .from = o->from,
+                  .step = report->step,
+                  .steps = report->steps,
+                  .of_steps = report->of_steps,
+                  .segments = report->segments,
+                  .of_segments = report->of_segments,
+                  .arithmetic = KERN_ARITHMETIC_VERSION,
+                  .chain = report->digest};
+    if (memcmp(&report->digest, &none, sizeof none) == 0)
+        return; /* not even the chain could be read */
+    if (differs)
+        tell_difference(&k, r, differs);
+    os_utc((int64_t)time(NULL), k.date);
+    snprintf(k.isa, sizeof k.isa, "%s", model_isa(trainer_model(r->trainer)));
+    if (run_file(r, VERIFIED_FILE, &file, &e) != ERR_OK || verified_keep(&k, file.text, &e) != ERR_OK)
+        out_note("the result is not noted in the run's folder: %s", e.text);
+}
+
 static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
     training t = {0};
@@ -108,10 +146,13 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
         .ctx = &bar,
     };
     double begun = os_now();
+    bool loaded = code == ERR_OK;
     interrupt_catch();
-    if (code == ERR_OK)
+    if (loaded)
         code = verify_run(&t.run, &o, &report, e);
     progress_end(&bar);
+    if (loaded && (code == ERR_OK || code == ERR_MISMATCH))
+        keep(&t.run, &o, &report, code == ERR_OK ? NULL : e);
     if (code == ERR_OK)
         code = print(v, &report, t.run.removals.n, challenge, os_now() - begun, e);
     training_close(&t);
@@ -128,7 +169,9 @@ const command command_verify = {
         "executes steps again: all of them, those from --from STEP on, or --spot N segments that nobody could foresee. "
         "Threads and instruction set do not matter. Exit status 0: everything is as the run says; 3: something "
         "differs, "
-        "and the error names the first step or the file.\n\n"
+        "and the error names the first step or the file. What came of it is noted in RUN/verified.json, for `loam "
+        "runs` "
+        "and the web page: a note, not a proof.\n\n"
         "  loam verify first\n"
         "  loam verify first --spot 2 --challenge \"of my own choice\"",
     .n_args_min = 1,

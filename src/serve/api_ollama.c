@@ -13,12 +13,9 @@
 #include "serve/job.h"
 #include "serve/route.h"
 
-/* Now, as RFC 3339. */
 static json_t *now_text(time_t t) {
-    struct tm day;
-    char text[40];
-    gmtime_r(&t, &day);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &day);
+    char text[OS_UTC_BYTES];
+    os_utc(t, text);
     return json_string(text);
 }
 

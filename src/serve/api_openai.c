@@ -6,8 +6,8 @@
  * added. max_tokens 0 generates nothing. Proved by test/e2e/test_serve.py.
  */
 #include <string.h>
-#include <time.h>
 
+#include "base/os.h"
 #include "serve/job.h"
 #include "serve/route.h"
 
@@ -20,11 +20,8 @@ static json_t *model_card(const serve *s, const serve_model *m) {
 
 /* As Anthropic's clients read it; they name their version. */
 static json_t *anthropic_card(const serve *s, const serve_model *m) {
-    struct tm day;
-    char when[40];
-    time_t begun = (time_t)s->begun;
-    gmtime_r(&begun, &day);
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &day);
+    char when[OS_UTC_BYTES];
+    os_utc(s->begun, when);
     return json_pack("{s:s, s:s, s:s, s:s}", "type", "model", "id", m->source.name, "display_name", m->source.name,
                      "created_at", when);
 }

@@ -30,12 +30,19 @@ static bool same(hash256 a, hash256 b) { return memcmp(&a, &b, sizeof a) == 0; }
 
 /* ---- what needs no execution ---- */
 
+static void differs_at(const verify *v, uint64_t step) {
+    v->report->at_step = true;
+    v->report->step = step;
+}
+
 static err_code mismatch(const verify *v, const chain_line *was, const chain_line *is, err *e) {
     strbuf what = {0};
     err_code code = chain_difference(was, is, &what, e);
-    if (code == ERR_OK && what.n)
+    if (code == ERR_OK && what.n) {
+        differs_at(v, was->step);
         code = err_set(e, ERR_MISMATCH, "%s: step %" PRIu64 ": %.*s (here: in the chain; there: executed again)",
                        v->path.text, was->step, STR_ARG(strbuf_str(&what)));
+    }
     strbuf_fini(&what);
     return code;
 }
@@ -50,6 +57,7 @@ static err_code check_first(verify *v, err *e) {
 }
 
 static err_code not_the_one(const verify *v, uint64_t step, err *e) {
+    differs_at(v, step);
     return err_set(e, ERR_MISMATCH, "%s/step-%08" PRIu64 ": is not the checkpoint that the chain speaks of",
                    v->ckpt.text, step);
 }
@@ -63,6 +71,8 @@ static err_code load(verify *v, uint64_t step, err *e) {
     err_code code = trainer_load(v->t, v->ckpt.text, step, &info, e);
     if (code == ERR_FORMAT && e) /* not what Loam writes: it has been changed */
         e->code = code = ERR_MISMATCH;
+    if (code == ERR_MISMATCH)
+        differs_at(v, step);
     TRY(code);
     const chain_line *line = &v->chain.line[step];
     if (!same(info.chain, line->digest) ||

@@ -40,7 +40,9 @@ typedef struct {
     uint64_t steps, of_steps; /* executed; in the chain */
     bool finished;            /* the chain goes to the recipe's last step */
     size_t segments, of_segments, checkpoints;
-    bool model;              /* the exported model was compared */
+    bool model;   /* the exported model was compared */
+    bool at_step; /* after ERR_MISMATCH: it is step `step` that differs */
+    uint64_t step;
     hash256 weights, digest; /* the chain's last root, and its last digest */
 } verify_report;
 

@@ -84,6 +84,18 @@ static void look_at(const files *f, runs_row *r) {
     r->seconds = f->log.seconds;
 }
 
+/* A note that cannot be read is worth as little as an old one, and says why. */
+static void look_at_note(const files *f, runs_row *r) {
+    static const hash256 none;
+    run_path file;
+    err e;
+    if (run_file(&f->run, VERIFIED_FILE, &file, &e) != ERR_OK)
+        return;
+    if (verified_read(&r->verified, file.text, &e) != ERR_OK)
+        snprintf(r->verified.difference, sizeof r->verified.difference, VERIFIED_FILE " cannot be read");
+    r->verification = verified_state_of(&r->verified, f->chain.n ? f->chain.line[f->chain.n - 1].digest : none);
+}
+
 /* After an error the row has what could be read. */
 static err_code files_open(files *f, runs_row *r, err *e) {
     TRY(run_open(&f->run, r->path, e));
@@ -91,6 +103,7 @@ static err_code files_open(files *f, runs_row *r, err *e) {
     if (code == ERR_OK)
         code = read_log(&f->log, &f->run, e);
     look_at(f, r);
+    look_at_note(f, r);
     return code;
 }
 
@@ -106,6 +119,15 @@ void runs_look(runs_row *r) {
     if (files_open(&f, r, &e) != ERR_OK)
         snprintf(r->problem, sizeof r->problem, "%.199s", e.text);
     files_close(&f);
+}
+
+static void json_verification(const runs_row *r, js_out *j) {
+    js_key(j, "verification");
+    js_begin(j, '{');
+    js_put_text(j, "state", str_from(verified_state_name[r->verification]));
+    if (r->verified.there)
+        verified_members(&r->verified, j);
+    js_end(j, '}');
 }
 
 void runs_row_json(const runs_row *r, str name, bool whole, js_out *j) {
@@ -126,6 +148,7 @@ void runs_row_json(const runs_row *r, str name, bool whole, js_out *j) {
     js_real(j, r->seconds, 6);
     js_key(j, "removed");
     js_int(j, (int64_t)r->removed);
+    json_verification(r, j);
     js_key(j, "problem");
     js_text(j, str_from(r->problem));
     if (!whole)

@@ -8,6 +8,7 @@
 #include "store/runlog.h"
 #include "text/js.h"
 #include "train/run.h"
+#include "train/verified.h"
 
 enum { RUNS_MAX = 10000 };
 
@@ -16,7 +17,9 @@ typedef struct {
     uint64_t params, step, steps;
     uint64_t removed;           /* documents, by loam rebuild */
     double loss, bits, seconds; /* bits, seconds: 0 when unknown */
-    char problem[200];          /* empty: none */
+    verified verified;          /* the last verification that the folder notes, and what it is worth now */
+    verified_state verification;
+    char problem[200]; /* empty: none */
 } runs_row;
 
 typedef struct {
@@ -29,8 +32,9 @@ err_code runs_find(runs_list *l, const char *folder, err *e);
 void runs_fini(runs_list *l);
 /* Fills in the rest; what goes wrong is told in r->problem. */
 void runs_look(runs_row *r);
-/* {"run": name, "parameters", "step", "steps", "loss", "val_bits_per_byte", "seconds", "removed", "problem"}; whole:
- * the object is left open, for more members. */
+/* {"run": name, "parameters", "step", "steps", "loss", "val_bits_per_byte", "seconds", "removed", "verification",
+ * "problem"}; whole: the object is left open, for more members. "verification" is {"state": "never"}, or the members of
+ * verified.h without "chain", its state "verified", "differs" or "outdated". */
 void runs_row_json(const runs_row *r, str name, bool whole, js_out *j);
 
 /* Curves over steps. */

@@ -66,7 +66,7 @@ def _():
 def _():
     want = json.loads(loam("runs", place("runs"), "--json").stdout)
     want[0]["run"] = "first"
-    assert S.ok("/loam/runs") == want
+    assert S.ok("/loam/runs") == want and want[0]["verification"] == {"state": "never"}
     r = S.ok("/loam/runs/first")
     lines = [json.loads(x) for x in open(os.path.join(RUN, "chain.jsonl"))]
     assert r["chain"] == {"lines": 31, "digest": lines[-1]["digest"], "weights": lines[-1]["weights"]}

@@ -11,7 +11,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
-from _tap import ROOT, case, main, tmp  # noqa: E402
+from _tap import ROOT, case, loam, main, tmp  # noqa: E402
 
 
 def again():
@@ -314,6 +314,34 @@ def _():
         expect(page.locator(".readout").first).to_contain_text("at step 1")
         shot(page, "run", True)
         axe(page)
+
+
+@case("runs: what the folder notes of verifying: never, all steps, a difference, outdated")
+def _():
+    note = os.path.join(RUN, "verified.json")
+    with Tab(where="#/runs") as page:
+        expect(page.get_by_role("row", name="first")).to_contain_text("never")
+        loam("verify", RUN)
+        page.reload()
+        expect(page.get_by_role("row", name="first")).to_contain_text("✓ all steps")
+        shot(page, "runs-verified")
+        axe(page)
+        page.get_by_role("link", name="first").click()
+        told = page.get_by_role("region", name="Verification")
+        expect(told).to_contain_text("all steps were executed again and came out as recorded, on 20")
+        expect(told).to_contain_text("who can write the folder can write the note")
+        with open(note, encoding="utf-8") as f:
+            kept = json.load(f)
+        for change, words in (({"result": "differs", "step": 12, "difference": HOSTILE}, "✗ differs at step 12: " + HOSTILE),
+                              ({"chain": "0" * 64}, "outdated"), ({"what": "spot", "steps": 20}, "✓ 20 of 30 steps")):
+            with open(note, "w", encoding="utf-8") as f:
+                json.dump({**kept, **change}, f)
+            page.reload()
+            expect(told).to_contain_text(words)
+        os.remove(note)
+        page.reload()
+        expect(told).to_contain_text("notes no verification")
+        assert page.title() != "owned"
 
 
 @case("data: licences, search, filters, pages")

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -228,6 +229,46 @@ def _():
     assert out["steps"] == STEPS and out["segments"] == 4
     if OTHER:
         subprocess.run([OTHER, "verify", run], check=True, capture_output=True, timeout=120)
+
+
+def noted(run):
+    return json.loads(loam("runs", run, "--json").stdout)[0]["verification"]
+
+
+@case("what came of verifying is noted in the folder, holds for this chain alone, and hides no difference")
+def _():
+    run = tmp("noted")
+    shutil.copytree(tmp("first"), run)
+    if os.path.exists(os.path.join(run, "verified.json")):
+        os.remove(os.path.join(run, "verified.json"))
+    assert noted(run) == {"state": "never"} and " never" in loam("runs", run).stdout
+    loam("verify", run, "--spot", 1, "--challenge", "x")
+    got = noted(run)
+    assert (got["state"], got["what"], got["steps"], got["of_steps"], got["segments"]) == ("verified", "spot", 6, STEPS, 1), got
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", got["date"]) and got["step"] is None and got["arithmetic"] == 1
+    assert " 6 steps" in loam("runs", run).stdout
+    loam("verify", run)
+    loam("verify", run, "--spot", 1)  # says less
+    assert noted(run)["what"] == "whole" and " all steps" in loam("runs", run).stdout
+    path = os.path.join(run, "ckpt", "step-%08d" % 12, "model.safetensors")
+    flip(path, -1)
+    loam("verify", run, want=3)
+    got = noted(run)
+    assert got["state"] == "differs" and got["step"] == 12 and got["difference"].startswith("ckpt/step-00000012"), got
+    assert " differs at 12" in loam("runs", run).stdout
+    flip(path, -1)
+    loam("verify", run, "--spot", 1)  # has not looked everywhere
+    assert noted(run)["state"] == "differs"
+    loam("verify", run)
+    assert noted(run)["state"] == "verified"
+    kept = json.loads(read(os.path.join(run, "verified.json")))
+    write(os.path.join(run, "verified.json"), json.dumps({**kept, "chain": "0" * 64}).encode())
+    assert noted(run)["state"] == "outdated" and " outdated" in loam("runs", run).stdout
+    write(os.path.join(run, "verified.json"), b"{")
+    assert noted(run)["state"] == "outdated" and not json.loads(loam("runs", run, "--json").stdout)[0]["problem"]
+    os.remove(os.path.join(run, "verified.json"))
+    os.mkdir(os.path.join(run, "verified.json"))  # the note cannot be written: said, and no failure
+    assert "not noted" in loam("verify", run, "--spot", 1).stderr
 
 
 def refused(run, word, *options, want=3):
