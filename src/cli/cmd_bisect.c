@@ -152,13 +152,14 @@ static err_code compare(const values *v, training t[2], const err *const loaded[
 static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
     training t[2] = {0};
+    training_inputs in = {.data = v->data};
     err why[2] = {{0}};
     const err *loaded[2] = {NULL, NULL};
     err_code code = ERR_OK;
     for (int i = 0; i < 2 && code == ERR_OK; i++) {
         if (!run_is(args->arg[i]))
             code = err_set(e, ERR_USAGE, "%s: is no run (it has no recipe.json)", args->arg[i]);
-        else if (training_open(&t[i], args->arg[i], &v->common, v->data, NULL, false, &why[i]) != ERR_OK)
+        else if (training_open(&t[i], args->arg[i], &v->common, &in, &why[i]) != ERR_OK)
             loaded[i] = &why[i];
         if (code == ERR_OK && loaded[i] && (why[i].code == ERR_MEMORY || !t[i].run.data))
             code = err_set(e, why[i].code, "%s", why[i].text);

@@ -71,7 +71,9 @@ static const char *plural(uint64_t n) { return n == 1 ? "" : "s"; }
 static void print_tokenizer(const job *j) {
     const relearnt *x = &j->learnt;
     if (!j->looked)
-        out_printf("tokenizer   stays; whether it was learnt from them was not looked into (--tokenizer does)\n");
+        out_printf(j->from.base
+                       ? "tokenizer   stays, for it is the base's\n"
+                       : "tokenizer   stays; whether it was learnt from them was not looked into (--tokenizer does)\n");
     else if (!x->known)
         out_printf(
             "tokenizer   stays; it was not learnt from this run's documents alone, so what it owes to them is not "
@@ -144,16 +146,36 @@ static err_code read_log(job *j, err *e) {
     return ERR_OK;
 }
 
+/* Of tuning documents can be taken out when they are in a data set, and all of them are examples. */
+static err_code check_tuning(const job *j, err *e) {
+    const run *r = &j->from;
+    if (!r->base)
+        return ERR_OK;
+    if (j->v->tokenizer)
+        return err_set(e, ERR_USAGE, "--tokenizer: %s has the tokenizer of its base", r->path);
+    if (r->recipe.tune.drop_long)
+        return err_set(e, ERR_UNSUPPORTED, "%s: leaves long examples out (--drop-long), which rebuild cannot yet",
+                       r->path);
+    dataset *d = NULL;
+    err_code code = dataset_open(&d, j->v->data ? j->v->data : r->data, e);
+    dataset_close(d);
+    return code == ERR_OK
+               ? code
+               : err_in(e, code, "%s: examples are taken out of a data set (loam data build makes one of lines)",
+                        r->path);
+}
+
 static err_code make_plan(job *j, const char *path, err *e) {
     const values *v = j->v;
     TRY(run_open(&j->from, path, e));
     TRY(pool_open(&j->pool, (int)v->common.threads, e));
+    TRY(check_tuning(j, e));
     TRY(run_load_docs(&j->from, v->data, v->where, e));
     err_code code = pick_docs(&j->picked, &j->from.docs, v->without, &interrupt_flag, e);
     if (code != ERR_OK)
         return err_in(e, code, "--without");
     TRY(rebuild_plan_make(&j->plan, &j->from, &j->picked, v->without, j->pool, e));
-    j->looked = v->tokenizer || j->from.docs.bytes <= TOKENIZER_LOOK_BYTES;
+    j->looked = v->tokenizer || (!j->from.base && j->from.docs.bytes <= TOKENIZER_LOOK_BYTES);
     if (j->looked)
         TRY(relearn(&j->learnt, &j->from, &j->picked, j->pool, &interrupt_flag, e));
     if (v->tokenizer)
@@ -234,7 +256,8 @@ static err_code execute(job *j, const char *what, err *e) {
 
 static err_code load(job *j, const char *path, err *e) {
     training_close(&j->t);
-    return training_open(&j->t, path, &j->v->common, j->v->data, j->v->where, j->v->recompute, e);
+    training_inputs in = {.data = j->v->data, .where = j->v->where, .recompute = j->v->recompute};
+    return training_open(&j->t, path, &j->v->common, &in, e);
 }
 
 /* ---- OUT ---- */

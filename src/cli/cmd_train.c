@@ -3,14 +3,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/energy.h"
 #include "base/os.h"
-#include "cli/training.h"
+#include "cli/watch.h"
 #include "gen/session.h"
-#include "store/runlog.h"
-#include "train/loop.h"
 #include "train/size.h"
 
 typedef struct {
@@ -278,6 +274,8 @@ static err_code same_recipe(const values *v, const char *path, err *e) {
     recipe here;
     strbuf what = {0};
     err_code code = run_open(&there, path, e);
+    if (code == ERR_OK && there.base)
+        code = err_set(e, ERR_USAGE, "%s: is a run of tuning (loam tune %s goes on)", path, path);
     here = there.recipe;
     if (code == ERR_OK)
         code = v->data && v->tokenizer ? new_recipe(v, &here, e) : apply(v, &here, e);
@@ -298,97 +296,8 @@ static err_code same_recipe(const values *v, const char *path, err *e) {
 typedef struct {
     const values *v;
     training t;
-    runlog *log;
-    progress line;
-    double peak, begun, drawn, seconds; /* seconds, tokens, flops: of this session's steps */
-    double tokens, flops, bits, loss;
-    uint64_t first; /* step that this session began behind */
-    energy_meter energy;
+    double peak;
 } show;
-
-static double share_of_peak(const show *s) {
-    return s->seconds > 0 && s->peak > 0 ? 100 * s->flops / s->seconds / s->peak : 0;
-}
-
-static double time_left(const show *s, uint64_t step) {
-    const recipe *r = &s->t.run.recipe;
-    uint64_t last = s->v->until ? (uint64_t)s->v->until : r->optimizer.steps;
-    double done = (double)(step - s->first);
-    return done > 0 && last > step ? s->seconds / done * (double)(last - step) : 0;
-}
-
-static void status(show *s, const loop_event *v) {
-    char held_out[40] = "";
-    if (s->bits > 0)
-        snprintf(held_out, sizeof held_out, ", held out %.3f bits/byte", s->bits);
-    const char *form = "step %" PRIu64 " of %" PRIu64 ": loss %.4f%s, %s tokens/s, %.0f %% of FMA limit, %s left";
-    double rate = s->seconds > 0 ? s->tokens / s->seconds : 0, now = os_now();
-    uint64_t last = s->t.run.recipe.optimizer.steps;
-    if (err_is_terminal()) {
-        if (now - s->drawn >= 0.1)
-            progress_line(&s->line, form, v->step, last, v->line->loss, held_out, amount_count(rate).text,
-                          share_of_peak(s), amount_time(time_left(s, v->step)).text);
-        s->drawn = now - s->drawn >= 0.1 ? now : s->drawn;
-    } else if (now - s->drawn >= 10 || v->step == last) {
-        out_note(form, v->step, last, v->line->loss, held_out, amount_count(rate).text, share_of_peak(s),
-                 amount_time(time_left(s, v->step)).text);
-        s->drawn = now;
-    }
-}
-
-static err_code on_step(show *s, const loop_event *v, err *e) {
-    s->seconds += v->seconds;
-    s->tokens += (double)recipe_step_tokens(&s->t.run.recipe);
-    s->flops += v->flops;
-    s->loss = v->line->loss;
-    runlog_step row = {.step = v->step,
-                       .tokens = recipe_step_tokens(&s->t.run.recipe),
-                       .at = (double)time(NULL),
-                       .seconds = v->seconds,
-                       .loss = v->line->loss,
-                       .norm = v->line->norm,
-                       .lr = v->lr,
-                       .flops = v->flops};
-    energy_step(&s->energy);
-    TRY(runlog_add_step(s->log, &row, e));
-    if (!s->v->common.json) {
-        status(s, v);
-        return ERR_OK;
-    }
-    js_out j = {.e = e};
-    js_begin(&j, '{');
-    js_key(&j, "step");
-    js_int(&j, (int64_t)v->step);
-    js_key(&j, "loss");
-    js_real(&j, v->line->loss, 8);
-    js_key(&j, "norm");
-    js_real(&j, v->line->norm, 6);
-    js_key(&j, "lr");
-    js_real(&j, v->lr, 6);
-    js_key(&j, "tok_s");
-    js_real(&j, v->seconds > 0 ? (double)row.tokens / v->seconds : 0, 6);
-    js_key(&j, "fma_share");
-    js_real(&j, v->seconds > 0 && s->peak > 0 ? v->flops / v->seconds / s->peak : 0, 4);
-    js_end(&j, '}');
-    err_code code = js_print(&j);
-    out_flush();
-    return code;
-}
-
-static err_code on_eval(show *s, const loop_event *v, err *e) {
-    s->bits = v->bits;
-    TRY(runlog_add_eval(s->log, &(runlog_eval){v->step, v->bytes, v->bits}, e));
-    if (!s->v->common.json)
-        return ERR_OK;
-    js_out j = {.e = e};
-    js_begin(&j, '{');
-    js_key(&j, "step");
-    js_int(&j, (int64_t)v->step);
-    js_key(&j, "val_bits_per_byte");
-    js_real(&j, v->bits, 8);
-    js_end(&j, '}');
-    return js_print(&j);
-}
 
 static void add_text(void *ctx, str text) {
     strbuf *b = ctx;
@@ -415,7 +324,8 @@ static err_code print_sample(const show *s, uint64_t step, str text, err *e) {
 }
 
 /* The likeliest continuation of the prompt by the weights as they are. */
-static err_code on_sample(show *s, const loop_event *v, err *e) {
+static err_code on_sample(void *ctx, uint64_t step, err *e) {
+    show *s = ctx;
     session *gen = NULL;
     tok_ids ids = {0};
     strbuf text = {0};
@@ -433,36 +343,13 @@ static err_code on_sample(show *s, const loop_event *v, err *e) {
     if (code == ERR_OK)
         code = session_generate(gen, ids.id, ids.n, &greedy, &o, &result, e);
     if (code == ERR_OK)
-        code = print_sample(s, v->step, strbuf_str(&text), e);
+        code = print_sample(s, step, strbuf_str(&text), e);
     else
         err_in(e, code, "--prompt");
     session_close(gen);
     tok_ids_fini(&ids);
     strbuf_fini(&text);
     return code;
-}
-
-static err_code on_event(void *ctx, const loop_event *v, err *e) {
-    show *s = ctx;
-    run_path path;
-    switch (v->kind) {
-    case LOOP_BEGIN:
-        s->first = v->step;
-        if (v->step && !s->v->common.json)
-            out_note("continuing behind step %" PRIu64, v->step);
-        TRY(run_file(&s->t.run, "log.db", &path, e));
-        return runlog_open(&s->log, path.text, v->step, e);
-    case LOOP_STEP:
-        return on_step(s, v, e);
-    case LOOP_EVAL:
-        return on_eval(s, v, e);
-    case LOOP_SAMPLE:
-        return on_sample(s, v, e);
-    case LOOP_SAVED:
-    case LOOP_END:
-        break;
-    }
-    return ERR_OK;
 }
 
 /* ---- before and after ---- */
@@ -491,61 +378,6 @@ static void print_plan(const show *s) {
     out_flush();
 }
 
-static err_code print_end(const show *s, err *e) {
-    const run *r = &s->t.run;
-    chain c;
-    run_path path;
-    char root[65], digest[65];
-    TRY(run_file(r, "chain.jsonl", &path, e));
-    TRY(chain_read(&c, path.text, e));
-    const chain_line *last = &c.line[c.n - 1];
-    hash_hex(last->weights, root);
-    hash_hex(last->digest, digest);
-    uint64_t step = last->step;
-    bool has_root = last->has_roots;
-    chain_fini(&c);
-    if (s->v->common.json) {
-        js_out j = {.e = e};
-        js_begin(&j, '{');
-        js_key(&j, "done");
-        js_int(&j, (int64_t)step);
-        js_key(&j, "weights");
-        js_text(&j, str_from(has_root ? root : ""));
-        js_key(&j, "digest");
-        js_text(&j, str_from(digest));
-        js_end(&j, '}');
-        return js_print(&j);
-    }
-    out_printf("steps       %" PRIu64 " of %" PRIu64 "\n", step, r->recipe.optimizer.steps);
-    if (s->seconds > 0)
-        out_printf("loss        %.4f at the last step\nspeed       %s tokens/s, %.0f %% of the FMA limit, %s\n",
-                   s->loss, amount_count(s->tokens / s->seconds).text, share_of_peak(s),
-                   amount_time(os_now() - s->begun).text);
-    if (s->bits > 0)
-        out_printf("held out    %.4f bits per byte\n", s->bits);
-    if (has_root)
-        out_printf("weights     %s\n", root);
-    out_printf("chain       %s\n", digest);
-    return ERR_OK;
-}
-
-/* What this session took, whatever ended it. */
-static err_code close_log(show *s, err_code code, err *e) {
-    if (!s->log)
-        return code;
-    uint64_t step = trainer_step_done(s->t.run.trainer);
-    runlog_session row = {s->first,
-                          step,
-                          s->seconds,
-                          energy_joules(&s->energy),
-                          pool_threads(s->t.pool),
-                          model_isa(trainer_model(s->t.run.trainer))};
-    err_code logged = runlog_add_session(s->log, &row, code == ERR_OK ? e : NULL);
-    err_code closed = runlog_close(s->log, code == ERR_OK && logged == ERR_OK ? e : NULL);
-    s->log = NULL;
-    return code != ERR_OK ? code : logged != ERR_OK ? logged : closed;
-}
-
 static err_code train(show *s, err *e) {
     const values *v = s->v;
     const recipe *r = &s->t.run.recipe;
@@ -561,19 +393,10 @@ static err_code train(show *s, err *e) {
         .eval_every = v->eval_every < 0 ? r->chain.roots_every : (uint64_t)v->eval_every,
         .eval_bytes = (size_t)v->eval_bytes,
         .sample_every = (uint64_t)v->sample_every,
-        .cancel = &interrupt_flag,
-        .on = on_event,
-        .ctx = s,
     };
-    s->begun = s->drawn = os_now();
-    energy_open(&s->energy, NULL);
-    interrupt_catch();
-    err_code code = loop_run(&s->t.run, &o, e);
-    progress_end(&s->line);
-    code = close_log(s, code, e);
-    if (code == ERR_CANCELLED)
-        out_note("%s; `loam train %s` continues", e->text, s->t.run.path);
-    return code == ERR_OK ? print_end(s, e) : code;
+    watch w = {
+        .t = &s->t, .command = "train", .json = v->common.json, .peak = s->peak, .on_sample = on_sample, .ctx = s};
+    return watch_run(&w, &o, e);
 }
 
 /* A folder that was made a moment ago and cannot be worked with is no run: another recipe may take its place. */
@@ -594,9 +417,10 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
     } else {
         recipe r;
         TRY(new_recipe(v, &r, e));
-        TRY(run_create(path, &r, v->data, v->where, v->tokenizer, e));
+        TRY(run_create(path, &r, &(run_inputs){.data = v->data, .where = v->where, .tokenizer = v->tokenizer}, e));
     }
-    err_code code = training_open(&s.t, path, &v->common, v->data, v->where, v->recompute, e);
+    training_inputs in = {.data = v->data, .where = v->where, .recompute = v->recompute};
+    err_code code = training_open(&s.t, path, &v->common, &in, e);
     if (code != ERR_OK && is_new)
         unmake(path);
     if (code == ERR_OK)

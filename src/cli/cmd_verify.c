@@ -12,7 +12,7 @@
 
 typedef struct {
     common_values common;
-    const char *data, *where, *challenge;
+    const char *data, *where, *base, *challenge;
     int64_t spot, from;
     bool recompute;
 } values;
@@ -30,6 +30,7 @@ static const option own_options[] = {
     {"from", 0, OPT_INT, "STEP", "execute from the checkpoint before this step to the end", AT(from), 0, 1e9, NULL},
     {"data", 0, OPT_TEXT, "D", "the data set, when it is not where the run was made", AT(data), 0, 0, NULL},
     {"where", 0, OPT_TEXT, "SQL", "the condition that picks its documents, when it is another", AT(where), 0, 0, NULL},
+    {"base", 0, OPT_TEXT, "M", "of tuning: the base, when it is not where the run was made", AT(base), 0, 0, NULL},
     {"recompute", 0, OPT_FLAG, NULL, "less memory, same bits", AT(recompute), 0, 0, NULL},
     {0},
 };
@@ -39,8 +40,8 @@ static const option_group groups[] = {{"Verification", own_options, 0}, COMMON_G
 
 static void show_step(void *ctx, uint64_t done, uint64_t total) { progress_step(ctx, done, total); }
 
-static err_code print(const values *v, const verify_report *r, size_t n_removals, str challenge, double seconds,
-                      err *e) {
+static err_code print(const values *v, const verify_report *r, const run *of, str challenge, double seconds, err *e) {
+    size_t n_removals = of->removals.n;
     char weights[65], digest[65];
     hash_hex(r->weights, weights);
     hash_hex(r->digest, digest);
@@ -81,8 +82,12 @@ static err_code print(const values *v, const verify_report *r, size_t n_removals
     if (v->spot)
         out_printf("segments    %zu of %zu, by the challenge \"%.*s\"\n", r->segments, r->of_segments,
                    STR_ARG(challenge));
-    out_printf("checked     recipe, data, tokenizer, seals of the chain, %zu checkpoints%s%s\n", r->checkpoints,
-               r->model ? ", model.gguf" : "", n_removals ? ", removals.jsonl" : "");
+    out_printf("checked     recipe, data, %s, seals of the chain, %zu checkpoints%s%s\n",
+               of->base ? "base" : "tokenizer", r->checkpoints,
+               !r->model                         ? ""
+               : recipe_has_adapter(&of->recipe) ? ", adapter"
+                                                 : ", model.gguf",
+               n_removals ? ", removals.jsonl" : "");
     out_printf("weights     %s\nchain       %s\n", weights, digest);
     return ERR_OK;
 }
@@ -133,7 +138,8 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
         return err_set(e, ERR_USAGE, "--challenge chooses segments for --spot N");
     snprintf(by_time, sizeof by_time, "%.9f", os_now());
     str challenge = str_from(v->challenge ? v->challenge : by_time);
-    err_code code = training_open(&t, args->arg[0], &v->common, v->data, v->where, v->recompute, e);
+    training_inputs in = {.data = v->data, .where = v->where, .base = v->base, .recompute = v->recompute};
+    err_code code = training_open(&t, args->arg[0], &v->common, &in, e);
     verify_options o = {
         .how = v->spot        ? VERIFY_SPOT
                : v->from >= 0 ? VERIFY_FROM
@@ -154,7 +160,7 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
     if (loaded && (code == ERR_OK || code == ERR_MISMATCH))
         keep(&t.run, &o, &report, code == ERR_OK ? NULL : e);
     if (code == ERR_OK)
-        code = print(v, &report, t.run.removals.n, challenge, os_now() - begun, e);
+        code = print(v, &report, &t.run, challenge, os_now() - begun, e);
     training_close(&t);
     return code;
 }

@@ -175,7 +175,8 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
                      .progress = show_tokens,
                      .ctx = &bar};
     interrupt_catch();
-    err_code code = training_open(&j.t, args->arg[0], &v->common, v->data, v->where, false, e);
+    err_code code =
+        training_open(&j.t, args->arg[0], &v->common, &(training_inputs){.data = v->data, .where = v->where}, e);
     if (code == ERR_OK)
         code = why_run(&j.t.run, &o, &j.why, e);
     progress_end(&bar);

@@ -71,6 +71,7 @@ extern const option common_options[];
     X(data)         \
     X(tokenizer)    \
     X(train)        \
+    X(tune)         \
     X(verify)       \
     X(rebuild)      \
     X(bisect)       \

@@ -121,7 +121,7 @@ static err_code find_made(load_place *out, const char *m, err *e) {
         !join(&recipe, out->path, "/", "recipe.json") || !os_exists(recipe.path) ||
         !join(&made, out->path, "/", "model.gguf"))
         return ERR_OK;
-    if (!os_exists(made.path))
+    if (!os_exists(made.path) && (!join(&made, out->path, "/", "model") || !os_is_dir(made.path)))
         return err_set(e, ERR_IO, "%s: the run has not ended, so there is no model.gguf yet (loam train %s goes on)", m,
                        m);
     *out = made;

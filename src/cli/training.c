@@ -8,23 +8,37 @@
 
 static void show_tokenizing(void *ctx, size_t done, size_t total) { progress_step(ctx, done, total); }
 
-err_code training_open(training *t, const char *path, const common_values *common, const char *data, const char *where,
-                       bool recompute, err *e) {
-    TRY(run_open(&t->run, path, e));
-    TRY(pool_open(&t->pool, (int)common->threads, e));
-    progress bar = {.what = "tokenizing"};
-    run_load_options o = {
+static void show_reading(void *ctx, uint64_t done, uint64_t total) { progress_step(ctx, done, total); }
+
+run_load_options training_options(const training *t, const common_values *common, const training_inputs *in,
+                                  progress *bar) {
+    return (run_load_options){
         .trainer = {.pool = t->pool,
                     .isa = common->isa,
-                    .recompute = recompute,
+                    .recompute = in->recompute,
                     .memory_max = (size_t)(os_memory_bytes() / 5 * 4)},
-        .data = data,
-        .where = where,
+        .data = in->data,
+        .where = in->where,
+        .base = in->base,
         .progress = show_tokenizing,
-        .progress_ctx = &bar,
+        .progress_examples = show_reading,
+        .progress_ctx = bar,
     };
-    err_code code = run_load(&t->run, &o, e);
+}
+
+err_code training_open(training *t, const char *path, const common_values *common, const training_inputs *in, err *e) {
+    strbuf bad = {0};
+    TRY(run_open(&t->run, path, e));
+    if (!t->pool)
+        TRY(pool_open(&t->pool, (int)common->threads, e));
+    progress bar = {.what = "tokenizing"};
+    run_load_options o = training_options(t, common, in, &bar);
+    o.bad = &bad;
+    err_code code = t->run.base ? tuning_load(&t->run, &o, e) : run_load(&t->run, &o, e);
     progress_end(&bar);
+    if (bad.n)
+        out_note("the example:\n%.*s", STR_ARG(strbuf_str(&bad)));
+    strbuf_fini(&bad);
     return code;
 }
 

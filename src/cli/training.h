@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/out.h"
 #include "train/run.h"
+#include "tune/tuning.h"
 
 /* A run with its threads. Zero-initialise; training_close() after any outcome. */
 typedef struct {
@@ -12,10 +13,18 @@ typedef struct {
     run run;
 } training;
 
-/* Opens RUN, its data (data, where: instead of those it was made with; NULL) and tokenizer, and plans its memory.
- * memory_max: recompute where more would be needed; 0: four fifths of this machine's. */
-err_code training_open(training *t, const char *path, const common_values *common, const char *data, const char *where,
-                       bool recompute, err *e);
+/* Instead of what the run was made with; NULL: that. */
+typedef struct {
+    const char *data, *where, *base;
+    bool recompute;
+} training_inputs;
+
+/* Opens RUN, of a new model or of tuning, with its data, and plans its memory: it recomputes where it would need more
+ * than four fifths of this machine's. An example that cannot be learned from is shown on standard error. */
+err_code training_open(training *t, const char *path, const common_values *common, const training_inputs *in, err *e);
+/* The options for loading alone; bar: of progress. */
+run_load_options training_options(const training *t, const common_values *common, const training_inputs *in,
+                                  progress *bar);
 void training_close(training *t);
 
 /* Multiply-adds times two a second that this machine can do on the run's threads: measured, about 0.1 s. */

@@ -7,7 +7,7 @@
 
 #include "world/doc.h"
 
-static bool held_out(hash256 sha256, uint64_t seed, double share) {
+bool docs_held_out(hash256 sha256, uint64_t seed, double share) {
     uint8_t text[13 + 8 + 32] = "loam held out";
     for (int i = 0; i < 8; i++)
         text[13 + i] = (uint8_t)(seed >> 8 * i);
@@ -29,7 +29,7 @@ static err_code split(docs *d, const dataset_key *key, const docs_options *o, er
         return err_set(e, ERR_MEMORY, "no memory for a list of %zu documents", d->n);
     }
     for (size_t i = 0; i < d->n; i++) {
-        out[i] = held_out(key[i].sha256, o->seed, o->val_share);
+        out[i] = docs_held_out(key[i].sha256, o->seed, o->val_share);
         d->n_train += !out[i];
         d->bytes += key[i].bytes;
     }

@@ -46,6 +46,7 @@ typedef struct {
 err_code docs_open(docs *d, const docs_options *o, err *e);
 void docs_close(docs *d);
 
+bool docs_held_out(hash256 sha256, uint64_t seed, double val_share);
 bool docs_is_made(const char *source); /* begins with homeworld: */
 
 /* The text of document i; valid until the next call. */

@@ -2,7 +2,7 @@
  *
  * A step is some gradients that are added up in a fixed order (fold.h). A lesson says how many, computes each into the
  * g of the learner's params, and says which documents were read. Everything follows from the number of the step: there
- * is no cursor. Two kinds: stream.h, documents one behind another, for new models; tune/lesson.h, examples that are
+ * is no cursor. Two kinds: stream.h, documents one behind another, for new models; tune/objective.h, examples that are
  * answered and pairs that are preferred.
  *
  * The trainer (trainer.h) owns its lesson and calls it from one thread.
@@ -29,6 +29,9 @@ typedef struct {
     size_t parts_max;  /* gradients of a step at most */
     size_t bytes;      /* of memory */
 
+    /* Called with the weights as they are before the first step, when a run begins or goes on; may be called again.
+     * NULL: nothing to do. */
+    err_code (*begin)(void *ctx, learner *l, err *e);
     size_t (*parts)(void *ctx, uint64_t step); /* gradients of step `step` (from 1), at least 1 */
     err_code (*gradient)(void *ctx, learner *l, uint64_t step, size_t i, lesson_part *out, err *e);
     /* The loss on what is held out, over its targets: a line of the chain has it where it has roots. NULL: none. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "train/best.h"
 #include "train/publish.h"
 
 typedef struct {
@@ -16,6 +17,7 @@ typedef struct {
     run_path ckpt;    /* RUN/ckpt */
     hash256 digest;   /* of the chain's last line */
     uint64_t saved;   /* step of the newest checkpoint */
+    best best;        /* of the lines so far */
 } loop;
 
 static err_code tell(loop *l, loop_event v, err *e) {
@@ -31,8 +33,10 @@ static err_code append(loop *l, chain_line *line, err *e) {
     if (code == ERR_OK)
         code = appendfile_add(l->file, strbuf_str(&text), e);
     strbuf_fini(&text);
-    if (code == ERR_OK)
+    if (code == ERR_OK) {
         l->digest = line->digest;
+        best_take(&l->best, line);
+    }
     return code;
 }
 
@@ -99,6 +103,7 @@ static err_code resume(loop *l, err *e) {
         if (code == ERR_OK) {
             l->digest = c.line[step].digest;
             l->saved = step;
+            l->best = best_of(&c, step);
         }
     }
     chain_fini(&c);
@@ -112,6 +117,11 @@ static bool has_roots(const loop *l, uint64_t step) {
     return step % r->chain.roots_every == 0 || step == r->optimizer.steps;
 }
 
+static void strike(uint64_t *steps, size_t *n, size_t i) {
+    memmove(steps + i, steps + i + 1, (--*n - i) * sizeof *steps);
+}
+
+/* The one that the run may publish is out of the count. */
 static err_code thin(loop *l, err *e) {
     uint64_t *steps;
     size_t n;
@@ -123,14 +133,18 @@ static err_code thin(loop *l, err *e) {
             continue;
         }
         code = ckpt_remove(l->ckpt.text, steps[i], e);
-        memmove(steps + i, steps + i + 1, (--n - i) * sizeof *steps);
+        strike(steps, &n, i);
     }
+    uint64_t published = best_published(&l->best, trainer_recipe(l->t), 0);
+    for (size_t i = 0; i + 1 < n; i++)
+        if (steps[i] == published)
+            strike(steps, &n, i);
     while (code == ERR_OK && l->o->keep && n > l->o->keep) {
         size_t i = ckpt_least(steps, n, l->o->keep);
         if (i == n)
             break;
         code = ckpt_remove(l->ckpt.text, steps[i], e);
-        memmove(steps + i, steps + i + 1, (--n - i) * sizeof *steps);
+        strike(steps, &n, i);
     }
     free(steps);
     return code;
@@ -150,8 +164,10 @@ static err_code save(loop *l, err *e) {
 
 /* ---- steps ---- */
 
-static err_code evaluate(loop *l, err *e) {
-    loop_event v = {.kind = LOOP_EVAL};
+static err_code evaluate(loop *l, const chain_line *line, err *e) {
+    loop_event v = {.kind = LOOP_EVAL, .line = line};
+    if (line->has_held_out)
+        return tell(l, v, e);
     TRY(trainer_validate(l->t, l->o->eval_bytes, &v.bits, &v.bytes, e));
     return v.bytes ? tell(l, v, e) : ERR_OK;
 }
@@ -169,20 +185,33 @@ static err_code one(loop *l, uint64_t last, err *e) {
                     .seconds = os_now() - begun,
                     .flops = trainer_step_flops(l->t)};
     TRY(tell(l, v, e));
-    if (due(l->o->eval_every, line.step, line.step == last))
-        TRY(evaluate(l, e));
+    if (line.has_held_out || due(l->o->eval_every, line.step, line.step == last))
+        TRY(evaluate(l, &line, e));
     if (due(l->o->sample_every, line.step, line.step == last))
         TRY(tell(l, (loop_event){.kind = LOOP_SAMPLE}, e));
     uint64_t every = l->o->every ? l->o->every : trainer_recipe(l->t)->chain.roots_every;
-    return due(every, line.step, line.step == last) ? save(l, e) : ERR_OK;
+    bool best_so_far = trainer_recipe(l->t)->tune.best && l->best.step == line.step;
+    return best_so_far || due(every, line.step, line.step == last) ? save(l, e) : ERR_OK;
 }
+
+/* The run has ended: what it has made, which may be an earlier step's. */
+static err_code publish(loop *l, err *e) {
+    uint64_t step = best_published(&l->best, trainer_recipe(l->t), trainer_step_done(l->t));
+    ckpt_info info;
+    if (step == trainer_step_done(l->t))
+        return publish_run(l->r, l->digest, e);
+    TRY(trainer_load(l->t, l->ckpt.text, step, &info, e));
+    return publish_run(l->r, info.chain, e);
+}
+
+static bool ended(const loop *l) { return best_ended(&l->best, trainer_recipe(l->t), trainer_step_done(l->t)); }
 
 static err_code steps(loop *l, err *e) {
     uint64_t last = trainer_recipe(l->t)->optimizer.steps;
     if (l->o->until && l->o->until < last)
         last = l->o->until;
     TRY(tell(l, (loop_event){.kind = LOOP_BEGIN}, e));
-    while (trainer_step_done(l->t) < last) {
+    while (trainer_step_done(l->t) < last && !ended(l)) {
         if (l->o->cancel && *l->o->cancel) {
             TRY(save(l, e));
             return err_set(e, ERR_CANCELLED, "stopped after step %" PRIu64, trainer_step_done(l->t));
@@ -190,9 +219,10 @@ static err_code steps(loop *l, err *e) {
         TRY(one(l, last, e));
     }
     TRY(save(l, e));
-    if (trainer_step_done(l->t) == trainer_recipe(l->t)->optimizer.steps)
-        TRY(publish_run(l->r, l->digest, e));
-    return tell(l, (loop_event){.kind = LOOP_END}, e);
+    loop_event end = {.kind = LOOP_END, .step = trainer_step_done(l->t)};
+    if (ended(l))
+        TRY(publish(l, e));
+    return tell(l, end, e);
 }
 
 err_code loop_run(run *r, const loop_options *o, err *e) {

@@ -6,11 +6,12 @@
  *      process is killed, what follows are the lines that would have followed anyway, and at most the work since the
  * last checkpoint is lost.
  *   4. Two processes never work on one run: the chain's file is locked.
- *   5. After the recipe's last step the model is published (publish.h).
+ *   5. After the recipe's last step, or when a tuning run's patience is at its end (best.h), the model is published
+ * (publish.h): that of the last step, or the best one's.
  *
  * Checkpoints are saved where `every` divides the step, after the last step, and when told to stop. Of those, `keep`
- * remain (ckpt_least()); one whose step has no roots in the chain goes as soon as there is a newer one. Proved by
- * test/e2e/test_train.py, with kills at random moments.
+ * remain (ckpt_least()), and the best step's where the recipe publishes it; one whose step has no roots in the chain
+ * goes as soon as there is a newer one. Proved by test/e2e/test_train.py, with kills at random moments.
  */
 #ifndef LOAM_TRAIN_LOOP_H
 #define LOAM_TRAIN_LOOP_H
@@ -21,7 +22,7 @@
 typedef enum {
     LOOP_BEGIN,  /* at `step`: 0, or that of a checkpoint */
     LOOP_STEP,   /* line, lr, seconds, flops are of this step */
-    LOOP_EVAL,   /* bits (per byte) of `bytes` bytes held out */
+    LOOP_EVAL,   /* bits (per byte) of `bytes` bytes held out; or a line that says it: has_held_out */
     LOOP_SAMPLE, /* the moment to let the model speak */
     LOOP_SAVED,  /* a checkpoint of `step` */
     LOOP_END,

@@ -4,12 +4,14 @@
  *   loam.arithmetic u32     version of doc/arithmetic.md
  *   loam.recipe             the text of recipe.json
  *   loam.recipe.digest      SHA-256 of it, hexadecimal
- *   loam.data.digest, loam.tokenizer.digest
+ *   loam.data.digest, loam.tokenizer.digest; of tuning loam.base.digest in the place of the latter
  *   loam.steps u64          steps done
  *   loam.weights            root of the weights (root.h)
- *   loam.chain              digest of the chain's last line
+ *   loam.chain              digest of the line of that step
  *   loam.run                general.name again, the folder's name when it was written: a bit that flips in one of the
  *                           two shows
+ *
+ * A tuned model that GGUF files have no words for becomes a Hugging Face folder, RUN/model, F32, as its base is one.
  *
  * The bytes of the file depend on the run alone. Proved by test/e2e/test_train.py.
  */
@@ -21,7 +23,7 @@
 /* The state that the trainer is in; digest: of the chain's last line. */
 err_code publish_run(run *r, hash256 digest, err *e);
 
-/* The file that stands there, opened as m, byte by byte against what was written after the step of `last`, whose
+/* The GGUF file that stands there, opened as m, byte by byte against what was written after the step of `last`, whose
  * weights the trainer has; a run that has got another name since keeps the one in the file. Another byte: ERR_MISMATCH.
  */
 err_code publish_compare(run *r, const model *m, const chain_line *last, err *e);

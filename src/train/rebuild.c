@@ -89,6 +89,8 @@ static err_code first_use(rebuild_plan *p, run *from, const picked *without, con
             p->record.first = step;
     }
     uses_close(u);
+    if (from->base && p->n_held_out) /* of tuning, the chain has what was measured on it */
+        return ERR_OK;
     return last_ckpt(from, c, p->record.first ? p->record.first - 1 : p->steps, &p->record.kept, e);
 }
 
@@ -207,9 +209,10 @@ static err_code write_record(rebuild_plan *p, const run *from, const char *stage
 
 err_code rebuild_stage(rebuild_plan *p, const run *from, const char *stage, str json, err *e) {
     run_path given, path;
+    run_inputs in;
     TRY(rebuild_sweep(stage, e));
-    TRY(run_file(from, "tokenizer", &given, e));
-    TRY(run_create(stage, &p->recipe, from->data, from->where, given.text, e));
+    TRY(run_inputs_of(from, &given, &in, e));
+    TRY(run_create(stage, &p->recipe, &in, e));
     if (json.n) {
         TRY(os_join(path.text, stage, "tokenizer/tokenizer.json", e));
         TRY(os_write_file(path.text, json, e));
@@ -278,9 +281,8 @@ static err_code carry_all(const rebuild_plan *p, const run *from, run *to, const
 err_code rebuild_carry(const rebuild_plan *p, const run *from, run *to, const char *out, err *e) {
     chain c;
     TRY(run_chain(from, &c, e));
-    err_code code = c.n > p->record.kept
-                        ? carry_all(p, from, to, &c, e)
-                        : err_set(e, ERR_MISMATCH, "%s/chain.jsonl: has become shorter", from->path);
+    err_code code = c.n > p->record.kept ? carry_all(p, from, to, &c, e)
+                                         : err_set(e, ERR_MISMATCH, "%s/chain.jsonl: has become shorter", from->path);
     chain_fini(&c);
     TRY(code);
     if (rename(to->path, out) != 0)
@@ -317,8 +319,9 @@ static err_code remove_files(const char *folder, const char *const *names, size_
 
 err_code rebuild_sweep(const char *folder, err *e) {
     /* recipe.json first: then it is no run any more, whenever this is stopped. */
-    static const char *const files[] = {"recipe.json", "model.gguf",  "log.db",      "log.db-journal", "log.db-wal",
-                                        "log.db-shm",  "chain.jsonl", "inputs.json", "removals.jsonl"};
+    static const char *const files[] = {"recipe.json",    "model.gguf",     "log.db",      "log.db-journal",
+                                        "log.db-wal",     "log.db-shm",     "chain.jsonl", "inputs.json",
+                                        "removals.jsonl", "template.jinja", "adapter.gguf"};
     run_path path;
     uint64_t *steps;
     size_t n;
@@ -346,9 +349,10 @@ err_code rebuild_sweep(const char *folder, err *e) {
 
 err_code rebuild_scratch(const run *like, const char *path, err *e) {
     run_path given, from, to;
-    TRY(run_file(like, "tokenizer", &given, e));
+    run_inputs in;
+    TRY(run_inputs_of(like, &given, &in, e));
     TRY(run_file(like, "removals.jsonl", &from, e));
-    TRY(run_create(path, &like->recipe, like->data, like->where, given.text, e));
+    TRY(run_create(path, &like->recipe, &in, e));
     TRY(os_join(to.text, path, "removals.jsonl", e));
     return os_exists(from.text) ? copy_file(from.text, to.text, e) : ERR_OK;
 }

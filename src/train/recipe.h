@@ -78,10 +78,13 @@ typedef struct {
     } chain;
     struct {
         char method[RECIPE_NAME_BYTES];    /* "lora": an adapter learns, "full": all weights do */
-        char objective[RECIPE_NAME_BYTES]; /* "text": tokens that count, "dpo": pairs; tune/lesson.h */
-        hash256 format;                    /* of what turns examples into ids: tune/tuning.h */
-        char roles[RECIPE_NAME_BYTES];     /* whose words count, commas between */
-        /* Spare from here on. Of an adapter: model/adapter.h. */
+        char objective[RECIPE_NAME_BYTES]; /* "text": tokens that count, "dpo": pairs; tune/objective.h */
+        hash256 template;                  /* of the chat template's text: RUN/template.jinja */
+        char roles[RECIPE_NAME_BYTES];     /* whose words count, commas between: tune/examples.h */
+        /* Spare from here on. */
+        uint64_t date;  /* that a template may write, seconds since 1970 */
+        bool drop_long; /* examples longer than ctx are left out */
+        /* Of an adapter: model/adapter.h. */
         uint64_t rank;
         double alpha, dropout;
         bool rslora, dora;

@@ -14,7 +14,7 @@
 #include "train/init.h"
 #include "train/stream.h"
 
-enum { FILE_BYTES_MAX = 256 << 20, INPUTS_BYTES_MAX = 1 << 20 };
+enum { FILE_BYTES_MAX = 256 << 20, INPUTS_BYTES_MAX = 1 << 20, TEMPLATE_BYTES_MAX = 1 << 20 };
 
 err_code run_file(const run *r, const char *name, run_path *out, err *e) {
     return os_join(out->text, r->path, name, e);
@@ -42,7 +42,7 @@ static err_code make_folder(const char *path, err *e) {
 
 /* Nothing that is not ours may stand there: whoever gave a wrong path does not want it filled. */
 static err_code check_folder(const char *path, err *e) {
-    static const char *const ours[] = {".", "..", "tokenizer", "inputs.json"};
+    static const char *const ours[] = {".", "..", "tokenizer", "inputs.json", "template.jinja"};
     DIR *d = opendir(path);
     if (!d)
         return err_set(e, ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
@@ -85,41 +85,66 @@ static err_code copy_tokenizer(const char *given, const char *folder, err *e) {
     return ERR_OK;
 }
 
-static err_code write_inputs(const char *file, const char *data, const char *where, err *e) {
-    char *whole = docs_is_made(data) ? NULL : realpath(data, NULL); /* the run may be continued from another folder */
-    strbuf text = {0};
-    err_code code = strbuf_add(&text, STR("{\n  \"data\": "), e);
-    if (code == ERR_OK)
-        code = json_quote(str_from(whole ? whole : data), &text, e);
-    if (code == ERR_OK)
-        code = strbuf_add(&text, STR(",\n  \"where\": "), e);
-    if (code == ERR_OK)
-        code = json_quote(str_from(where ? where : ""), &text, e);
-    if (code == ERR_OK)
-        code = strbuf_add(&text, STR("\n}\n"), e);
-    if (code == ERR_OK)
-        code = os_write_file(file, strbuf_str(&text), e);
-    strbuf_fini(&text);
+/* The run may be continued from another folder. */
+static err_code quote_path(const char *path, strbuf *out, err *e) {
+    char *whole = docs_is_made(path) ? NULL : realpath(path, NULL);
+    err_code code = json_quote(str_from(whole ? whole : path), out, e);
     free(whole);
     return code;
 }
 
-err_code run_create(const char *path, const recipe *r, const char *data, const char *where, const char *given, err *e) {
+static err_code inputs_text(const run_inputs *in, strbuf *out, err *e) {
+    TRY(strbuf_add(out, STR("{\n  \"data\": "), e));
+    TRY(quote_path(in->data, out, e));
+    TRY(strbuf_add(out, STR(",\n  \"where\": "), e));
+    TRY(json_quote(str_from(in->where ? in->where : ""), out, e));
+    if (in->base) {
+        TRY(strbuf_add(out, STR(",\n  \"base\": "), e));
+        TRY(quote_path(in->base, out, e));
+    }
+    return strbuf_add(out, STR("\n}\n"), e);
+}
+
+static err_code write_inputs(const char *file, const run_inputs *in, err *e) {
+    strbuf text = {0};
+    err_code code = inputs_text(in, &text, e);
+    if (code == ERR_OK)
+        code = os_write_file(file, strbuf_str(&text), e);
+    strbuf_fini(&text);
+    return code;
+}
+
+/* What words become ids by: of a new model its tokenizer, of tuning the template. */
+static err_code write_words(const char *path, const run_inputs *in, err *e) {
+    run_path p;
+    TRY(os_join(p.text, path, in->base ? "template.jinja" : "tokenizer", e));
+    return in->base ? os_write_file(p.text, in->template, e) : copy_tokenizer(in->tokenizer, p.text, e);
+}
+
+err_code run_create(const char *path, const recipe *r, const run_inputs *in, err *e) {
     run_path p;
     strbuf text = {0};
     TRY(recipe_check(r, e));
     TRY(make_folder(path, e));
     TRY(check_folder(path, e));
-    TRY(os_join(p.text, path, "tokenizer", e));
-    TRY(copy_tokenizer(given, p.text, e));
+    TRY(write_words(path, in, e));
     TRY(os_join(p.text, path, "inputs.json", e));
-    TRY(write_inputs(p.text, data, where, e));
+    TRY(write_inputs(p.text, in, e));
     TRY(os_join(p.text, path, "recipe.json", e));
     err_code code = recipe_text(r, &text, e);
     if (code == ERR_OK)
         code = os_write_file(p.text, strbuf_str(&text), e);
     strbuf_fini(&text);
     return code;
+}
+
+err_code run_inputs_of(const run *r, run_path *given, run_inputs *out, err *e) {
+    *out = (run_inputs){.data = r->data,
+                        .where = r->where,
+                        .tokenizer = given->text,
+                        .base = r->base,
+                        .template = strbuf_str(&r->template)};
+    return run_file(r, "tokenizer", given, e);
 }
 
 /* ---- opening one ---- */
@@ -142,21 +167,31 @@ static err_code keep(char **to, str s, err *e) {
     return *to ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for a path");
 }
 
+static err_code take_inputs(run *r, const json_t *o, err *e) {
+    str data, base;
+    TRY(json_want_str(o, "data", &data, e));
+    TRY(keep(&r->data, data, e));
+    TRY(keep(&r->where, json_get_str(o, "where", STR("")), e));
+    size_t known = 1 + (json_object_get(o, "where") != NULL);
+    if (recipe_is_tuning(&r->recipe)) {
+        TRY(json_want_str(o, "base", &base, e));
+        TRY(keep(&r->base, base, e));
+        known++;
+    }
+    if (json_object_size(o) != known)
+        return err_set(e, ERR_FORMAT, "holds more than the keys %s",
+                       r->base ? "data, where and base" : "data and where");
+    return ERR_OK;
+}
+
 static err_code read_inputs(run *r, err *e) {
     run_path p;
     strbuf text = {0};
     json_t *o = NULL;
-    str data = {NULL, 0};
     TRY(run_file(r, "inputs.json", &p, e));
     err_code code = os_read_regular(p.text, INPUTS_BYTES_MAX, &text, e);
     if (code == ERR_OK && (code = json_read(strbuf_str(&text), INPUTS_BYTES_MAX, &o, e)) == ERR_OK)
-        code = json_want_str(o, "data", &data, e);
-    if (code == ERR_OK && json_object_size(o) != 1 + (json_object_get(o, "where") != NULL))
-        code = err_set(e, ERR_FORMAT, "holds more than the keys data and where");
-    if (code == ERR_OK)
-        code = keep(&r->data, data, e);
-    if (code == ERR_OK)
-        code = keep(&r->where, json_get_str(o, "where", STR("")), e);
+        code = take_inputs(r, o, e);
     if (code != ERR_OK && code != ERR_IO)
         err_in(e, code, "%s", p.text);
     json_decref(o);
@@ -170,12 +205,18 @@ err_code run_open(run *r, const char *path, err *e) {
     run_path p;
     TRY(read_recipe(r, e));
     TRY(read_inputs(r, e));
+    if (r->base) {
+        TRY(run_file(r, "template.jinja", &p, e));
+        TRY(os_read_regular(p.text, TEMPLATE_BYTES_MAX, &r->template, e));
+    }
     TRY(run_file(r, "removals.jsonl", &p, e));
     return removals_read(&r->removals, p.text, e);
 }
 
 void run_close(run *r) {
     trainer_close(r->trainer);
+    if (r->tuning)
+        r->close_tuning(r->tuning);
     tokens_fini(&r->tokens);
     tokenizer_close(r->tokenizer);
     docs_close(&r->docs);
@@ -183,6 +224,8 @@ void run_close(run *r) {
     free(r->path);
     free(r->data);
     free(r->where);
+    free(r->base);
+    strbuf_fini(&r->template);
     *r = (run){0};
 }
 

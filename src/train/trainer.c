@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/adapter.h"
 #include "model/learner.h"
 #include "train/fold.h"
 #include "train/optim.h"
@@ -45,11 +46,21 @@ static double product_flops(const model_config *c) {
     return 2.0 * ((double)c->L * (D * (2 * q + 2 * g) + 3 * D * F) + D * (double)c->V);
 }
 
-static double flops_of(const model_config *c, const lesson_part *p) {
-    double all = product_flops(c) * (double)p->batch->n;
+/* Where an adapter learns, the weights have no gradient: one product less of three. */
+static double flops_of(const trainer *t, const lesson_part *p) {
+    const model_config *c = model_config_of(t->subject.model);
+    double products = product_flops(c) * (double)p->batch->n * (p->passes - (t->subject.adapter ? 1 : 0)),
+           attention = 0;
     for (size_t s = 0; s < p->batch->n_segments; s++)
-        all += attention_flops(c, (double)(p->batch->segment[s].to - p->batch->segment[s].from));
-    return all * p->passes;
+        attention += attention_flops(c, (double)(p->batch->segment[s].to - p->batch->segment[s].from));
+    return products + attention * p->passes;
+}
+
+double trainer_flops(const trainer *t, double n, double length, bool gradient) {
+    const model_config *c = model_config_of(t->subject.model);
+    double passes = gradient ? 3 : 1;
+    return n * (product_flops(c) * (gradient && t->subject.adapter ? 2 : passes) +
+                attention_flops(c, length) / length * passes);
 }
 
 static err_code open_learner(trainer *t, const trainer_options *o, err *e) {
@@ -98,13 +109,15 @@ static err_code open_in(trainer *t, const trainer_options *o, err *e) {
     p->moments = optim_plan_bytes(t->params, t->n_params);
     p->gradients += fold_plan_bytes(t->params, t->n_params, t->subject.lesson.parts_max);
     p->tokens = t->subject.lesson.bytes;
-    p->total = p->weights + p->gradients + p->moments + p->tokens;
+    p->base = t->subject.adapter ? model_weight_bytes(t->subject.model) : 0;
+    p->total = p->base + p->weights + p->gradients + p->moments + p->tokens;
     return ERR_OK;
 }
 
 static void close_subject(const trainer_subject *s) {
     if (s->lesson.close)
         s->lesson.close(s->lesson.ctx);
+    adapter_close(s->adapter);
     model_close(s->model);
 }
 
@@ -142,6 +155,7 @@ void trainer_close(trainer *t) {
 trainer_plan trainer_plan_of(const trainer *t) { return t->plan; }
 uint64_t trainer_step_done(const trainer *t) { return t->step; }
 const recipe *trainer_recipe(const trainer *t) { return &t->recipe; }
+adapter *trainer_adapter(trainer *t) { return t->subject.adapter; }
 model *trainer_model(trainer *t) { return t->subject.model; }
 order *trainer_order(trainer *t) { return t->subject.lesson.order; }
 learner *trainer_learner(trainer *t) { return t->learner; }
@@ -149,8 +163,18 @@ double trainer_lr(const trainer *t, uint64_t step) { return schedule_at(&t->sche
 double trainer_step_flops(const trainer *t) { return t->flops; }
 size_t trainer_step_tokens(const trainer *t) { return t->tokens; }
 
-ckpt_state trainer_state(trainer *t) {
+static ckpt_state state_of(trainer *t) {
     return (ckpt_state){.params = t->params, .w = t->w, .m = t->m, .v = t->v, .n = t->n_params, .pool = t->engine.pool};
+}
+
+ckpt_state trainer_state(trainer *t) {
+    t->fresh = false; /* whoever has it may write */
+    return state_of(t);
+}
+
+static void changed(trainer *t) {
+    if (t->subject.adapter)
+        adapter_refresh(t->subject.adapter);
 }
 
 err_code trainer_begin(trainer *t, err *e) {
@@ -161,20 +185,23 @@ err_code trainer_begin(trainer *t, err *e) {
     }
     t->step = 0;
     t->fresh = true;
-    return ERR_OK;
+    changed(t);
+    const lesson *x = &t->subject.lesson;
+    return x->begin ? x->begin(x->ctx, t->learner, e) : ERR_OK;
 }
 
 err_code trainer_load(trainer *t, const char *folder, uint64_t step, ckpt_info *info, err *e) {
-    ckpt_state s = trainer_state(t);
+    ckpt_state s = state_of(t);
     t->fresh = false;
     TRY(ckpt_load(folder, step, info, &s, e));
+    changed(t);
     t->step = step;
     return ERR_OK;
 }
 
 err_code trainer_first_line(trainer *t, chain_line *line, err *e) {
     *line = (chain_line){.has_roots = true};
-    ckpt_state s = trainer_state(t);
+    ckpt_state s = state_of(t);
     TRY(recipe_digest(&t->recipe, &line->recipe, e));
     hash256 moments;
     return ckpt_roots(&s, &line->weights, &moments, e);
@@ -185,7 +212,6 @@ static bool is_finite(double x) { return x - x == 0; }
 /* All gradients of step t->step + 1: their sum in every g. */
 static err_code gradient(trainer *t, double *sum, size_t *targets, chain_line *line, err *e) {
     const lesson *x = &t->subject.lesson;
-    const model_config *c = model_config_of(t->subject.model);
     size_t n = x->parts(x->ctx, line->step);
     *sum = 0;
     *targets = 0;
@@ -197,7 +223,7 @@ static err_code gradient(trainer *t, double *sum, size_t *targets, chain_line *l
         fold_add(t->fold, i, n);
         *sum += part.sum;
         *targets += part.targets;
-        t->flops += flops_of(c, &part);
+        t->flops += flops_of(t, &part);
         t->tokens += part.batch->n;
         if (i == 0) {
             line->docs[0] = part.first.epoch;
@@ -213,7 +239,7 @@ static err_code gradient(trainer *t, double *sum, size_t *targets, chain_line *l
 static err_code roots(trainer *t, chain_line *line, err *e) {
     const lesson *x = &t->subject.lesson;
     line->has_roots = true;
-    ckpt_state s = trainer_state(t);
+    ckpt_state s = state_of(t);
     TRY(ckpt_roots(&s, &line->weights, &line->moments, e));
     if (!x->held_out)
         return ERR_OK;
@@ -247,6 +273,7 @@ err_code trainer_step(trainer *t, chain_line *line, err *e) {
                        step, is_finite(line->loss) ? "gradient" : "loss");
     t->fresh = false;
     optim_step(t->optim, step, schedule_at(&t->schedule, step), n, line->norm);
+    changed(t);
     t->step = step;
     return step % r->chain.roots_every == 0 || step == r->optimizer.steps ? roots(t, line, e) : ERR_OK;
 }

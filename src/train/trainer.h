@@ -15,6 +15,7 @@
 #include "train/recipe.h"
 
 typedef struct trainer trainer;
+typedef struct adapter adapter; /* model/adapter.h */
 
 typedef struct {
     pool *pool;        /* NULL: the caller's thread alone */
@@ -26,6 +27,7 @@ typedef struct {
 /* What learns, and from what. The trainer takes all of it over, whatever trainer_open() comes to. */
 typedef struct {
     model *model;
+    adapter *adapter; /* of the model: what learns; NULL: all weights do */
     lesson lesson;
     /* Writes every weight of params[n] as it is before the first step. `fresh`: none has been changed since the model
      * was opened. */
@@ -36,6 +38,7 @@ typedef struct {
 /* Bytes of each part, and floats of the weights that learn. */
 typedef struct {
     size_t n_params, weights, gradients, moments, tokens, total;
+    size_t base;    /* weights that do not learn */
     bool recompute; /* as chosen */
 } trainer_plan;
 
@@ -58,13 +61,16 @@ err_code trainer_first_line(trainer *t, chain_line *line, err *e);
 
 ckpt_state trainer_state(trainer *t);
 const recipe *trainer_recipe(const trainer *t);
-model *trainer_model(trainer *t); /* its weights as they are now */
+model *trainer_model(trainer *t);     /* its weights as they are now */
+adapter *trainer_adapter(trainer *t); /* NULL: all weights learn */
 order *trainer_order(trainer *t);
 learner *trainer_learner(trainer *t); /* of the same weights; batches of at most lesson.tokens_max tokens */
 double trainer_lr(const trainer *t, uint64_t step);
 /* Of the last step: multiply-adds times two, those of recomputing left out; and tokens read. */
 double trainer_step_flops(const trainer *t);
 size_t trainer_step_tokens(const trainer *t);
+/* Of n tokens in segments of `length`: a forward pass, and with the gradient. */
+double trainer_flops(const trainer *t, double n, double length, bool gradient);
 
 /* Loss in bits per byte of text of the documents held out, the first of them up to bytes_max bytes; *bytes is what was
  * read, 0 when none is held out (then *bits is 0 too). */

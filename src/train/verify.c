@@ -7,6 +7,7 @@
 
 #include "base/os.h"
 #include "base/rng.h"
+#include "train/best.h"
 #include "train/publish.h"
 #include "train/root.h"
 
@@ -109,7 +110,7 @@ static err_code compare_model(verify *v, model *m, const chain_line *last, const
     free(x);
     free(leaf);
     learner_close(l);
-    return code == ERR_OK && bytes ? publish_compare(v->r, m, last, e) : code;
+    return code == ERR_OK && bytes && model_gguf(m) ? publish_compare(v->r, m, last, e) : code;
 }
 
 /* The export, where there is one: F32, so its root can be compared. `bytes`: all of them, which name the chain's end:
@@ -117,8 +118,12 @@ static err_code compare_model(verify *v, model *m, const chain_line *last, const
 static err_code check_model(verify *v, bool bytes, err *e) {
     run_path file;
     model *m = NULL;
-    const chain_line *last = &v->chain.line[v->chain.n - 1];
+    uint64_t end = v->chain.n - 1;
+    best b = best_of(&v->chain, end);
+    const chain_line *last = &v->chain.line[best_published(&b, trainer_recipe(v->t), end)];
     TRY(run_file(v->r, "model.gguf", &file, e));
+    if (!os_exists(file.text))
+        TRY(run_file(v->r, "model", &file, e));
     if (!os_exists(file.text))
         return ERR_OK;
     if (!last->has_roots || !v->report->finished)
@@ -252,17 +257,21 @@ static err_code all_checks(verify *v, err *e) {
     TRY(run_file(v->r, "ckpt", &v->ckpt, e));
     TRY(chain_read(&v->chain, v->path.text, e));
     TRY(check_first(v, e));
-    uint64_t last = v->chain.n - 1, steps = trainer_recipe(v->t)->optimizer.steps;
+    uint64_t last = v->chain.n - 1;
+    best b = {0};
     verify_report *r = v->report;
     r->of_steps = last;
-    r->finished = last == steps;
+    for (uint64_t i = 1; i <= last; i++) {
+        if (best_ended(&b, trainer_recipe(v->t), i - 1))
+            return err_set(e, ERR_MISMATCH, "%s: goes on to step %" PRIu64 ", the run ends at %" PRIu64, v->path.text,
+                           last, i - 1);
+        best_take(&b, &v->chain.line[i]);
+    }
+    r->finished = best_ended(&b, trainer_recipe(v->t), last);
     r->digest = v->chain.line[last].digest;
     for (uint64_t i = 0; i <= last; i++)
         if (v->chain.line[i].has_roots)
             r->weights = v->chain.line[i].weights;
-    if (last > steps)
-        return err_set(e, ERR_MISMATCH, "%s: goes on to step %" PRIu64 ", the recipe ends at %" PRIu64, v->path.text,
-                       last, steps);
     TRY(check_ckpts(v, e));
     bool files = v->o->how == VERIFY_FILES;
     TRY(check_model(v, files, e));

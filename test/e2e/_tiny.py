@@ -16,8 +16,8 @@ def byte_character(b):
     return chr(b) if b in plain else chr(256 + sum(1 for x in range(b) if x not in plain))
 
 
-def make_model(folder):
-    shutil.copytree(os.path.join(ROOT, "test/golden/models/llama"), folder)
+def make_model(folder, family="llama"):
+    shutil.copytree(os.path.join(ROOT, "test/golden/models", family), folder)
     some = [10, *range(32, 127), 0xC3, 0xC2, *range(0x80, 0x80 + VOCAB - len(CONTROL) - 98)]
     vocab = {byte_character(b): i + len(CONTROL) for i, b in enumerate(some)}
     vocab.update({c: i for i, c in enumerate(CONTROL)})

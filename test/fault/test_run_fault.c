@@ -112,7 +112,8 @@ static void train(const char *name, uint64_t seed) {
         .chain = {.roots_every = 1},
     };
     must(run_describe(in_folder("data.db"), "", in_folder("tok"), &x, &e), &e);
-    must(run_create(in_folder(name), &x, in_folder("data.db"), "", in_folder("tok"), &e), &e);
+    run_inputs in = {.data = in_folder("data.db"), .where = "", .tokenizer = in_folder("tok")};
+    must(run_create(in_folder(name), &x, &in, &e), &e);
     must(run_open(&r, in_folder(name), &e), &e);
     must(run_load(&r, &alone, &e), &e);
     must(loop_run(&r, &(loop_options){0}, &e), &e);

@@ -36,6 +36,8 @@ static chain_line line_of(uint64_t step) {
         l.weights = hash_of(&step, sizeof step);
     if (l.has_roots && step)
         l.moments = hash_of("m", 1);
+    l.has_held_out = l.has_roots && step % 8 == 0 && step;
+    l.held_out = l.has_held_out ? 1.25 : 0;
     return l;
 }
 

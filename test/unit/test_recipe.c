@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +46,71 @@ static recipe good(void) {
                       .clip = 1},
         .chain = {.roots_every = 100},
     };
+}
+
+/* Of tuning: an adapter, with every spare key. */
+static recipe tuned(void) {
+    recipe r = good();
+    r.base.digest = hash_of("b", 1);
+    r.tokenizer.digest = (hash256){{0}};
+    r.tokenizer.end = 0;
+    r.init.embed = r.init.gain = 0;
+    r.tune.template = hash_of("j", 1);
+    r.tune.date = 86400;
+    r.tune.drop_long = r.tune.rslora = r.tune.dora = r.tune.best = true;
+    r.tune.rank = 16;
+    r.tune.alpha = 32;
+    r.tune.dropout = 0.1;
+    r.tune.beta = 0.1;
+    r.tune.patience = 3;
+    snprintf(r.tune.method, sizeof r.tune.method, "%s", "lora");
+    snprintf(r.tune.objective, sizeof r.tune.objective, "%s", "dpo");
+    snprintf(r.tune.roles, sizeof r.tune.roles, "%s", "assistant");
+    snprintf(r.tune.parts, sizeof r.tune.parts, "%s", "q_proj");
+    snprintf(r.tune.layers, sizeof r.tune.layers, "%s", "0-5,8");
+    return r;
+}
+
+static void a_recipe_of_tuning_has_a_base(void **state) {
+    (void)state;
+    recipe r = tuned(), again;
+    strbuf text = {0}, second = {0};
+    err e = {0};
+    assert_true(recipe_is_tuning(&r) && recipe_has_adapter(&r));
+    assert_int_equal(recipe_text(&r, &text, &e), ERR_OK);
+    str s = strbuf_str(&text);
+    assert_int_equal(recipe_parse(&again, s, &e), ERR_OK);
+    assert_int_equal(recipe_text(&again, &second, &e), ERR_OK);
+    assert_true(str_eq(s, strbuf_str(&second)));
+    strbuf_addc(&text, 0, NULL);
+    assert_non_null(strstr(text.p, "\"base\": {"));
+    assert_non_null(strstr(text.p, "\"layers\": \"0-5,8\""));
+    assert_null(strstr(text.p, "tokenizer"));
+    assert_null(strstr(text.p, "embed"));
+    const struct {
+        const char *was, *is, *word;
+        err_code code;
+    } rows[] = {
+        {"\"base\": {", "\"beer\": {", "beer", ERR_UNSUPPORTED},
+        {"\"seed\": 7", "\"seed\": 7, \"gain\": 1", "init.gain", ERR_FORMAT},
+        {"\"lora\"", "\"all\"", "none of lora, full", ERR_USAGE},
+        {"\"lora\"", "\"full\"", "tune.rank", ERR_USAGE},
+        {"\"dpo\"", "\"text\"", "tune.beta", ERR_USAGE},
+        {"\"val_share\": 0.01", "\"val_share\": 0", "tune.patience", ERR_USAGE},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *at = strstr(text.p, rows[i].was);
+        assert_non_null(at);
+        strbuf other = {0};
+        strbuf_add(&other, (str){text.p, (size_t)(at - text.p)}, NULL);
+        strbuf_add(&other, str_from(rows[i].is), NULL);
+        strbuf_add(&other, str_from(at + strlen(rows[i].was)), NULL);
+        assert_int_equal(recipe_parse(&again, strbuf_str(&other), &e), rows[i].code);
+        assert_non_null(strstr(e.text, rows[i].word));
+        strbuf_fini(&other);
+    }
+    strbuf_fini(&text);
+    strbuf_fini(&second);
 }
 
 static void text_and_struct_are_the_same(void **state) {
@@ -268,15 +334,11 @@ static void hostile_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_and_struct_are_the_same),
-        cmocka_unit_test(numbers_keep_every_bit),
-        cmocka_unit_test(every_key_is_needed_and_no_other),
-        cmocka_unit_test(answers_need_marks),
-        cmocka_unit_test(what_may_be_missing_is_false),
-        cmocka_unit_test(contradictions_are_named),
-        cmocka_unit_test(a_difference_is_named),
-        cmocka_unit_test(shapes_of_every_family),
-        cmocka_unit_test(hostile_texts),
+        cmocka_unit_test(text_and_struct_are_the_same), cmocka_unit_test(a_recipe_of_tuning_has_a_base),
+        cmocka_unit_test(numbers_keep_every_bit),       cmocka_unit_test(every_key_is_needed_and_no_other),
+        cmocka_unit_test(answers_need_marks),           cmocka_unit_test(what_may_be_missing_is_false),
+        cmocka_unit_test(contradictions_are_named),     cmocka_unit_test(a_difference_is_named),
+        cmocka_unit_test(shapes_of_every_family),       cmocka_unit_test(hostile_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
