@@ -18,6 +18,10 @@ const option compute_options[] = {
     {"weights", 0, OPT_CHOICE, "FORM",
      "compute with the weights as stored, or with every weight dequantised to f32 when loading",
      offsetof(compute_values, weights), 0, 0, weights_names},
+    {"lora", 0, OPT_LIST, "A[:SCALE]",
+     "with this adapter: a folder as peft writes it, or a GGUF file; SCALE 0.5 takes half of it; may be given several "
+     "times",
+     offsetof(compute_values, lora), 0, 0, NULL},
     {0},
 };
 
@@ -166,6 +170,36 @@ static err_code open_tokenizer(loaded *l, const char *path, err *e) {
     return g ? tokenizer_open_gguf(&l->t, g, e) : tokenizer_open_folder(&l->t, path, e);
 }
 
+/* ---- adapters ---- */
+
+err_code load_lora(str text, char path[OS_PATH_BYTES], float *scale, err *e) {
+    double number = 1;
+    if (text.n >= OS_PATH_BYTES || memchr(text.p, 0, text.n))
+        return err_set(e, ERR_USAGE, "--lora: the path is too long");
+    memcpy(path, text.p, text.n);
+    path[text.n] = 0;
+    *scale = 1;
+    char *colon = strrchr(path, ':');
+    if (!colon || os_exists(path))
+        return ERR_OK;
+    TRY(parse_real("--lora A:SCALE", colon + 1, -100, 100, &number, e));
+    *colon = 0;
+    *scale = (float)number;
+    return ERR_OK;
+}
+
+static err_code open_adapters(loaded *l, const option_list *list, err *e) {
+    adapter_use use[OPTION_LIST_MAX];
+    for (size_t i = 0; i < list->n; i++) {
+        char path[OS_PATH_BYTES];
+        TRY(load_lora(list->item[i], path, &use[i].mix, e));
+        TRY(adapter_open(&l->adapters[i], l->m, path, e));
+        use[i].adapter = l->adapters[i];
+    }
+    model_use_adapters(l->m, use, list->n);
+    return ERR_OK;
+}
+
 err_code load_model(loaded *l, const char *path, const common_values *common, const compute_values *compute,
                     load_what what, err *e) {
     load_place place;
@@ -184,11 +218,15 @@ err_code load_model(loaded *l, const char *path, const common_values *common, co
     progress_end(&bar);
     if (code == ERR_OK && what == LOAD_WITH_TOKENIZER)
         code = open_tokenizer(l, place.path, e);
+    if (code == ERR_OK && what != LOAD_PLAN)
+        code = open_adapters(l, &compute->lora, e);
     return code;
 }
 
 void loaded_close(loaded *l) {
     tokenizer_close(l->t);
+    for (size_t i = 0; i < MODEL_ADAPTERS_MAX; i++)
+        adapter_close(l->adapters[i]);
     model_close(l->m);
     pool_close(l->pool);
     *l = (loaded){0};

@@ -2,16 +2,19 @@
 #ifndef LOAM_CLI_LOAD_H
 #define LOAM_CLI_LOAD_H
 
+#include "base/os.h"
 #include "cli/command.h"
 #include "gen/chat.h"
 #include "gen/sampler.h"
 #include "gen/session.h"
+#include "model/adapter_file.h"
 
 enum { LOAD_CTX_DEFAULT = 4096, LOAD_TEXT_BYTES_MAX = 1 << 30 };
 
 /* Options of every command that computes. */
 typedef struct {
     const char *weights;
+    option_list lora; /* "A" or "A:SCALE" */
 } compute_values;
 extern const option compute_options[];
 #define COMPUTE_GROUP(type) \
@@ -39,10 +42,14 @@ typedef struct {
     pool *pool;
     model *m;
     tokenizer *t;
+    adapter *adapters[MODEL_ADAPTERS_MAX]; /* of --lora, at work in the model; NULL behind the last */
 } loaded;
 err_code load_model(loaded *l, const char *path, const common_values *common, const compute_values *compute,
                     load_what what, err *e);
 void loaded_close(loaded *l);
+
+/* "A:SCALE" or "A", which is all of it: path and scale. ERR_USAGE: a scale that is no number from -100 to 100. */
+err_code load_lora(str text, char path[OS_PATH_BYTES], float *scale, err *e);
 
 /* The tokenizer alone, without reading weights. Same rules. */
 typedef struct {

@@ -5,6 +5,7 @@
  */
 #include "model/adapter.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +195,15 @@ model *adapter_model(const adapter *a) { return a->m; }
 adapter_target *adapter_at(const adapter *a, size_t i_layer, lora_part p) {
     adapter_target *t = &a->target[i_layer * LORA_PARTS + (size_t)p];
     return t->a.rows ? t : NULL;
+}
+
+void model_use_adapters(model *m, const adapter_use *use, size_t n) {
+    assert(n <= MODEL_ADAPTERS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        assert(use[i].adapter->m == m);
+        m->standing[i] = use[i];
+    }
+    m->n_standing = n;
 }
 
 /* ---- a new one ---- */

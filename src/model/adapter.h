@@ -21,7 +21,7 @@
 #ifndef LOAM_MODEL_ADAPTER_H
 #define LOAM_MODEL_ADAPTER_H
 
-#include "model/model.h"
+#include "model/adapter_file.h"
 #include "tensor/matrix.h"
 
 typedef enum { LORA_Q, LORA_K, LORA_V, LORA_O, LORA_GATE, LORA_UP, LORA_DOWN, LORA_PARTS } lora_part;
@@ -50,14 +50,11 @@ typedef struct {
     matrix gained;    /* f32[rows][rank] in panels: rows of b times gain; of adapter_refresh() */
 } adapter_target;
 
-typedef struct adapter adapter;
-
 /* A new one that changes nothing yet: A uniform in ±1/sqrt(cols) as peft's (Kaiming with a = sqrt(5)), from Philox by
  * seed, layer, part, row and column, and nothing else; B zeros; magnitudes the norms of W's rows. m must hold its
  * weights (not opened to plan). ERR_USAGE: rank or alpha out of range, no targets. */
 err_code adapter_create(adapter **out, model *m, const adapter_shape *s, uint64_t seed, err *e);
 size_t adapter_plan_bytes(const model *m, const adapter_shape *s); /* that it will take; SIZE_MAX: too many */
-void adapter_close(adapter *a);                                    /* NULL allowed; before its model */
 
 const adapter_shape *adapter_shape_of(const adapter *a); /* rank, alpha: of most targets */
 model *adapter_model(const adapter *a);
@@ -71,11 +68,5 @@ typedef enum { LORA_A, LORA_B, LORA_MAGNITUDE, LORA_TENSORS } lora_tensor;
 enum { ADAPTER_NAME_MAX = 120 };
 /* "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight" */
 void adapter_tensor_name(char out[ADAPTER_NAME_MAX], size_t i_layer, lora_part p, lora_tensor t);
-
-/* An adapter at work, and how much of it: 1 is all, 0 none, below 0 the opposite. */
-typedef struct adapter_use {
-    const adapter *adapter;
-    float mix;
-} adapter_use;
 
 #endif

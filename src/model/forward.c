@@ -395,9 +395,9 @@ err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, 
                                             .pos = part->kv->len,
                                             .row = p.n,
                                             .states = part->states ? part->states + done * m->config.D : NULL,
-                                            .adapters = part->adapters,
-                                            .n_adapters = part->n_adapters};
-            p.adapted = p.adapted || (n > 0 && part->n_adapters > 0);
+                                            .adapters = part->adapters ? part->adapters : m->standing,
+                                            .n_adapters = part->adapters ? part->n_adapters : m->n_standing};
+            p.adapted = p.adapted || (n > 0 && spans[p.n_spans - 1].n_adapters > 0);
             for (size_t k = 0; k < n; k++)
                 if (part->which == LOGITS_ALL || (part->which == LOGITS_LAST && k + 1 == left))
                     pick[n_picked++] = p.n + k;

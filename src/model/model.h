@@ -18,6 +18,7 @@
 
 typedef struct model model;
 typedef struct kv_cache kv_cache;
+typedef struct adapter adapter; /* model/adapter.h */
 
 /* How weights enter the products. STORED: in the form of the file, quantised formats by integer dots.
  * F32: every weight dequantised at load (exact values, 4 bytes each): what the file means, without the
@@ -81,6 +82,12 @@ typedef enum { LOGITS_NONE, LOGITS_LAST, LOGITS_ALL } logits_which;
  * the cache has: ERR_LIMIT; in both cases nothing changed. Allocates nothing. */
 err_code model_forward(model *m, kv_cache *kv, const int32_t *ids, size_t n, logits_which which, float *logits, err *e);
 
+/* An adapter at work, and how much of it: 1 is all, 0 none, below 0 the opposite. */
+typedef struct {
+    const adapter *adapter;
+    float mix;
+} adapter_use;
+
 /* What one cache gets in a batch. Adapters (model/adapter.h) of this very model change the numbers of this part alone;
  * a cache holds the numbers of the adapters that were at work: to go on with others is a program of its own. */
 typedef struct {
@@ -89,7 +96,7 @@ typedef struct {
     size_t n;
     logits_which which;
     float *states; /* f32[n][D]: receives the last hidden states, after the final norm; NULL: not asked for */
-    const struct adapter_use *adapters; /* [n_adapters], in the order of their sums */
+    const adapter_use *adapters; /* [n_adapters], in the order of their sums; NULL: model_use_adapters()'s */
     size_t n_adapters;
 } model_part;
 
@@ -97,6 +104,11 @@ typedef struct {
  * read once for all rows. No cache may stand in two parts. logits f32[rows asked for][V], in the order of the parts.
  * An error in one part: nothing changed in any. */
 err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, float *logits, err *e);
+
+/* From here on these adapters are at work in every part that names none; copied. n at most MODEL_ADAPTERS_MAX
+ * (asserted); 0: none. */
+enum { MODEL_ADAPTERS_MAX = 16 };
+void model_use_adapters(model *m, const adapter_use *use, size_t n);
 
 /* For who measures what goes into the products: called with the input x f32[n][k] of each one, a row a position, in the
  * caller's thread and in the order of the ids; i_layer is L for INPUT_OUTPUT. */

@@ -3,6 +3,7 @@
 #define LOAM_MODEL_MODEL_INT_H
 
 #include "io/safetensors.h"
+#include "model/adapter.h"
 #include "model/model.h"
 #include "tensor/matrix.h"
 
@@ -57,6 +58,8 @@ struct model {
     size_t scratch_bytes;
     model_watch watch;
     adapter_scratch adapting;
+    adapter_use standing[MODEL_ADAPTERS_MAX];
+    size_t n_standing;
 };
 
 /* Keys f16 or f32 [L][G][ctx/16][K][16], values [L][G][ctx][W], W = K rounded up to 16; ctx rounded up to the
@@ -70,6 +73,13 @@ struct kv_cache {
     float *freq;     /* f32[2][R/2]: of full layers, of sliding ones */
     float factor[2]; /* multiplies cos and sin */
 };
+
+/* Stored row of a packed row (a matrix_row_fn): from `first` on, and, in files that interleave the two halves of each
+ * head, back to halves: row h*K + s*K/2 + i stands at h*K + 2i + s. */
+typedef struct {
+    size_t first, head; /* head: K, or 0 when rows are in order */
+} row_order;
+size_t weights_stored_row(const void *order, size_t r);
 
 /* Finds, checks and packs every tensor the config asks for; config->V is set from the embedding. */
 err_code weights_load(model *m, const model_options *o, str prefix, err *e);

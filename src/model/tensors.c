@@ -65,7 +65,7 @@ static size_t interleaved(size_t head, size_t r) { /* place of row r in a file t
     return h * head + 2 * i + s;
 }
 
-static size_t in_order(size_t head, size_t r) { /* the inverse */
+size_t tensor_in_order(size_t head, size_t r) { /* the inverse */
     size_t h = r / head, w = r % head;
     return h * head + w % 2 * (head / 2) + w / 2;
 }
@@ -196,7 +196,7 @@ static err_code add_bias(list *l, size_t i, const weight *w, const float *f, err
     float *turned;
     ARENA_NEW(l->mem, turned, w->rows, e);
     for (size_t r = 0; f && r < w->rows; r++)
-        turned[r] = f[head ? in_order(head, r) : r];
+        turned[r] = f[head ? tensor_in_order(head, r) : r];
     t->vector = turned;
     return ERR_OK;
 }
@@ -290,7 +290,7 @@ err_code tensors_of(const model *m, bool gguf, bool zero_biases, arena *mem, mod
 
 void tensor_row(const model_tensor *t, size_t r, uint8_t *out) {
     if (t->head)
-        r = in_order(t->head, r);
+        r = tensor_in_order(t->head, r);
     const row_source *s = t->part;
     for (; r >= s->rows; s++)
         r -= s->rows;

@@ -55,6 +55,9 @@ err_code tensors_of(const model *m, bool gguf, bool zero_biases, arena *mem, mod
 /* Row r of a matrix tensor as it is stored: dtype_row_bytes(type, cols) bytes. */
 void tensor_row(const model_tensor *t, size_t r, uint8_t *out);
 
+/* Which row of this program stands at row r of a file that interleaves the two halves of each head of `head` rows. */
+size_t tensor_in_order(size_t head, size_t r);
+
 /* The row of the family's GGUF architecture ("llama" for Mistral). */
 const arch *tensors_gguf_arch(const arch *a);
 

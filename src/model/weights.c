@@ -82,13 +82,7 @@ static err_code vector(loader *l, const char *name, size_t n, bool required, boo
     return ERR_OK;
 }
 
-/* Stored row of a packed row: from `first` on, and, in files that interleave the two halves of each head, back to
- * halves: row h*K + s*K/2 + i stands at h*K + 2i + s. */
-typedef struct {
-    size_t first, head; /* head: K, or 0 when rows are in order */
-} row_order;
-
-static size_t stored_row(const void *ctx, size_t r) {
+size_t weights_stored_row(const void *ctx, size_t r) {
     const row_order *o = ctx;
     if (!o->head)
         return o->first + r;
@@ -113,7 +107,7 @@ static void take_matrix(loader *l, const tensor_ref *t, row_order order, size_t 
     size_t step = PACK_BYTES / (row_bytes * PANEL_ROWS) + 1;
     for (size_t from = 0, to; from < n; from = to) {
         to = from + step < n ? from + step : n;
-        matrix_pack(out, t->type, t->data, stored_row, &order, from, to, l->m->engine.pool);
+        matrix_pack(out, t->type, t->data, weights_stored_row, &order, from, to, l->m->engine.pool);
         size_t first = order.head ? 0 : from * PANEL_ROWS, last = to < n ? to * PANEL_ROWS : rows;
         if (!order.head || to == n)
             os_map_release(t->map, (size_t)t->offset + (order.first + first) * row_bytes, (last - first) * row_bytes);
@@ -164,7 +158,7 @@ static err_code bias(loader *l, const char *name, size_t n, row_order order, boo
     float *f;
     ARENA_NEW(&l->m->mem, f, n, e);
     for (size_t r = 0; r < n; r++)
-        f[r] = (*out)[stored_row(&order, r)];
+        f[r] = (*out)[weights_stored_row(&order, r)];
     *out = f;
     return ERR_OK;
 }

@@ -1,0 +1,25 @@
+/* adapter_file: adapters from files and to files; what stands in one is in adapter.h.
+ *
+ * Proved by test_adapter_file.c, test_lora.py (peft, llama.cpp) and fuzz_adapter.c.
+ */
+#ifndef LOAM_MODEL_ADAPTER_FILE_H
+#define LOAM_MODEL_ADAPTER_FILE_H
+
+#include "model/model.h"
+
+/* An adapter from a file, for model m: a folder as peft writes it (adapter_config.json, adapter_model.safetensors), or
+ * a GGUF file as llama.cpp's converter writes it (general.type "adapter"). Numbers of any type become binary32. m may
+ * be one that was opened to plan, unless the adapter is DoRA: then its numbers are there to be merged or saved, and it
+ * cannot be used in a forward pass. What is malformed, does not fit m, or would change the answers if it were left out
+ * (a tensor that is no target's, a setting that is not supported) is refused by name. */
+err_code adapter_open(adapter **out, model *m, const char *path, err *e);
+
+/* Writes a folder that peft loads; made if it is not there. base: what adapter_config.json calls the model. Each file
+ * comes into being whole; adapter_model.safetensors last. */
+err_code adapter_save_peft(const adapter *a, const char *folder, const char *base, err *e);
+/* Writes a GGUF file that llama.cpp loads; it knows no DoRA (ERR_UNSUPPORTED). name: general.name. */
+err_code adapter_save_gguf(const adapter *a, const char *path, str name, err *e);
+
+void adapter_close(adapter *a); /* NULL allowed; before its model */
+
+#endif
