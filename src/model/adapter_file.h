@@ -1,6 +1,6 @@
 /* adapter_file: adapters from files and to files; what stands in one is in adapter.h.
  *
- * Proved by test_adapter_file.c, test_lora.py (peft, llama.cpp) and fuzz_adapter.c.
+ * Proved by test_adapter_file.c (peft, llama.cpp, round trips, refusals) and fuzz_adapter.c.
  */
 #ifndef LOAM_MODEL_ADAPTER_FILE_H
 #define LOAM_MODEL_ADAPTER_FILE_H

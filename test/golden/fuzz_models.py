@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Seeds for the model fuzzer: GGUF models of a few kilobytes, one for each way weights are laid out.
+"""Seeds for the model fuzzer: GGUF models of a few kilobytes, one for each way weights are laid out; and for that of
+adapters, which change the smallest of these models.
 
-    python3 test/golden/fuzz_models.py              writes test/fuzz/corpus/model/*.gguf
+    python3 test/golden/fuzz_models.py              writes test/fuzz/corpus/model/*.gguf and corpus/adapter/*
 
 One or two layers, eight tokens, weights drawn from a fixed seed. Blocks of quantised formats are random bytes with
 sane scales. Standard library only.
 """
+import json
 import os
 import random
 import struct
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from gguf_convert import DTYPES, metadata, tensors_of, write_gguf  # noqa: E402
+from gguf_convert import DTYPES, F32, STR, metadata, tensors_of, write_gguf  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(os.path.dirname(HERE), "fuzz", "corpus", "model")
@@ -113,7 +115,51 @@ def make(name):
     write_gguf(os.path.join(OUT, name + ".gguf"), keys, tensors)
 
 
+def save_adapter(name, data):
+    folder = os.path.join(os.path.dirname(OUT), "adapter")
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "wb") as f:
+        f.write(data)
+
+
+def make_adapters():
+    """fuzz_adapter.c tells the form of its input."""
+    rng, path = random.Random("adapter"), os.path.join(OUT, "adapter.tmp")
+    shapes_of = {"q_proj": (16, 16), "down_proj": (16, 24)}
+
+    def tensor(*shape):
+        n = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        return list(shape), struct.pack("<%df" % n, *(rng.uniform(-1, 1) for _ in range(n)))
+
+    tensors = []
+    for name, part in (("attn_q", "q_proj"), ("ffn_down", "down_proj")):
+        rows, cols = shapes_of[part]
+        tensors += [("blk.0.%s.weight.lora_%s" % (name, end), 0) + tensor(*shape)
+                    for end, shape in (("a", (2, cols)), ("b", (rows, 2)))]
+    write_gguf(path, [("general.type", STR, "adapter"), ("general.architecture", STR, "llama"),
+                      ("adapter.type", STR, "lora"), ("adapter.lora.alpha", F32, 4.0)], tensors)
+    with open(path, "rb") as f:
+        save_adapter("gguf", b"G" + f.read())
+    os.remove(path)
+    for dora in (False, True):
+        header, data = {}, b""
+        for module, part in (("self_attn.q_proj", "q_proj"), ("mlp.down_proj", "down_proj")):
+            rows, cols = shapes_of[part]
+            ends = [("lora_A.weight", (2, cols)), ("lora_B.weight", (rows, 2))]
+            for end, shape in ends + [("lora_magnitude_vector", (rows,))] * dora:
+                dims, raw = tensor(*shape)
+                header["base_model.model.model.layers.0.%s.%s" % (module, end)] = {
+                    "dtype": "F32", "shape": dims, "data_offsets": [len(data), len(data) + len(raw)]}
+                data += raw
+        head = json.dumps(header).encode()
+        config = json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "use_dora": dora,
+                             "alpha_pattern": {"q_proj": 3}, "rank_pattern": {"down_proj": 2}}).encode()
+        save_adapter("dora" if dora else "peft", b"P" + struct.pack("<H", len(config)) + config +
+                     struct.pack("<Q", len(head)) + head + data)
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
     for model_name in MODELS:
         make(model_name)
+    make_adapters()
