@@ -104,6 +104,24 @@ err_code strbuf_addf(strbuf *b, err *e, const char *fmt, ...) {
     return code;
 }
 
+err_code strbuf_add_real(strbuf *b, double x, int digits_min, err *e) {
+    char text[40];
+    int digits = digits_min;
+    do
+        snprintf(text, sizeof text, "%.*g", digits, x);
+    while (digits++ < 17 && strtod(text, NULL) != x);
+    return strbuf_add(b, str_from(text), e);
+}
+
+err_code strbuf_add_real32(strbuf *b, float x, int digits_min, err *e) {
+    char text[40];
+    int digits = digits_min;
+    do
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+    while (digits++ < 9 && strtof(text, NULL) != x);
+    return strbuf_add(b, str_from(text), e);
+}
+
 str strbuf_str(const strbuf *b) { return (str){b->p, b->n}; }
 
 void strbuf_fini(strbuf *b) {

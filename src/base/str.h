@@ -44,6 +44,9 @@ err_code strbuf_reserve(strbuf *b, size_t extra, err *e); /* room for `extra` by
 err_code strbuf_add(strbuf *b, str s, err *e);
 err_code strbuf_addf(strbuf *b, err *e, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 err_code strbuf_addc(strbuf *b, char c, err *e);
+/* x as "%.*g" writes it, with as few digits, but at least so many, as read back to the same binary64, or binary32. */
+err_code strbuf_add_real(strbuf *b, double x, int digits_min, err *e);
+err_code strbuf_add_real32(strbuf *b, float x, int digits_min, err *e);
 str strbuf_str(const strbuf *b); /* valid until the next append */
 void strbuf_fini(strbuf *b);     /* frees, leaves it empty and usable */
 

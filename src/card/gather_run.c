@@ -41,7 +41,7 @@ static err_code add_recipe(card_facts *f, const recipe *r, err *e) {
             code = json_is_string(v)    ? strbuf_add(&value, json_str_of(v), e)
                    : json_is_boolean(v) ? strbuf_add(&value, json_is_true(v) ? STR("yes") : STR("no"), e)
                    : json_is_integer(v) ? strbuf_addf(&value, e, "%" PRId64, (int64_t)json_integer_value(v))
-                                        : recipe_real(json_real_value(v), &value, e);
+                                        : strbuf_add_real(&value, json_real_value(v), 1, e);
         if (code == ERR_OK)
             code = facts_add(f, &f->recipe, strbuf_str(&name), strbuf_str(&value), e);
     }

@@ -111,21 +111,10 @@ static void fail(embeds *j, int status, err_code code, const err *e) {
 
 /* ---- a vector as text ---- */
 
-/* The shortest decimal that reads back as the same binary32. */
-static err_code write_number(float x, strbuf *out, err *e) {
-    char text[32];
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)x);
-        if (strtof(text, NULL) == x)
-            break;
-    }
-    return strbuf_add(out, str_from(text), e);
-}
-
 static err_code write_list(const float *x, size_t n, strbuf *out, err *e) {
     for (size_t i = 0; i < n; i++) {
         TRY(strbuf_addc(out, i ? ',' : '[', e));
-        TRY(write_number(x[i], out, e));
+        TRY(strbuf_add_real32(out, x[i], 6, e));
     }
     return strbuf_addc(out, ']', e);
 }

@@ -3,9 +3,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { DEPTH_MAX = 512 };
 
@@ -16,16 +13,14 @@ typedef struct {
 } writer;
 
 static err_code real(const writer *w, double v) {
-    char text[40];
+    size_t from = w->out->n;
     if (!isfinite(v))
         return err_set(w->e, ERR_USAGE, "JSON has no number %g", v);
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, v);
-        if (strtod(text, NULL) == v)
-            break;
-    }
-    TRY(strbuf_add(w->out, str_from(text), w->e));
-    return strpbrk(text, ".e") ? ERR_OK : strbuf_add(w->out, STR(".0"), w->e);
+    TRY(strbuf_add_real(w->out, v, 15, w->e));
+    for (size_t i = from; i < w->out->n; i++)
+        if (w->out->p[i] == '.' || w->out->p[i] == 'e')
+            return ERR_OK;
+    return strbuf_add(w->out, STR(".0"), w->e);
 }
 
 static err_code line(const writer *w, int depth) {

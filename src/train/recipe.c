@@ -107,16 +107,6 @@ static err_code fail(err *e, err_code code, const key *k, const char *what) {
 
 /* ---- text ---- */
 
-err_code recipe_real(double x, strbuf *out, err *e) {
-    char text[40];
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        if (strtod(text, NULL) == x)
-            break;
-    }
-    return strbuf_add(out, str_from(text), e);
-}
-
 static err_code value_text(const recipe *r, const key *k, strbuf *out, err *e) {
     char hex[65];
     hash256 h;
@@ -124,7 +114,7 @@ static err_code value_text(const recipe *r, const key *k, strbuf *out, err *e) {
     case KEY_COUNT:
         return strbuf_addf(out, e, "%" PRIu64, *(const uint64_t *)field(r, k));
     case KEY_REAL:
-        return recipe_real(*(const double *)field(r, k), out, e);
+        return strbuf_add_real(out, *(const double *)field(r, k), 1, e);
     case KEY_FLAG:
         return strbuf_add(out, *(const bool *)field(r, k) ? STR("true") : STR("false"), e);
     case KEY_NAME:

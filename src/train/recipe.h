@@ -115,8 +115,6 @@ err_code recipe_config(const recipe *r, model_config *c, arena *mem, err *e);
 schedule recipe_schedule(const recipe *r);
 uint64_t recipe_step_tokens(const recipe *r); /* sequences * ctx; tuning: at most */
 
-/* Appends x in decimal, with the fewest digits that read back as x. Finite numbers only. */
-err_code recipe_real(double x, strbuf *out, err *e);
 /* 64 hex digits; false when they are not. */
 bool recipe_hash_of(str hex, hash256 *out);
 

@@ -8,10 +8,8 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/rng.h"
 #include "text/json.h"
 #include "train/recipe.h"
 
@@ -128,24 +126,6 @@ static void text_and_struct_are_the_same(void **state) {
     assert_true(str_find(strbuf_str(&text), STR("\"lr\": 0.003,"), 0) > 0); /* not 0.0030000000000000001 */
     strbuf_fini(&text);
     strbuf_fini(&second);
-}
-
-static void numbers_keep_every_bit(void **state) {
-    (void)state;
-    strbuf text = {0};
-    for (uint64_t i = 0; i < 20000; i++) {
-        uint64_t u = rng_u64(1, RNG_TEST, i);
-        double x, y;
-        memcpy(&x, &u, sizeof x);
-        if (x - x != 0)
-            continue;
-        text.n = 0;
-        assert_int_equal(recipe_real(x, &text, NULL), ERR_OK);
-        strbuf_addc(&text, 0, NULL);
-        y = strtod(text.p, NULL);
-        assert_memory_equal(&x, &y, sizeof x);
-    }
-    strbuf_fini(&text);
 }
 
 /* Every key of the text: missing, of another type, and one more beside it. */
@@ -334,11 +314,15 @@ static void hostile_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_and_struct_are_the_same), cmocka_unit_test(a_recipe_of_tuning_has_a_base),
-        cmocka_unit_test(numbers_keep_every_bit),       cmocka_unit_test(every_key_is_needed_and_no_other),
-        cmocka_unit_test(answers_need_marks),           cmocka_unit_test(what_may_be_missing_is_false),
-        cmocka_unit_test(contradictions_are_named),     cmocka_unit_test(a_difference_is_named),
-        cmocka_unit_test(shapes_of_every_family),       cmocka_unit_test(hostile_texts),
+        cmocka_unit_test(text_and_struct_are_the_same),
+        cmocka_unit_test(a_recipe_of_tuning_has_a_base),
+        cmocka_unit_test(every_key_is_needed_and_no_other),
+        cmocka_unit_test(answers_need_marks),
+        cmocka_unit_test(what_may_be_missing_is_false),
+        cmocka_unit_test(contradictions_are_named),
+        cmocka_unit_test(a_difference_is_named),
+        cmocka_unit_test(shapes_of_every_family),
+        cmocka_unit_test(hostile_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

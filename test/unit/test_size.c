@@ -72,7 +72,7 @@ static void rates_are_round_numbers(void **state) {
     size_shape(&r, 600000);
     size_course(&r);
     strbuf text = {0};
-    assert_int_equal(recipe_real(r.optimizer.lr, &text, NULL), ERR_OK);
+    assert_int_equal(strbuf_add_real(&text, r.optimizer.lr, 1, NULL), ERR_OK);
     assert_true(text.n <= 6);
     strbuf_fini(&text);
 }

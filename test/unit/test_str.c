@@ -7,8 +7,10 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "base/str.h"
 
 static void equality_is_of_bytes(void **state) {
@@ -104,6 +106,50 @@ static void hash_tells_neighbours_apart(void **state) {
     assert_true(str_hash((str){NULL, 0}) == str_hash(STR("")));
 }
 
+static void numbers_have_few_digits(void **state) {
+    (void)state;
+    static const struct {
+        double x;
+        int digits_min;
+        const char *wide, *narrow;
+    } row[] = {
+        {0.1, 1, "0.1", "0.1"},
+        {100, 1, "1e+02", "1e+02"},
+        {100, 6, "100", "100"},
+        {1.0 / 3, 1, "0.3333333333333333", "0.33333334"},
+        {-5e-324, 9, "-4.94065646e-324", "-0"},
+        {0x1.fffffep127, 6, "3.4028234663852886e+38", "3.4028235e+38"},
+        {-0.0, 1, "-0", "-0"},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        strbuf wide = {0}, narrow = {0};
+        assert_int_equal(strbuf_add_real(&wide, row[i].x, row[i].digits_min, NULL), ERR_OK);
+        assert_int_equal(strbuf_add_real32(&narrow, (float)row[i].x, row[i].digits_min, NULL), ERR_OK);
+        if (!str_is(strbuf_str(&wide), row[i].wide) || !str_is(strbuf_str(&narrow), row[i].narrow))
+            fail_msg("row %zu: %.*s, %.*s", i, STR_ARG(strbuf_str(&wide)), STR_ARG(strbuf_str(&narrow)));
+        strbuf_fini(&wide);
+        strbuf_fini(&narrow);
+    }
+}
+
+static void numbers_keep_every_bit(void **state) {
+    (void)state;
+    strbuf text = {0};
+    for (uint64_t i = 0; i < 20000; i++) {
+        uint64_t u = rng_u64(1, RNG_TEST, i);
+        double x, y;
+        memcpy(&x, &u, sizeof x);
+        if (x - x != 0)
+            continue;
+        text.n = 0;
+        assert_int_equal(strbuf_add_real(&text, x, 1, NULL), ERR_OK);
+        strbuf_addc(&text, 0, NULL);
+        y = strtod(text.p, NULL);
+        assert_memory_equal(&x, &y, sizeof x);
+    }
+    strbuf_fini(&text);
+}
+
 static void buffer_grows_and_formats(void **state) {
     (void)state;
     strbuf b = {0};
@@ -163,7 +209,8 @@ int main(void) {
         cmocka_unit_test(equality_is_of_bytes),        cmocka_unit_test(starts_and_ends),
         cmocka_unit_test(hex_digits_are_22_bytes),     cmocka_unit_test(order_is_bytewise_then_by_length),
         cmocka_unit_test(find_equals_its_definition),  cmocka_unit_test(sub_is_clamped),
-        cmocka_unit_test(hash_tells_neighbours_apart), cmocka_unit_test(buffer_grows_and_formats),
+        cmocka_unit_test(hash_tells_neighbours_apart), cmocka_unit_test(numbers_have_few_digits),
+        cmocka_unit_test(numbers_keep_every_bit),      cmocka_unit_test(buffer_grows_and_formats),
         cmocka_unit_test(buffer_keeps_to_its_cap),     cmocka_unit_test(formatting_a_text_up_to_the_cap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
