@@ -107,7 +107,8 @@ def _():
         for g, raw, w in zip(got, vectors("pool-" + mode, WANT["texts"], normalize=False), WANT["vectors"][mode]):
             assert abs(sum(x * x for x in g) - 1) < 1e-6
             near(g, unit(w))
-            near(raw, w if mode != "lasttoken" else raw)  # of which the golden one is of length 1
+            near(raw if mode != "lasttoken" else unit(raw), w)  # that golden one is of length 1
+            assert abs(sum(x * x for x in raw) - 1) > 1e-3
             near(unit(raw), g, 1e-6)
     assert vectors("old-words", WANT["texts"]) == vectors("pool-weightedmean", WANT["texts"])
     assert vectors("tiny", WANT["texts"]) == vectors("pool-lasttoken", WANT["texts"]), "nothing stated: the last token"

@@ -1,7 +1,6 @@
 """Makes test/golden/embed.json: what sentence-transformers makes of tiny models, for test/e2e/test_embed.py.
 
-    pip install -r script/requirements-golden.txt && pip install sentence-transformers==6.2.0
-    python test/golden/embed.py
+    $(script/venv.sh golden) test/golden/embed.py
 
 "files": for each way of pooling, the files that SentenceTransformer.save() writes beside a model, whose contents say how
 it pools; "vectors": its encode() of "texts" with the model of test/e2e/_tiny.py, not normalised. "families": the last
