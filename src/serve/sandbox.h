@@ -9,12 +9,14 @@
  *
  * In force then:
  *
- *   programs     none can be executed, and no memory becomes executable: the process is killed that tries
+ *   programs     none can be executed (the process is killed that tries), and no memory becomes executable
  *   network      no new socket, no bind, no connect: what listens goes on, and its connections are accepted
- *   files        opened for reading below `read` and in a few of the system's (time zone, OpenSSL's settings), written
- *                below `write` alone; created, removed or renamed nowhere else, but for `remove`
+ *   files        opened for reading below `read` and in a few of the system's (time zone, OpenSSL's settings);
+ *                written, created, renamed and removed below `write` alone; removed also in the folder of `remove`
  *   processes    none is begun, traced, signalled or looked into; no core dump, so that no conversation lands on a disk
- *   the kernel   no mounts, namespaces, modules, io_uring, bpf, keys; what is not on the list is EPERM
+ *   the kernel   no mounts, namespaces, modules, io_uring, bpf, keys
+ *
+ * A call that nothing here makes is EPERM; one that only an intruder would make kills the process.
  *
  * What the kernel lacks is left out and told by *parts; without Landlock, seccomp still refuses every opening for
  * writing, unless there is something in `write`. Nothing can be taken back.
@@ -35,7 +37,8 @@ enum { SANDBOX_FILES = 1, SANDBOX_TCP = 2, SANDBOX_SCOPE = 4, SANDBOX_CALLS = 8 
 typedef struct {
     const char *const *read;  /* ends with NULL: files, or folders with all below them and what their links lead to */
     const char *const *write; /* ends with NULL: folders; NULL: none */
-    const char *remove;       /* a file that is removed at the end, such as a Unix socket; NULL: none */
+    const char *remove;       /* a file that is removed at the end, such as a Unix socket: its folder had better have no
+                                other, for Landlock knows folders alone; NULL: none */
 } sandbox_plan;
 
 /* A path that is not there: ERR_IO, where there is Landlock. *parts gets what came into force. */
