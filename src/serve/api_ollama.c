@@ -102,7 +102,7 @@ static err_code show(serve *s, http_call *c, json_t *body, str rest, err *e) {
 
 static err_code read_options(job *j, err *e) {
     static const char *const refused[] = {"images", "suffix", "context", NULL};
-    const json_t *o = json_object_get(j->body, "options");
+    const json_t *o = json_get(j->body, "options");
     int64_t predict = -1, ctx = 0;
     j->p.sampling.temperature = 0.8F;
     j->p.sampling.top_k = 40;
@@ -112,7 +112,7 @@ static err_code read_options(job *j, err *e) {
     TRY(param_refuse(j->body, refused, e));
     TRY(param_bool(j->body, "stream", &j->p.stream, e));
     TRY(form_ollama(j->body, &j->p.grammar, e));
-    if (!o || json_is_null(o))
+    if (!o)
         return ERR_OK;
     if (!json_is_object(o))
         return err_set(e, ERR_USAGE, "options: an object is expected");
@@ -129,11 +129,9 @@ static err_code read_options(job *j, err *e) {
 }
 
 static const json_t *think(const job *j, err *e, err_code *code) {
-    json_t *v = json_object_get(j->body, "think");
+    const json_t *v = json_get(j->body, "think");
     *code = ERR_OK;
-    if (!v || json_is_null(v))
-        return NULL;
-    if (!json_is_boolean(v))
+    if (v && !json_is_boolean(v))
         *code = err_set(e, ERR_UNSUPPORTED, "think: only true and false are supported");
     return v;
 }

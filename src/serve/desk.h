@@ -14,8 +14,6 @@
 
 enum { DESK_QUEUE_MAX = 64 };
 
-typedef struct desk desk;
-
 typedef struct errand {
     serve *s;
     /* Fills `answer` (and `type`, when it is not JSON). */
@@ -24,9 +22,7 @@ typedef struct errand {
     js_out answer;
     const char *type;
     volatile int stop;
-    /* desk.c's */
-    http_call *call;
-    struct errand *next;
+    http_call *call; /* desk.c's */
 } errand;
 
 /* A new errand with room for its arguments, zeroed; NULL: no memory. */
@@ -34,9 +30,8 @@ errand *errand_new(serve *s, err_code (*run)(errand *x, err *e), size_t args_byt
 
 void errand_free(errand *x); /* of one that was not sent; NULL allowed */
 
-err_code desk_open(desk **out, err *e);
+err_code desk_open(worker **out, err *e); /* worker_close() after the last promise has ended */
 /* Takes the errand and answers the call some time, also with an error. ERR_OK: promised. Else the caller answers. */
-err_code desk_send(desk *d, http_call *c, errand *x, err *e);
-void desk_close(desk *d); /* after the last promise has ended; NULL allowed */
+err_code desk_send(worker *desk, http_call *c, errand *x, err *e);
 
 #endif

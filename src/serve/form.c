@@ -4,11 +4,6 @@
 #include "text/gbnf.h"
 #include "text/schema.h"
 
-static const json_t *field(const json_t *o, const char *key) {
-    const json_t *v = json_object_get(o, key);
-    return json_is_null(v) ? NULL : v;
-}
-
 static err_code one_only(grammar *const *out, const char *where, err *e) {
     return *out ? err_set(e, ERR_USAGE, "%s: the answer's form is asked for twice", where) : ERR_OK;
 }
@@ -22,7 +17,7 @@ static err_code from_schema(const json_t *schema, const char *where, grammar **o
 /* {"type", "schema"}: what OpenAI's APIs and Anthropic's have in common. holder: where "schema" stands. */
 static err_code typed(const json_t *format, const json_t *holder, const char *where, grammar **out, err *e) {
     str type = json_get_str(format, "type", (str){0});
-    const json_t *schema = field(holder, "schema");
+    const json_t *schema = json_get(holder, "schema");
     if (!json_is_object(format))
         return err_set(e, ERR_USAGE, "%s: an object is expected", where);
     if (str_is(type, "text"))
@@ -42,11 +37,11 @@ static err_code typed(const json_t *format, const json_t *holder, const char *wh
 }
 
 err_code form_openai(const json_t *body, grammar **out, err *e) {
-    const json_t *format = field(body, "response_format"), *schema = field(body, "json_schema");
-    const json_t *rules = field(body, "grammar");
+    const json_t *format = json_get(body, "response_format"), *schema = json_get(body, "json_schema");
+    const json_t *rules = json_get(body, "grammar");
     if (format) {
         bool nested = str_is(json_get_str(format, "type", (str){0}), "json_schema");
-        TRY(typed(format, nested ? field(format, "json_schema") : format, "response_format", out, e));
+        TRY(typed(format, nested ? json_get(format, "json_schema") : format, "response_format", out, e));
     }
     if (schema)
         TRY(from_schema(schema, "json_schema", out, e));
@@ -58,12 +53,12 @@ err_code form_openai(const json_t *body, grammar **out, err *e) {
 }
 
 err_code form_responses(const json_t *body, grammar **out, err *e) {
-    const json_t *format = field(field(body, "text"), "format");
+    const json_t *format = json_get(json_get(body, "text"), "format");
     return format ? typed(format, format, "text.format", out, e) : ERR_OK;
 }
 
 err_code form_ollama(const json_t *body, grammar **out, err *e) {
-    const json_t *format = field(body, "format");
+    const json_t *format = json_get(body, "format");
     if (!format || (json_is_string(format) && json_string_length(format) == 0))
         return ERR_OK;
     if (json_is_object(format))
@@ -74,7 +69,7 @@ err_code form_ollama(const json_t *body, grammar **out, err *e) {
 }
 
 err_code form_anthropic(const json_t *body, grammar **out, err *e) {
-    const json_t *format = field(field(body, "output_config"), "format"), *old = field(body, "output_format");
+    const json_t *format = json_get(json_get(body, "output_config"), "format"), *old = json_get(body, "output_format");
     if (format)
         TRY(typed(format, format, "output_config.format", out, e));
     return old ? typed(old, old, "output_format", out, e) : ERR_OK;

@@ -72,7 +72,7 @@ struct http {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     pthread_t watcher;
-    bool watching, stop, quiet;
+    bool watching, stop, quiet, cancelling;
     conn *conns;
     http_call *calls;
     size_t n_conns, n_busy, n_promised, bodies_bytes;
@@ -200,9 +200,21 @@ void http_on_gone(http_call *c, void (*gone)(void *ctx), void *ctx) {
     unlock(c->h);
 }
 
+static bool has_left(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
+}
+
+/* Whether gone() is due. A client that asks and closes its sending half has its answer if that is quick. */
+static bool is_over(const http_call *c, double now) { /* locked */
+    const http *h = c->h;
+    double age = now - c->begun;
+    return c->let_go || h->cancelling || age > h->o.request_seconds || (age * 1000 > WATCH_MS && has_left(c->at->fd));
+}
+
 bool http_has_gone(http_call *c) {
     lock(c->h);
-    bool gone = c->let_go;
+    bool gone = is_over(c, os_now());
     unlock(c->h);
     return gone;
 }
@@ -579,16 +591,10 @@ static void on_connection(void *ctx, struct MHD_Connection *lib, void **to, enum
 
 /* ---- the watching thread ---- */
 
-static bool has_left(int fd) {
-    struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL));
-}
-
 /* The next call whose gone() is due. One that the library has let go of may be told of gone() only now. */
 static http_call *find_gone(http *h, double now) { /* locked */
     for (http_call *c = h->calls; c; c = c->next)
-        if (c->promised && !c->gone_called && c->gone &&
-            (c->let_go || now - c->begun > h->o.request_seconds || has_left(c->at->fd)) && gone_take(c))
+        if (c->promised && !c->gone_called && c->gone && is_over(c, now) && gone_take(c))
             return c;
     return NULL;
 }
@@ -677,11 +683,10 @@ static err_code start(http *h, err *e) {
              : h->o.tls_cert ? "https://"
                              : "http://",
              h->at.where);
-    TRY(start_daemon(h, e));
     if (pthread_create(&h->watcher, NULL, watch, h) != 0)
         return err_set(e, ERR_MEMORY, "no memory for a thread");
     h->watching = true;
-    return ERR_OK;
+    return start_daemon(h, e); /* last: what has failed has answered nobody */
 }
 
 err_code http_open(http **out, const http_options *o, err *e) {
@@ -695,13 +700,13 @@ err_code http_open(http **out, const http_options *o, err *e) {
     set_defaults(&h->o);
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
+    *out = h; /* the first request may come before start() returns */
     err_code code = start(h, e);
     if (code != ERR_OK) {
         http_close(h);
-        return code;
+        *out = NULL;
     }
-    *out = h;
-    return ERR_OK;
+    return code;
 }
 
 const char *http_url(const http *h) { return h->url; }
@@ -735,6 +740,7 @@ size_t http_promised(http *h) {
 
 void http_cancel_all(http *h) {
     lock(h);
+    h->cancelling = true;
     for (http_call *c = h->calls; c;) {
         if (!gone_take(c)) {
             c = c->next;

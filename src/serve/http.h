@@ -11,22 +11,22 @@
  * A call (http_call) lives until it has been answered or ended AND the library has let go of it. So whoever promised to
  * answer ends it exactly once, also when the client has gone; what is said to a client that has gone is dropped.
  *
- * Limits and what passes them:
+ * Limits, and what happens to who passes one:
  *
- *   header            header_bytes      431, by the library        body        body_bytes        413
- *   bodies at once    bodies_bytes      503                        receiving   receive_seconds   the connection is
- * closed connections       connections       the idle one that waits longest makes room; if none does, 503 answer
- * unread     unread_bytes, idle_seconds                   the connection is closed and the request cancelled whole
- * request     request_seconds                              gone() is called; the handler's promise answers
+ *   - header_bytes: 431, by the library; body_bytes: 413; bodies_bytes, of all bodies at once: 503
+ *   - receive_seconds, for a whole request to come: the connection is closed
+ *   - connections: the idle one that waits longest makes room; if none is idle, 503
+ *   - unread_bytes of an answer, or idle_seconds without progress: the connection is closed, the request cancelled
+ *   - request_seconds, for the whole request: gone() is called; the handler's promise answers
  *
  * Who may speak (each is the proper status and a line that says why):
  *   - It must be plain where the request ends (guard_frame): else 400 or 501, and the connection is closed.
- *   - Host: a name or address in http_options.host_ok, or, listening on loopback: localhost, 127.0.0.1, ::1; elsewhere
- * any literal address. A page that made its own name point here (DNS rebinding) sends another one: 403.
- *   - Origin: the page's own (http or https, this Host) or one in origin_ok; any other, and "null": 403. CORS headers
- * are sent for origin_ok alone, never reflected. Sec-Fetch-Site: cross-site counts as a foreign origin.
- *   - token, when there is one: Authorization: Bearer T or X-Api-Key: T, compared in constant time: 401. Open without
- * it: what the handler's open_path() says.
+ *   - Host: a name or address in http_options.host_ok, or, listening on loopback: localhost, 127.0.0.1, ::1;
+ *     elsewhere any literal address. A page that made its own name point here (DNS rebinding) sends another one: 403.
+ *   - Origin: the page's own (http or https, this Host) or one in origin_ok; any other, and "null": 403. CORS
+ *     headers are sent for origin_ok alone, never reflected. Sec-Fetch-Site: cross-site counts as a foreign origin.
+ *   - token, when there is one: Authorization: Bearer T or X-Api-Key: T, compared in constant time: 401. Open
+ *     without it: what the handler's open_path() says.
  *
  * Proved by test_serve.c, test/e2e/test_serve.py and test_serve_hostile.py.
  */
@@ -60,14 +60,15 @@ typedef struct {
     void *ctx;
 } http_options;
 
-/* Answers from now on. The strings of *o must outlive it. A socket off loopback without a token: ERR_USAGE. */
+/* Answers from now on, with *out set before the first request. The strings of *o must outlive it. A socket off loopback
+ * without a token: ERR_USAGE. */
 err_code http_open(http **out, const http_options *o, err *e);
 const char *http_url(const http *h); /* "http://127.0.0.1:8080", or "unix:PATH" */
 /* Takes no new connections; requests on open ones are refused with 503. */
 void http_quiesce(http *h);
 size_t http_busy(http *h);     /* calls whose answers are not yet sent to the end */
 size_t http_promised(http *h); /* calls that nobody has answered or ended yet */
-/* Calls gone() of everything that runs; every promise must end soon after. */
+/* All that runs, and that comes, has gone: calls gone(); every promise must end soon after. */
 void http_cancel_all(http *h);
 /* After the last promise has ended. NULL allowed. */
 void http_close(http *h);
@@ -82,13 +83,13 @@ const char *http_header(const http_call *c, const char *name); /* on the library
 const char *http_argument(const http_call *c, const char *name); /* of the query, decoded; likewise */
 
 void http_answer(http_call *c, int status, const char *type, str body);
-/* "Name: value" for the answer to come; literals, or what lives as long as the server; at most 8. Before the answer, on
- * the library's thread. */
+/* "Name: value" for the answer to come; literals, or what lives as long as the server; at most 8. For whoever makes the
+ * answer, before it and on any one thread. */
 void http_add_header(http_call *c, const char *name, const char *value);
 /* Tells to call gone(ctx) once, when the client has gone or the time is over; from another thread than the one that
  * answers; never after http_end() or http_answer() has returned. */
 void http_on_gone(http_call *c, void (*gone)(void *ctx), void *ctx);
-bool http_has_gone(http_call *c); /* nobody will read an answer */
+bool http_has_gone(http_call *c); /* likewise, asked for by who has not begun: the work is not worth it any more */
 /* Streams. `type` counts at the first push. false: nobody reads any more (or too slowly): stop. */
 bool http_push(http_call *c, const char *type, str bytes);
 bool http_pushed(http_call *c); /* the answer has begun */

@@ -7,13 +7,8 @@
 
 #include "serve/form.h"
 
-static const json_t *field(const json_t *o, const char *key) {
-    const json_t *v = json_object_get(o, key);
-    return json_is_null(v) ? NULL : v;
-}
-
 err_code param_real(const json_t *o, const char *key, double min, double max, float *x, err *e) {
-    const json_t *v = field(o, key);
+    const json_t *v = json_get(o, key);
     if (!v)
         return ERR_OK;
     double d = json_number_value(v);
@@ -24,7 +19,7 @@ err_code param_real(const json_t *o, const char *key, double min, double max, fl
 }
 
 err_code param_int(const json_t *o, const char *key, int64_t min, int64_t max, int64_t *x, err *e) {
-    const json_t *v = field(o, key);
+    const json_t *v = json_get(o, key);
     if (!v)
         return ERR_OK;
     double d = json_number_value(v);
@@ -41,7 +36,7 @@ err_code param_int(const json_t *o, const char *key, int64_t min, int64_t max, i
 }
 
 err_code param_bool(const json_t *o, const char *key, bool *x, err *e) {
-    const json_t *v = field(o, key);
+    const json_t *v = json_get(o, key);
     if (v && !json_is_boolean(v))
         return err_set(e, ERR_USAGE, "%s: true or false is expected", key);
     if (v)
@@ -50,7 +45,7 @@ err_code param_bool(const json_t *o, const char *key, bool *x, err *e) {
 }
 
 err_code param_str(const json_t *o, const char *key, str *x, err *e) {
-    const json_t *v = field(o, key);
+    const json_t *v = json_get(o, key);
     if (v && !json_is_string(v))
         return err_set(e, ERR_USAGE, "%s: a string is expected", key);
     if (v)
@@ -73,7 +68,7 @@ static err_code add_stop(const json_t *v, const char *key, params *p, err *e) {
 }
 
 err_code param_stop(const json_t *o, const char *key, params *p, err *e) {
-    const json_t *v = field(o, key);
+    const json_t *v = json_get(o, key);
     if (!v)
         return ERR_OK;
     if (!json_is_array(v))
@@ -90,7 +85,7 @@ static bool says_nothing(const json_t *v) {
 
 err_code param_refuse(const json_t *o, const char *const *keys, err *e) {
     for (; *keys; keys++)
-        if (!says_nothing(field(o, *keys)))
+        if (!says_nothing(json_get(o, *keys)))
             return err_set(e, ERR_UNSUPPORTED, "%s: not supported", *keys);
     return ERR_OK;
 }
@@ -146,7 +141,7 @@ err_code params_sampling(const json_t *o, params *p, err *e) {
 }
 
 static err_code read_bias(const json_t *o, params *p, arena *mem, err *e) {
-    json_t *bias = (json_t *)(uintptr_t)field(o, "logit_bias"), *v;
+    json_t *bias = (json_t *)(uintptr_t)json_get(o, "logit_bias"), *v;
     const char *key;
     engine_scored *to;
     size_t n = 0;
@@ -172,7 +167,7 @@ static err_code read_bias(const json_t *o, params *p, arena *mem, err *e) {
 err_code params_openai(const json_t *o, params *p, arena *mem, err *e) {
     static const char *const refused[] = {"functions", "guided_json", "guided_grammar", "guided_regex",
                                           "suffix",    "audio",       "prediction",     NULL};
-    const json_t *options = field(o, "stream_options");
+    const json_t *options = json_get(o, "stream_options");
     int64_t n = 1;
     TRY(params_sampling(o, p, e));
     TRY(param_refuse(o, refused, e));

@@ -1,7 +1,7 @@
 /* prefix_files: see prefix_files.h.
  *
  * Invariants:
- *   1. The lock guards the list, `job` and the stats. Files are read, written and hashed without it.
+ *   1. The lock guards the list, `writing` and the stats. Files are read, written and hashed without it.
  *   2. A row in the list is a hint: its file may be gone or damaged, and is looked at anew whenever it is used.
  */
 #include "serve/prefix_files.h"
@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +18,7 @@
 #include "base/os.h"
 #include "base/outfile.h"
 #include "io/reader.h"
+#include "serve/worker.h"
 #include "sign/manifest.h"
 
 static const char magic[8] = "LOAMKV01";
@@ -35,17 +35,15 @@ typedef struct row {
 
 /* What the thread is to write. */
 typedef struct {
-    uint8_t *file; /* the whole file */
     size_t bytes;
+    uint8_t file[]; /* the whole file */
 } task;
 
 struct prefix_files {
     char folder[OS_PATH_BYTES];
-    pthread_t thread;
-    bool started, closing;
+    worker *writer;
     pthread_mutex_t lock;
-    pthread_cond_t wake;
-    task job; /* file NULL: none */
+    bool writing; /* there is a task, or one is being made */
     row *first;
     uint64_t clock;
     prefix_files_stats stats;
@@ -281,60 +279,59 @@ static err_code write_task(prefix_files *k, task *t, err *e) {
     return ERR_OK;
 }
 
-static void *run(void *ctx) {
-    prefix_files *k = ctx;
+/* Only now another one is taken. */
+static void over(prefix_files *k, bool written) {
     pthread_mutex_lock(&k->lock);
-    for (;;) {
-        while (!k->job.file && !k->closing)
-            pthread_cond_wait(&k->wake, &k->lock);
-        if (!k->job.file)
-            break;
-        task t = k->job;
-        pthread_mutex_unlock(&k->lock);
-        err e;
-        err_code code = write_task(k, &t, &e);
-        free(t.file);
-        pthread_mutex_lock(&k->lock);
-        k->job.file = NULL; /* only now another one is taken */
-        k->stats.skipped += code != ERR_OK;
-    }
+    k->writing = false;
+    k->stats.skipped += !written;
     pthread_mutex_unlock(&k->lock);
-    return NULL;
+}
+
+static void run(void *ctx, void *thing) {
+    task *t = thing;
+    err e;
+    err_code code = write_task(ctx, t, &e);
+    free(t);
+    over(ctx, code == ERR_OK);
 }
 
 /* ---- the engine's side ---- */
 
-static size_t find(void *ctx, const int32_t *ids, size_t n) {
-    prefix_files_model *km = ctx;
-    size_t best = 0;
-    pthread_mutex_lock(&km->kept->lock);
-    for (row *r = km->kept->first; r; r = r->next) {
-        size_t same = common(r, &km->key, ids, n);
-        best = same > best ? same : best;
-    }
-    pthread_mutex_unlock(&km->kept->lock);
-    return best >= PREFIX_FILES_TOKENS_MIN ? best : 0;
-}
-
-/* The file that begins like ids for longest; it counts as used. */
-static bool choose(prefix_files_model *km, const int32_t *ids, size_t n, char name[NAME_CHARS + 4], size_t *same) {
-    prefix_files *k = km->kept;
+/* The file that begins like ids for longest, for *same of them; NULL: none begins so. */
+static row *longest(const prefix_files_model *km, const int32_t *ids, size_t n, size_t *same) { /* locked */
     row *best = NULL;
     *same = 0;
-    pthread_mutex_lock(&k->lock);
-    for (row *r = k->first; r; r = r->next) {
+    for (row *r = km->kept->first; r; r = r->next) {
         size_t c = common(r, &km->key, ids, n);
         if (c > *same) {
             *same = c;
             best = r;
         }
     }
-    if (best) {
-        best->used = ++k->clock;
-        memcpy(name, best->name, sizeof best->name);
+    return best;
+}
+
+static size_t find(void *ctx, const int32_t *ids, size_t n) {
+    const prefix_files_model *km = ctx;
+    size_t same;
+    pthread_mutex_lock(&km->kept->lock);
+    (void)longest(km, ids, n, &same);
+    pthread_mutex_unlock(&km->kept->lock);
+    return same >= PREFIX_FILES_TOKENS_MIN ? same : 0;
+}
+
+/* The name of a file that begins with all of these ids; it counts as used. */
+static bool choose(prefix_files_model *km, const int32_t *ids, size_t n, char name[NAME_CHARS + 4]) {
+    prefix_files *k = km->kept;
+    size_t same;
+    pthread_mutex_lock(&k->lock);
+    row *r = longest(km, ids, n, &same);
+    if (r && same == n) {
+        r->used = ++k->clock;
+        memcpy(name, r->name, sizeof r->name);
     }
     pthread_mutex_unlock(&k->lock);
-    return best != NULL;
+    return r && same == n;
 }
 
 /* Everything is checked as if the file came from a stranger. */
@@ -360,8 +357,7 @@ static bool get(void *ctx, const int32_t *ids, size_t n, kv_cache *kv) {
     row r = {0};
     char path[OS_PATH_BYTES];
     strbuf file = {0};
-    size_t same;
-    if (!choose(km, ids, n, r.name, &same) || same < n)
+    if (!choose(km, ids, n, r.name))
         return false;
     bool good = os_join(path, km->kept->folder, r.name, NULL) == ERR_OK &&
                 os_read_regular(path, km->kept->stats.bytes_max, &file, NULL) == ERR_OK &&
@@ -380,7 +376,7 @@ static bool get(void *ctx, const int32_t *ids, size_t n, kv_cache *kv) {
     return good;
 }
 
-/* Whether the thread has nothing to do, and would have by these ids. */
+/* Whether the thread has nothing to do, and would have by these ids; then it is the caller's until over(). */
 static bool wanted(prefix_files_model *km, const int32_t *ids, size_t n, uint64_t bytes) {
     prefix_files *k = km->kept;
     bool known = false;
@@ -390,10 +386,11 @@ static bool wanted(prefix_files_model *km, const int32_t *ids, size_t n, uint64_
         if (known)
             r->used = ++k->clock;
     }
-    bool free_now = !known && !k->job.file && bytes <= k->stats.bytes_max;
-    k->stats.skipped += !known && !free_now;
+    bool taken = !known && !k->writing && bytes <= k->stats.bytes_max;
+    k->writing |= taken;
+    k->stats.skipped += !known && !taken;
     pthread_mutex_unlock(&k->lock);
-    return free_now;
+    return taken;
 }
 
 static void put(void *ctx, const kv_cache *kv, const int32_t *ids) {
@@ -403,20 +400,18 @@ static void put(void *ctx, const kv_cache *kv, const int32_t *ids) {
     size_t bytes = HEAD_BYTES + 4 * n + image;
     if (n < PREFIX_FILES_TOKENS_MIN || n > PREFIX_FILES_TOKENS_MAX || !wanted(km, ids, n, bytes))
         return;
-    uint8_t *file = malloc(bytes);
-    if (!file)
+    task *t = malloc(sizeof *t + bytes);
+    if (!t) {
+        over(k, false);
         return;
-    put_head(file, &km->key, ids, n, image);
-    kv_image_write(kv, n, file + HEAD_BYTES + 4 * n);
-    pthread_mutex_lock(&k->lock);
-    bool taken = !k->job.file && !k->closing; /* another engine may have come first */
-    if (taken) {
-        k->job = (task){file, bytes};
-        pthread_cond_signal(&k->wake);
     }
-    pthread_mutex_unlock(&k->lock);
-    if (!taken)
-        free(file);
+    t->bytes = bytes;
+    put_head(t->file, &km->key, ids, n, image);
+    kv_image_write(kv, n, t->file + HEAD_BYTES + 4 * n);
+    if (!worker_give(k->writer, t)) { /* never: there is one task at a time */
+        free(t);
+        over(k, false);
+    }
 }
 
 void prefix_files_model_init(prefix_files_model *km, prefix_files *k, const model *m) {
@@ -446,21 +441,12 @@ err_code prefix_files_open(prefix_files **out, const char *folder, uint64_t byte
     if (!k)
         return err_set(e, ERR_MEMORY, "no memory");
     pthread_mutex_init(&k->lock, NULL);
-    pthread_cond_init(&k->wake, NULL);
     k->stats.bytes_max = bytes_max;
     err_code code = os_join(k->folder, folder, "", e);
     if (code == ERR_OK)
         code = look_through(k, e);
-    if (code == ERR_OK) {
-        sigset_t all, old; /* signals are for the threads of the program */
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &old);
-        int failed = pthread_create(&k->thread, NULL, run, k);
-        pthread_sigmask(SIG_SETMASK, &old, NULL);
-        k->started = failed == 0;
-        if (failed)
-            code = err_set(e, ERR_IO, "no thread for %s: %s", folder, strerror(failed));
-    }
+    if (code == ERR_OK)
+        code = worker_open(&k->writer, 1, run, k, e);
     if (code != ERR_OK) {
         prefix_files_close(k);
         return code;
@@ -472,19 +458,12 @@ err_code prefix_files_open(prefix_files **out, const char *folder, uint64_t byte
 void prefix_files_close(prefix_files *k) {
     if (!k)
         return;
-    if (k->started) {
-        pthread_mutex_lock(&k->lock);
-        k->closing = true;
-        pthread_cond_signal(&k->wake);
-        pthread_mutex_unlock(&k->lock);
-        pthread_join(k->thread, NULL);
-    }
+    worker_close(k->writer);
     while (k->first) {
         row *r = k->first;
         k->first = r->next;
         row_free(r);
     }
-    pthread_cond_destroy(&k->wake);
     pthread_mutex_destroy(&k->lock);
     free(k);
 }

@@ -10,11 +10,11 @@
  *           arithmetic, the layout of the cache (prefix_files_key())
  *
  * A file is written whole or not at all (base/outfile.h) by a thread of its own, so that nobody waits; while it writes,
- * other prefixes are not kept. A file is trusted only after its digest has been computed anew; one that is damaged is
- * removed, and the prompt is computed. Names that do not look like ours are left alone. Together the files take at
- * most so many bytes; what was used least recently goes first, over restarts by the files' times. Files of models that
- * are not served now count, too. One server a folder: two would not exceed their bounds each, but together.
- * Proved by test/e2e/test_prefix_files.py.
+ * other prefixes are not kept. It is read on the engine's thread, which would have to compute what it gives. A file is
+ * trusted only after its digest has been computed anew; one that is damaged is removed, and the prompt is computed.
+ * Names that do not look like ours are left alone. Together the files take at most so many bytes; what was used least
+ * recently goes first, over restarts by the files' times. Files of models that are not served now count, too. One
+ * server a folder: two would not exceed their bounds each, but together. Proved by test/e2e/test_prefix_files.py.
  */
 #ifndef LOAM_SERVE_PREFIX_FILES_H
 #define LOAM_SERVE_PREFIX_FILES_H

@@ -129,9 +129,9 @@ const serve_model *serve_find_name(const serve *s, str name) {
 }
 
 err_code serve_find(serve *s, const json_t *body, const serve_model **out, err *e) {
-    const json_t *name = json_object_get(body, "model");
+    const json_t *name = json_get(body, "model");
     *out = &s->model[0];
-    if (!name || json_is_null(name))
+    if (!name)
         return ERR_OK;
     if (!json_is_string(name))
         return err_set(e, ERR_USAGE, "model: a string is expected");
@@ -150,34 +150,11 @@ err_code serve_tree(serve *s, const serve_model *m, bool special, const token_tr
     return ERR_OK;
 }
 
-/* Counts before anything is allocated: 16 MB of "[[[[" or "0,0,0" would become gigabytes of values. */
-static err_code body_limits(str text, err *e) {
-    size_t depth = 0, values = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < text.n; i++) {
-        char ch = text.p[i];
-        if (in_string) {
-            i += ch == '\\';
-            in_string = ch != '"';
-            continue;
-        }
-        in_string = ch == '"';
-        values += ch == ',' || ch == ':' || ch == '[' || ch == '{';
-        if ((ch == '[' || ch == '{') && ++depth > SERVE_JSON_DEPTH_MAX)
-            return err_set(e, ERR_USAGE, "the body is nested more than %d levels deep (at byte %zu)",
-                           SERVE_JSON_DEPTH_MAX, i);
-        if ((ch == ']' || ch == '}') && depth > 0)
-            depth--;
-        if (values > SERVE_JSON_VALUES_MAX)
-            return err_set(e, ERR_USAGE, "the body has more than %d values", SERVE_JSON_VALUES_MAX);
-    }
-    return ERR_OK;
-}
-
 err_code body_parse(str text, json_t **out, err *e) {
+    const json_limits most = {text.n, SERVE_JSON_DEPTH_MAX, SERVE_JSON_VALUES_MAX}; /* its bytes are bounded already */
+    size_t n_values = 0;
     *out = NULL;
-    TRY(body_limits(text, e));
-    err_code code = json_read(text, text.n, out, e);
+    err_code code = json_read_within(text, &most, &n_values, out, e);
     if (code == ERR_OK && json_is_object(*out))
         return ERR_OK;
     if (code == ERR_OK) {
@@ -185,7 +162,7 @@ err_code body_parse(str text, json_t **out, err *e) {
         *out = NULL;
         code = err_set(e, ERR_USAGE, "a JSON object is expected");
     }
-    return code == ERR_MEMORY ? code : err_in(e, ERR_USAGE, "body");
+    return err_in(e, code, "body");
 }
 
 /* ---- opening, closing ---- */
@@ -287,8 +264,8 @@ void serve_close(serve *s) {
             doze(10);
         http_close(s->h);
     }
-    intake_close(s->intake);
-    desk_close(s->desk);
+    worker_close(s->intake);
+    worker_close(s->desk);
     for (size_t i = 0; i < s->n_models; i++) {
         engine_close(s->model[i].g);
         chat_close(s->model[i].chat);

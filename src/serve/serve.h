@@ -17,6 +17,7 @@
 #include "serve/http.h"
 #include "serve/page.h"
 #include "serve/prefix_files.h"
+#include "serve/worker.h"
 
 enum {
     SERVE_MODELS_MAX = 16,
@@ -50,16 +51,13 @@ typedef struct {
 } serve_model;
 
 typedef struct lineage lineage;
-typedef struct desk desk;
-typedef struct intake intake;
 
 typedef struct serve {
     serve_model model[SERVE_MODELS_MAX];
     size_t n_models;
     http *h;
     lineage *lineage; /* the desk's thread alone opens what is in it */
-    desk *desk;
-    intake *intake;
+    worker *desk, *intake;
     page_tags tags;
     prefix_files *kept; /* NULL: no prefixes in files */
     const char *version;

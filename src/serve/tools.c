@@ -17,11 +17,6 @@ static const shape openai = {"function", "parameters", {"function", "function"},
 static const shape responses = {NULL, "parameters", {"function", "function"}, true};
 static const shape anthropic = {NULL, "input_schema", {"custom", ""}, false};
 
-static const json_t *field(const json_t *o, const char *key) {
-    const json_t *v = json_object_get(o, key);
-    return json_is_null(v) ? NULL : v;
-}
-
 static bool good_name(str name) {
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
@@ -34,8 +29,8 @@ static bool good_name(str name) {
 
 /* One tool in the internal form, appended to list. */
 static err_code add_tool(const json_t *v, const shape *k, json_t *list, err *e) {
-    const json_t *from = k->inside ? field(v, k->inside) : v;
-    const json_t *schema = field(from, k->schema), *about = field(from, "description");
+    const json_t *from = k->inside ? json_get(v, k->inside) : v;
+    const json_t *schema = json_get(from, k->schema), *about = json_get(from, "description");
     str type = json_get_str(v, "type", k->typed ? (str){0} : str_from(k->kind[0]));
     str name = json_get_str(from, "name", (str){0});
     if (!json_is_object(v))
@@ -61,7 +56,7 @@ static err_code add_tool(const json_t *v, const shape *k, json_t *list, err *e) 
 }
 
 static err_code read_list(const json_t *body, const shape *k, json_t *keep, tool_wish *w, err *e) {
-    const json_t *tools = field(body, "tools");
+    const json_t *tools = json_get(body, "tools");
     size_t n = json_array_size(tools);
     w->most = TOOLS_CALLS_MAX;
     if (tools && !json_is_array(tools))
@@ -102,13 +97,13 @@ static err_code choose(const json_t *choice, str word, str only, tool_wish *w, e
 }
 
 static err_code choice_of(const json_t *body, const shape *k, tool_wish *w, err *e) {
-    const json_t *choice = field(body, "tool_choice");
+    const json_t *choice = json_get(body, "tool_choice");
     bool parallel = true;
     str word = json_is_string(choice) ? json_str_of(choice) : json_get_str(choice, "type", (str){0});
     TRY(param_bool(body, "parallel_tool_calls", &parallel, e));
     if (!parallel)
         w->most = 1;
-    return choose(choice, word, json_get_str(k->inside ? field(choice, k->inside) : choice, "name", (str){0}), w, e);
+    return choose(choice, word, json_get_str(k->inside ? json_get(choice, k->inside) : choice, "name", (str){0}), w, e);
 }
 
 err_code tools_openai(const json_t *body, json_t *keep, tool_wish *w, err *e) {
@@ -122,7 +117,7 @@ err_code tools_responses(const json_t *body, json_t *keep, tool_wish *w, err *e)
 }
 
 err_code tools_anthropic(const json_t *body, json_t *keep, tool_wish *w, err *e) {
-    const json_t *choice = field(body, "tool_choice");
+    const json_t *choice = json_get(body, "tool_choice");
     bool single = false;
     TRY(read_list(body, &anthropic, keep, w, e));
     if (choice && !json_is_object(choice))

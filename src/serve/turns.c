@@ -4,13 +4,9 @@
 #include <string.h>
 
 #include "serve/params.h"
+#include "serve/serve.h"
 
 enum { ARGUMENTS_BYTES_MAX = 1 << 20, NAMES_LOOKED_AT = 64 };
-
-static const json_t *field(const json_t *o, const char *key) {
-    const json_t *v = json_object_get(o, key);
-    return json_is_null(v) ? NULL : v;
-}
 
 static json_t *borrowed(const json_t *v) { return (json_t *)(uintptr_t)v; }
 
@@ -44,13 +40,14 @@ static err_code add_front(turns *t, str front, err *e) {
 /* ---- calls ---- */
 
 /* Arguments as an object: what they are, or what is in their text. A new reference. */
-static err_code read_arguments(const json_t *v, json_t **out, err *e) {
+static err_code read_arguments(turns *t, const json_t *v, json_t **out, err *e) {
+    static const json_limits most = {ARGUMENTS_BYTES_MAX, SERVE_JSON_DEPTH_MAX, SERVE_JSON_VALUES_MAX};
     if (!v || (json_is_string(v) && json_string_length(v) == 0)) {
         *out = json_object();
         return *out ? ERR_OK : no_memory(e);
     }
     if (json_is_string(v))
-        TRY(json_read(json_str_of(v), ARGUMENTS_BYTES_MAX, out, e));
+        TRY(json_read_within(json_str_of(v), &most, &t->n_argument_values, out, e));
     else
         *out = json_incref(borrowed(v));
     if (json_is_object(*out))
@@ -65,9 +62,9 @@ static err_code add_call(turns *t, chat_message *m, str id, str name, const json
     json_t *args = NULL;
     if (name.n == 0)
         return err_set(e, ERR_USAGE, "a call without a name");
-    err_code code = read_arguments(arguments, &args, e);
+    err_code code = read_arguments(t, arguments, &args, e);
     if (code != ERR_OK)
-        return err_in(e, code == ERR_MEMORY ? code : ERR_USAGE, "arguments of \"%.*s\"", STR_ARG(name));
+        return err_in(e, code, "arguments of \"%.*s\"", STR_ARG(name));
     json_t *call = json_pack("{s:s%, s:s, s:{s:s%, s:O}}", "id", id.n ? id.p : "", id.n, "type", "function", "function",
                              "name", name.p, name.n, "arguments", args);
     json_decref(args);
@@ -136,9 +133,9 @@ static err_code read_calls(turns *t, const json_t *calls, err *e) {
     if (!json_is_array(calls))
         return err_set(e, ERR_USAGE, "tool_calls: a list is expected");
     for (size_t i = 0; i < json_array_size(calls); i++) {
-        const json_t *call = json_array_get(calls, i), *function = field(call, "function");
+        const json_t *call = json_array_get(calls, i), *function = json_get(call, "function");
         err_code code = add_call(t, m, json_get_str(call, "id", (str){0}), json_get_str(function, "name", (str){0}),
-                                 field(function, "arguments"), e);
+                                 json_get(function, "arguments"), e);
         if (code != ERR_OK)
             return err_in(e, code, "tool_calls[%zu]", i);
     }
@@ -158,7 +155,7 @@ static err_code chat_message_of(turns *t, const json_t *v, err *e) {
         return add_result(t, json_get_str(v, "tool_call_id", (str){0}),
                           json_get_str(v, "tool_name", json_get_str(v, "name", (str){0})), content, e);
     TRY(turns_add(t, role, content, e));
-    return strcmp(role, "assistant") == 0 ? read_calls(t, field(v, "tool_calls"), e) : ERR_OK;
+    return strcmp(role, "assistant") == 0 ? read_calls(t, json_get(v, "tool_calls"), e) : ERR_OK;
 }
 
 static err_code each(turns *t, const json_t *list, const char *where, err_code (*read)(turns *, const json_t *, err *),
@@ -185,7 +182,7 @@ static err_code item_call(turns *t, const json_t *v, err *e) {
     if (t->n == 0 || !str_is(t->m[t->n - 1].role, "assistant"))
         TRY(turns_add(t, "assistant", (str){0}, e));
     return add_call(t, &t->m[t->n - 1], json_get_str(v, "call_id", (str){0}), json_get_str(v, "name", (str){0}),
-                    field(v, "arguments"), e);
+                    json_get(v, "arguments"), e);
 }
 
 static err_code item(turns *t, const json_t *v, err *e) {
@@ -223,7 +220,7 @@ static err_code block(turns *t, const json_t *v, const char *role, size_t first,
         if (!open)
             TRY(turns_add(t, role, (str){0}, e));
         return add_call(t, &t->m[t->n - 1], json_get_str(v, "id", (str){0}), json_get_str(v, "name", (str){0}),
-                        field(v, "input"), e);
+                        json_get(v, "input"), e);
     }
     return err_set(e, ERR_UNSUPPORTED, "a block of type \"%.*s\" is not supported here", STR_ARG(type));
 }
@@ -247,7 +244,7 @@ static err_code text_run(turns *t, const json_t *content, const char *role, size
 
 static err_code anthropic_message(turns *t, const json_t *v, err *e) {
     const char *role = NULL;
-    const json_t *content = field(v, "content");
+    const json_t *content = json_get(v, "content");
     str text;
     size_t first = t->n;
     if (!json_is_object(v))

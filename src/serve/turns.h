@@ -20,6 +20,7 @@ typedef struct {
     json_t *keep; /* an array: owns the values that are made here */
     chat_message *m;
     size_t n, cap;
+    size_t n_argument_values; /* that were read from text: all calls of a request share the body's limit */
 } turns;
 
 err_code turns_chat(turns *t, const json_t *messages, str front, err *e);

@@ -84,17 +84,17 @@ static bool is_huge_integer(str word) {
     return huge || value > (uint64_t)INT64_MAX + negative;
 }
 
-static err_code check_bounds(str text, size_t *n_huge, err *e) {
-    size_t at = 0, depth = 0, n_values = 0;
+static err_code check_bounds(str text, const json_limits *most, size_t *n_values, size_t *n_huge, err *e) {
+    size_t at = 0, depth = 0;
     token t;
     *n_huge = 0;
     while (next_token(text, &at, &t)) {
         if (t.kind == TOKEN_CLOSE)
             depth -= depth > 0;
-        if (t.kind == TOKEN_OPEN && ++depth > JSON_DEPTH_MAX)
-            return err_set(e, ERR_LIMIT, "at byte %zu: JSON nested deeper than %d levels", t.from, JSON_DEPTH_MAX);
-        if (t.kind <= TOKEN_OPEN && ++n_values > JSON_VALUES_MAX)
-            return err_set(e, ERR_LIMIT, "at byte %zu: JSON of more than %d keys and values", t.from, JSON_VALUES_MAX);
+        if (t.kind == TOKEN_OPEN && ++depth > most->depth)
+            return err_set(e, ERR_LIMIT, "at byte %zu: JSON nested deeper than %zu levels", t.from, most->depth);
+        if (t.kind <= TOKEN_OPEN && ++*n_values > most->values)
+            return err_set(e, ERR_LIMIT, "at byte %zu: JSON of more than %zu keys and values", t.from, most->values);
         *n_huge += t.kind == TOKEN_WORD && t.to - t.from >= 19 && is_huge_integer(str_sub(text, t.from, t.to));
     }
     return ERR_OK;
@@ -168,11 +168,16 @@ static err_code syntax_error(str text, const json_error_t *je, err *e) {
 }
 
 err_code json_read(str text, size_t max_bytes, json_t **out, err *e) {
-    if (text.n > max_bytes || text.n > INT_MAX / 2) /* jansson's positions are ints */
+    size_t n_values = 0;
+    return json_read_within(text, &(json_limits){max_bytes, JSON_DEPTH_MAX, JSON_VALUES_MAX}, &n_values, out, e);
+}
+
+err_code json_read_within(str text, const json_limits *most, size_t *n_values, json_t **out, err *e) {
+    if (text.n > most->bytes || text.n > INT_MAX / 2) /* jansson's positions are ints */
         return err_set(e, ERR_LIMIT, "JSON of %zu bytes; at most %zu are read", text.n,
-                       max_bytes < INT_MAX / 2 ? max_bytes : (size_t)INT_MAX / 2);
+                       most->bytes < INT_MAX / 2 ? most->bytes : (size_t)INT_MAX / 2);
     size_t n_huge;
-    TRY(check_bounds(text, &n_huge, e));
+    TRY(check_bounds(text, most, n_values, &n_huge, e));
     strbuf respelt = {0};
     str source = text;
     if (n_huge) {
@@ -253,6 +258,11 @@ err_code json_want_u64(const json_t *obj, const char *key, uint64_t max, uint64_
                        max);
     *out = (uint64_t)i;
     return ERR_OK;
+}
+
+const json_t *json_get(const json_t *obj, const char *key) {
+    const json_t *v = json_object_get(obj, key);
+    return json_is_null(v) ? NULL : v;
 }
 
 str json_get_str(const json_t *obj, const char *key, str otherwise) {

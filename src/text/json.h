@@ -20,11 +20,19 @@
  * says "at byte N: ...", where the offending token begins. Proved by test_json.c, test_io_fault.c and fuzz_json.c. */
 err_code json_read(str text, size_t max_bytes, json_t **out, err *e);
 
+/* The same within narrower limits. *n_values, keys counted, goes up by what is in the text, so that texts that share it
+ * share the limit. */
+typedef struct {
+    size_t bytes, depth, values;
+} json_limits;
+err_code json_read_within(str text, const json_limits *most, size_t *n_values, json_t **out, err *e);
+
 /* Typed look-ups in an object. The `want` forms fail when the key is missing, null or of another
  * type, naming the key. The `get` forms return `otherwise` when it is missing or null,
  * and also when it is of another type. Slices are borrowed from the value. */
 err_code json_want_str(const json_t *obj, const char *key, str *out, err *e);
 err_code json_want_u64(const json_t *obj, const char *key, uint64_t max, uint64_t *out, err *e);
+const json_t *json_get(const json_t *obj, const char *key); /* NULL: missing or null */
 str json_get_str(const json_t *obj, const char *key, str otherwise);
 int64_t json_get_int(const json_t *obj, const char *key, int64_t otherwise);
 double json_get_num(const json_t *obj, const char *key, double otherwise); /* integer or real */

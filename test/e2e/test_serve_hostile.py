@@ -82,9 +82,9 @@ def reset(c):
     c.close()
 
 
-def memory_mb(s):
+def memory_mb(s, what="VmRSS"):
     with open(f"/proc/{s.process.pid}/status") as f:
-        return next(int(line.split()[1]) // 1024 for line in f if line.startswith("VmRSS"))
+        return next(int(line.split()[1]) // 1024 for line in f if line.startswith(what))
 
 
 # ---- many connections ----
@@ -285,6 +285,25 @@ def _():
         alive(s)
 
 
+@case("arguments of calls, JSON in strings, are held to a body's limits: no memory, no time, each API")
+def _():
+    wide, deep = "[" + "0," * 260_000 + "0]", "[" * 70 + "]" * 70
+    with serving() as s:
+        before = memory_mb(s)
+        for inner, n in ((wide, 15), (deep, 1)):
+            args = '{"a":%s}' % inner
+            call = {"type": "function", "function": {"name": "f", "arguments": args}}
+            item = {"type": "function_call", "call_id": "1", "name": "f", "arguments": args}
+            for path, body in (("/v1/chat/completions", {"messages": [{"role": "assistant", "tool_calls": [call] * n}]}),
+                               ("/v1/responses", {"input": [item] * n})):
+                r = s.ask(path, body)
+                assert r.status == 400 and b"JSON" in r.body, (path, r.status, r.body)
+                alive(s)
+        grown = memory_mb(s, "VmHWM") - before
+        note(f"{grown} MB")
+        assert grown < 100, grown
+
+
 @case("garbage: a thousand requests with bytes changed, cut or doubled")
 def _():
     dice = random.Random(5)
@@ -334,6 +353,38 @@ def _():
                 s.wait("loam_requests_running", 0, 5)
                 s.wait("loam_requests_queued", 0, 5)
                 assert time.time() - begun < 4, time.time() - begun
+
+
+def behind_others(s, n, body):
+    """n clients that have asked, behind a second's reading."""
+    for _ in range(3):
+        s.raw(request({"prompt": "a b " * (15 << 18), "max_tokens": 1})).detach()
+    waiting = [s.raw(request(body, extra="Connection: close\r\n")) for _ in range(n)]
+    while s.metric("loam_http_requests_total") < 3 + n:
+        pass
+    return waiting
+
+
+@case("what a hundred clients that left have sent is not read")
+def _():
+    with serving() as s:
+        for c in behind_others(s, 100, {"prompt": "x", "max_tokens": 1}):
+            c.close()
+        alive(s)  # behind them
+        assert s.metric("loam_requests_total") < 50
+
+
+@case("a second signal: what waits to be read is not, and hears 503")
+def _():
+    s = Server(MODEL, "--ctx", 512)
+    waiting = behind_others(s, 100, {"prompt": 5})  # 400, once it is read
+    s.process.send_signal(signal.SIGTERM)
+    while "stopping" not in s.process.stderr.readline():
+        pass
+    s.process.send_signal(signal.SIGTERM)
+    answers = [statuses(read_all(c)) for c in waiting]
+    assert s.process.wait(60) == 0
+    assert answers.count([503]) > 50, answers
 
 
 @case("stopping while clients stream: streams end whole, kept connections hear 503, the port is free for the next server")

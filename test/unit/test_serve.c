@@ -135,7 +135,7 @@ static void bodies(void **state) {
     assert_int_equal(parse("{\"a\":\"[[\\\"[[{,,:\"}", &v), ERR_OK);
     json_decref(v);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(parse(bad[i], &v), ERR_USAGE);
+        assert_int_equal(status_of(parse(bad[i], &v)), 400);
         assert_null(v);
     }
     repeat(&b, "{\"a\":", SERVE_JSON_DEPTH_MAX);
@@ -147,12 +147,12 @@ static void bodies(void **state) {
     repeat(&b, "{\"a\":", SERVE_JSON_DEPTH_MAX + 1);
     repeat(&b, "1", 1);
     repeat(&b, "}", SERVE_JSON_DEPTH_MAX + 1);
-    assert_int_equal(body_parse(strbuf_str(&b), &v, NULL), ERR_USAGE);
+    assert_int_equal(body_parse(strbuf_str(&b), &v, NULL), ERR_LIMIT);
     b.n = 0;
     repeat(&b, "{\"a\":[0", 1);
     repeat(&b, ",0", SERVE_JSON_VALUES_MAX);
     repeat(&b, "]}", 1);
-    assert_int_equal(body_parse(strbuf_str(&b), &v, NULL), ERR_USAGE);
+    assert_int_equal(body_parse(strbuf_str(&b), &v, NULL), ERR_LIMIT);
     strbuf_fini(&b);
 }
 

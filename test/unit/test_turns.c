@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "serve/serve.h"
 #include "serve/tools.h"
 #include "serve/turns.h"
 #include "text/json_write.h"
@@ -151,6 +152,45 @@ static void wrong_messages(void **state) {
     }
 }
 
+/* Text of arguments is held to a body's depth and, all calls of a request together, to a body's values. */
+static void many_arguments(void **state) {
+    (void)state;
+    static const struct {
+        size_t depth, n_values; /* of each of the calls */
+        const char *word;       /* NULL: taken */
+    } calls[] = {
+        {SERVE_JSON_DEPTH_MAX - 1, 0, NULL},
+        {SERVE_JSON_DEPTH_MAX, 0, "nested deeper than 64"},
+        {1, SERVE_JSON_VALUES_MAX / 2 - 3, NULL},
+        {1, SERVE_JSON_VALUES_MAX / 2 - 2, "more than 262144 keys and values"},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        arena mem = {0};
+        strbuf text = {0};
+        err e = {0};
+        turns t = {.mem = &mem, .keep = json_array()};
+        json_t *list = json_pack("[{s:s, s:[]}]", "role", "assistant", "tool_calls");
+        strbuf_addf(&text, NULL, "{\"a\":");
+        for (size_t k = 0; k < calls[i].depth; k++)
+            strbuf_addc(&text, '[', NULL);
+        for (size_t k = 0; k < calls[i].n_values; k++)
+            strbuf_addf(&text, NULL, k ? ",0" : "0");
+        for (size_t k = 0; k < calls[i].depth; k++)
+            strbuf_addc(&text, ']', NULL);
+        strbuf_addc(&text, '}', NULL);
+        for (size_t k = 0; k < 2; k++)
+            json_array_append_new(json_object_get(json_array_get(list, 0), "tool_calls"),
+                                  json_pack("{s:{s:s, s:s%}}", "function", "name", "f", "arguments", text.p, text.n));
+        err_code code = turns_chat(&t, list, (str){0}, &e);
+        if (code != (calls[i].word ? ERR_LIMIT : ERR_OK) || (calls[i].word && !strstr(e.text, calls[i].word)))
+            fail_msg("row %zu: %s", i, e.text);
+        json_decref(list);
+        json_decref(t.keep);
+        strbuf_fini(&text);
+        arena_fini(&mem);
+    }
+}
+
 #define F \
     "{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\",\"parameters\":{\"type\":\"object\"}}}"
 
@@ -245,6 +285,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages),
         cmocka_unit_test(wrong_messages),
+        cmocka_unit_test(many_arguments),
         cmocka_unit_test(choices),
         cmocka_unit_test(wrong_tools),
     };
