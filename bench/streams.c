@@ -47,11 +47,11 @@ static void on_done(void *ctx, const generate_result *r, str text, err_code code
     pthread_mutex_unlock(&lock);
 }
 
-static double rate_of(model *m, const values *v, size_t n) {
+static double rate_of(model *m, pool *p, const values *v, size_t n) {
     engine *g;
     bool first[STREAMS_MAX];
     int32_t ids[PROMPT];
-    engine_options o = {.ctx_tokens = PROMPT + (size_t)v->n, .n_running = n, .no_guesses = !v->guesses};
+    engine_options o = {.ctx_tokens = PROMPT + (size_t)v->n, .n_running = n, .pool = p, .no_guesses = !v->guesses};
     MUST(engine_open(&g, m, NULL, &o, e));
     n_streams = n;
     n_begun = n_ended = n_tokens = 0;
@@ -99,7 +99,7 @@ int main(int argc, char **argv) {
     double one = 0;
     printf("| streams | tokens/s | against one |\n|---|---|---|\n");
     for (size_t n = 1; n <= (size_t)v.streams; n *= 2) {
-        double rate = rate_of(m, &v, n);
+        double rate = rate_of(m, p, &v, n);
         one = n == 1 ? rate : one;
         printf("| %zu | %.1f | %.2f |\n", n, rate, rate / one);
         fflush(stdout);

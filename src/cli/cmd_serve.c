@@ -237,7 +237,8 @@ static err_code load_all(server *sv, const values *v, const arguments *args, err
         TRY(name_of(args->arg[i], m->name, e));
         TRY(load_model(&m->l, args->arg[i], &v->common, &v->compute, LOAD_WITH_TOKENIZER, e));
         sv->n = (size_t)i + 1;
-        sv->source[i] = (serve_source){.name = m->name, .path = sv->place[i].path, .m = m->l.m, .t = m->l.t};
+        sv->source[i] =
+            (serve_source){.name = m->name, .path = sv->place[i].path, .m = m->l.m, .pool = m->l.pool, .t = m->l.t};
         sv->source[i].run = lineage_run_of_model(sv->lineage, sv->place[i].path);
         TRY(read_template(m, &sv->source[i], v, e));
     }

@@ -41,6 +41,8 @@ enum {
     STORE_TOKENS = 64  /* fewer are not worth reading */
 };
 
+enum { UNCHOSEN = -2 };
+
 typedef enum { PROMPT, ANSWER, ENDED } phase;
 
 struct engine_ticket {
@@ -49,6 +51,7 @@ struct engine_ticket {
     arena mem;
     atomic_bool cancelled;
     phase phase;
+    int32_t chosen; /* the next id, where it was chosen beforehand; else UNCHOSEN */
     kv_cache *kv;
     size_t room, bytes; /* of the cache: positions, memory */
     int32_t *ids;       /* [room] prompt and answer */
@@ -84,9 +87,10 @@ struct engine {
     engine_ticket **running; /* [o.n_running] by admission */
     size_t n_running, running_bytes, turn;
     prefixes kept;
-    share *step;       /* [o.n_running] */
-    model_part *parts; /* [o.n_running] the same for the model */
-    sampler *sampler;
+    share *step;         /* [o.n_running] */
+    model_part *parts;   /* [o.n_running] the same for the model */
+    sampler **sampler;   /* [pool_threads(o.pool)] */
+    size_t n_shares;     /* of this step */
     float *logits, *row; /* f32[o.n_running + LOGIT_ROWS + GUESS_ROWS][V], f32[V] */
     float *states;       /* f32[STEP_ROWS][D], of those who want embeddings */
     strbuf piece, text;  /* of one token; never grow */
@@ -143,6 +147,7 @@ static err_code ticket_fill(engine *g, engine_ticket *q, const engine_request *r
     q->bytes = model_kv_bytes(g->m, q->room);
     q->n = r->n;
     q->eager = 2;
+    q->chosen = UNCHOSEN;
     q->result.n_prompt = r->n;
     atomic_init(&q->cancelled, false);
     ARENA_NEW(mem, q->ids, q->room, e);
@@ -507,19 +512,34 @@ static err_code tell_prompt(engine *g, engine_ticket *q, const float *logits, er
     return ERR_OK;
 }
 
+/* Clobbers logits. */
+static int32_t choose(const engine *g, const engine_ticket *q, float *logits, int part) {
+    return sampler_next(g->sampler[part], &q->r.sampling, logits, q->ids, q->n);
+}
+
+static bool is_scored(const engine_ticket *q) { return q->r.logprobs || q->r.n_top > 0; }
+
+static void add_bias(const engine_ticket *q, float *logits) {
+    for (size_t i = 0; i < q->r.n_bias; i++)
+        logits[q->r.bias[i].id] += (float)q->r.bias[i].logprob;
+}
+
 /* Appends the next id, as session.c does, and tells it. Clobbers logits. */
 static err_code take_token(engine *g, engine_ticket *q, float *logits, err *e) {
     score_row row = {0};
-    bool scored = q->r.logprobs || q->r.n_top > 0, hit;
+    bool scored = is_scored(q), hit;
+    int32_t id = q->chosen;
     if (scored) {
         row = score_logits(logits, g->n_vocab);
         memcpy(g->row, logits, g->n_vocab * sizeof *logits);
     }
-    for (size_t i = 0; i < q->r.n_bias; i++)
-        logits[q->r.bias[i].id] += (float)q->r.bias[i].logprob;
-    if (q->r.grammar)
-        TRY(constraint_mask(q->r.grammar, logits, g->n_vocab, e));
-    int32_t id = sampler_next(g->sampler, &q->r.sampling, logits, q->ids, q->n);
+    if (id == UNCHOSEN) {
+        add_bias(q, logits);
+        if (q->r.grammar)
+            TRY(constraint_mask(q->r.grammar, logits, g->n_vocab, e));
+        id = choose(g, q, logits, 0);
+    }
+    q->chosen = UNCHOSEN;
     if (id < 0)
         return err_set(e, ERR_FORMAT, "%s: after %zu tokens no logit is a number (is the file damaged?)",
                        model_path(g->m), q->n);
@@ -606,6 +626,24 @@ static err_code settle_prompt(engine *g, const share *s, float *logits, err *e) 
 
 static size_t rows_told(const share *s) { return s->which == LOGITS_ALL ? s->n : s->which == LOGITS_LAST ? 1 : 0; }
 
+/* With a large vocabulary the draw takes as long as a layer. The first ids of those whose turn it is are chosen by all
+ * threads, each request by one of them; what wants more of the logits than an id waits for settle_answer(). */
+static void choose_part(void *ctx, int part, int n_parts) {
+    engine *g = ctx;
+    float *logits = g->logits;
+    for (size_t i = 0, turn = 0; i < g->n_shares; i++) {
+        const share *s = &g->step[i];
+        engine_ticket *q = s->q;
+        bool next = q->phase == ANSWER || (s->which == LOGITS_LAST && !q->r.prompt_only);
+        if (next && !is_scored(q) && !q->r.grammar && q->n < g->o.ctx_tokens &&
+            (int)(turn++ % (size_t)n_parts) == part) {
+            add_bias(q, logits);
+            q->chosen = choose(g, q, logits, part);
+        }
+        logits += rows_told(s) * g->n_vocab;
+    }
+}
+
 static void step(engine *g) {
     float *states = g->states;
     size_t n_shares = deal(g), prompt_tokens = 0, cached = 0, generated = 0, guessed = 0, right = 0;
@@ -620,6 +658,9 @@ static void step(engine *g) {
     }
     err failed = {0};
     err_code all = model_forward_batch(g->m, g->parts, n_shares, g->logits, &failed);
+    g->n_shares = n_shares;
+    if (all == ERR_OK && n_shares > 1)
+        pool_run(g->o.pool, choose_part, g);
     float *logits = g->logits;
     for (size_t i = 0; i < n_shares; i++) {
         share *s = &g->step[i];
@@ -724,7 +765,9 @@ static err_code plan(engine *g, err *e) {
     ARENA_NEW(&g->mem, g->logits, (g->o.n_running + LOGIT_ROWS + GUESS_ROWS) * g->n_vocab, e);
     ARENA_NEW(&g->mem, g->row, g->n_vocab, e);
     ARENA_NEW(&g->mem, g->states, STEP_ROWS * model_config_of(g->m)->D, e);
-    TRY(sampler_open(&g->sampler, g->n_vocab, e));
+    ARENA_NEW(&g->mem, g->sampler, (size_t)pool_threads(g->o.pool), e);
+    for (int i = 0; i < pool_threads(g->o.pool); i++)
+        TRY(sampler_open(&g->sampler[i], g->n_vocab, e));
     TRY(strbuf_reserve(&g->piece, text, e));
     /* A byte that is no UTF-8 becomes three. */
     return strbuf_reserve(&g->text, 3 * (text + STOPS_BUFFER_BYTES), e);
@@ -777,7 +820,8 @@ void engine_close(engine *g) {
         pthread_join(g->thread, NULL);
     }
     prefixes_fini(&g->kept);
-    sampler_close(g->sampler);
+    for (int i = 0; g->sampler && i < pool_threads(g->o.pool); i++)
+        sampler_close(g->sampler[i]);
     strbuf_fini(&g->piece);
     strbuf_fini(&g->text);
     arena_fini(&g->mem);

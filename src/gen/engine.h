@@ -39,7 +39,8 @@ typedef struct {
     size_t n_queued;    /* requests that may wait; 0: 256 */
     size_t cache_bytes; /* for keys and values of all requests and kept prefixes; 0: a quarter of the memory */
     const engine_store *store; /* NULL: none; must outlive the engine */
-    bool no_guesses;           /* each step gives one token (gen/guess.h); the same bits in more passes */
+    pool *pool; /* the model's, to choose the tokens of several requests at once; NULL: the engine's thread alone */
+    bool no_guesses; /* each step gives one token (gen/guess.h); the same bits in more passes */
 } engine_options;
 
 /* A token and how likely it was: log probability by the model's own logits, before sampling, bias and mask

@@ -21,12 +21,22 @@ function words(v, mode) {
     h("span", { className: "made" }, mode === "question" ? v.text.trim() : v.text));
 }
 
+const unfolded = new WeakSet();
+
+/** What the model thought before it answered: folded, until the reader unfolds it. */
+function thought(v, running) {
+  const thinks = running && !v.text;
+  return h("details", { className: "thought", open: unfolded.has(v), ontoggle: (e) => (e.target.open ? unfolded.add(v) : unfolded.delete(v)) },
+    h("summary", null, thinks ? "Thinking…" : "Thought before the answer"), h("div", { className: "text", tabIndex: 0, role: "group", ariaLabel: "Thought" }, v.thought));
+}
+
 /** m: the message; how: {mode, model, running, turn, again, more}. */
 export function answerBody(m, how) {
   const v = m.variants[m.at];
   if (!v) return h("article", { className: "said model", ariaLabel: "Answer" });
   const body = h("div", { className: "body" }, words(v, how.mode));
   const article = h("article", { className: "said model" + (how.running ? " running" : ""), ariaLabel: `Answer by ${v.model}` }, body);
+  if (v.thought) article.prepend(thought(v, how.running));
   if (how.running) {
     if (!v.text) body.replaceChildren(h("span", { className: "waiting", ariaLabel: "Answering" }, h("i"), h("i"), h("i")));
     return article;

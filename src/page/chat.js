@@ -279,6 +279,7 @@ class Chat {
         const choice = event.choices?.[0];
         first ||= performance.now();
         v.text += choice?.delta?.content ?? choice?.text ?? "";
+        v.thought = (v.thought ?? "") + (choice?.delta?.reasoning_content ?? "");
         if (choice?.finish_reason) v.end = choice.finish_reason;
         if (event.usage) v.tokens = tokensBefore + event.usage.completion_tokens;
         v.seconds = (performance.now() - begun) / 1000;
@@ -289,7 +290,7 @@ class Chat {
       else failed = error;
     }
     this.stop = null;
-    if (failed && !v.text) { m.variants.pop(); m.at = m.variants.length - 1; }
+    if (failed && !v.text && !v.thought) { m.variants.pop(); m.at = m.variants.length - 1; }
     this.busy(false);
     if (this.c === c) this.drawLog();
     if (failed) this.fail(c, i, failed);

@@ -113,7 +113,7 @@ export function importText(text) {
     messages: c.messages.filter((m) => m && (m.role === "user" || Array.isArray(m.variants))).map((m) => m.role === "user"
       ? { role: "user", text: String(m.text ?? "") }
       : { role: "assistant", at: Math.min(Number(m.at) || 0, m.variants.length - 1), variants: m.variants.map((v) => ({
-        text: String(v?.text ?? ""), prompt: String(v?.prompt ?? ""), seed: Number(v?.seed) || 0, model: String(v?.model ?? ""),
+        text: String(v?.text ?? ""), thought: String(v?.thought ?? ""), prompt: String(v?.prompt ?? ""), seed: Number(v?.seed) || 0, model: String(v?.model ?? ""),
         tokens: Number(v?.tokens) || 0, seconds: Number(v?.seconds) || 0, end: String(v?.end ?? "") })) }),
   }));
 }

@@ -10,12 +10,10 @@
 #include "serve/route.h"
 
 static err_code read_messages(job *j, err *e) {
-    static const char *const refused[] = {"thinking", "mcp_servers", "container", NULL};
+    static const char *const refused[] = {"mcp_servers", "container", NULL};
     str system;
-    const json_t *thinking = json_object_get(j->body, "thinking");
-    bool off = str_is(json_get_str(thinking, "type", (str){0}), "disabled");
-    TRY(param_refuse(json_object_get(j->body, "output_config"), (const char *const[]){"effort", NULL}, e));
-    TRY(param_refuse(j->body, off ? (const char *const[]){"mcp_servers", NULL} : refused, e));
+    TRY(param_refuse(j->body, refused, e));
+    TRY(think_anthropic(j->body, j->m->thinking != NULL, j->m->source.template_vars, &j->think, e));
     TRY(params_content(json_object_get(j->body, "system"), &j->mem, &system, e));
     TRY(tools_anthropic(j->body, j->keep, &j->tools, e));
     turns t = job_turns(j);
@@ -68,9 +66,11 @@ static bool open_stream(job *j) {
 static json_int_t last_index(const job_choice *c) { return (json_int_t)c->n_parts - 1; }
 
 static bool begin_part(job_choice *c, const job_part *p) {
-    json_t *block = p->call ? json_pack("{s:s, s:s, s:s%, s:{}}", "type", "tool_use", "id", p->id, "name", p->name.p,
-                                        p->name.n, "input")
-                            : json_pack("{s:s, s:s}", "type", "text", "text", "");
+    json_t *block = p->kind == PART_CALL ? json_pack("{s:s, s:s, s:s%, s:{}}", "type", "tool_use", "id", p->id, "name",
+                                                     p->name.p, p->name.n, "input")
+                    : p->kind == PART_THOUGHT
+                        ? json_pack("{s:s, s:s, s:s}", "type", "thinking", "thinking", "", "signature", "")
+                        : json_pack("{s:s, s:s}", "type", "text", "text", "");
     return sse_push(
         c->j->call, "content_block_start",
         json_pack("{s:s, s:I, s:o}", "type", "content_block_start", "index", last_index(c), "content_block", block));
@@ -91,6 +91,11 @@ static bool args(job_choice *c, const job_part *p, str text) {
     return delta(c, "input_json_delta", "partial_json", text);
 }
 
+static bool thought(job_choice *c, const job_part *p, str text) {
+    (void)p;
+    return delta(c, "thinking_delta", "thinking", text);
+}
+
 static bool end_part(job_choice *c, const job_part *p) {
     (void)p;
     return sse_push(c->j->call, "content_block_stop",
@@ -108,9 +113,11 @@ static bool close_stream(job_choice *c) {
 static json_t *part_json(const job_choice *c, const job_part *p) {
     str text = str_sub(strbuf_str(&c->text), p->from, p->to);
     json_t *input = NULL;
-    if (!p->call)
+    if (p->kind == PART_THOUGHT) /* signed by nobody */
+        return json_pack("{s:s, s:s%, s:s}", "type", "thinking", "thinking", p->own.p, p->own.n, "signature", "");
+    if (p->kind == PART_TEXT)
         return json_pack("{s:s, s:s%}", "type", "text", "text", text.n ? text.p : "", text.n);
-    if (json_read(strbuf_str(&p->args), TOOL_CALL_BYTES_MAX, &input, NULL) != ERR_OK)
+    if (json_read(strbuf_str(&p->own), TOOL_CALL_BYTES_MAX, &input, NULL) != ERR_OK)
         input = json_object(); /* it was read once: memory is short */
     return json_pack("{s:s, s:s, s:s%, s:o}", "type", "tool_use", "id", p->id, "name", p->name.p, p->name.n, "input",
                      input);
@@ -137,6 +144,7 @@ static const job_dialect dialect = {
     .piece = piece,
     .begin = begin_part,
     .args = args,
+    .thought = thought,
     .end = end_part,
     .close = close_stream,
     .finish = finish,

@@ -90,6 +90,8 @@ static err_code show(serve *s, http_call *c, json_t *body, str rest, err *e) {
                           "model_info", info, "capabilities", "completion", "modified_at", now_text((time_t)s->begun));
     if (m->chat)
         json_array_append_new(json_object_get(v, "capabilities"), json_string("tools"));
+    if (m->thinking)
+        json_array_append_new(json_object_get(v, "capabilities"), json_string("thinking"));
     json_t *source = template.n > 0 ? json_stringn(template.p, template.n) : NULL;
     json_object_set_new(v, "template", source ? source : json_string(""));
     if (m->pooling_code == ERR_OK && m->pooling.stated)
@@ -112,6 +114,7 @@ static err_code read_options(job *j, err *e) {
     TRY(param_refuse(j->body, refused, e));
     TRY(param_bool(j->body, "stream", &j->p.stream, e));
     TRY(form_ollama(j->body, &j->p.grammar, e));
+    TRY(think_ollama(j->body, j->m->thinking != NULL, &j->think, e));
     if (!o)
         return ERR_OK;
     if (!json_is_object(o))
@@ -128,32 +131,12 @@ static err_code read_options(job *j, err *e) {
     return ERR_OK;
 }
 
-static const json_t *think(const job *j, err *e, err_code *code) {
-    const json_t *v = json_get(j->body, "think");
-    *code = ERR_OK;
-    if (v && !json_is_boolean(v))
-        *code = err_set(e, ERR_UNSUPPORTED, "think: only true and false are supported");
-    return v;
-}
-
-static err_code add_chat(job *j, const turns *t, err *e) {
-    err_code code;
-    const json_t *v = think(j, e, &code);
-    TRY(code);
-    if (!v)
-        return job_add_chat(j, t, true, NULL, e);
-    json_t *vars = json_pack("{s:b}", "enable_thinking", json_is_true(v));
-    code = job_add_chat(j, t, true, vars, e);
-    json_decref(vars);
-    return code;
-}
-
 static err_code read_chat(job *j, err *e) {
     turns t = job_turns(j);
     TRY(read_options(j, e));
     TRY(tools_ollama(j->body, j->keep, &j->tools, e));
     TRY(turns_chat(&t, json_object_get(j->body, "messages"), (str){0}, e));
-    return add_chat(j, &t, e);
+    return job_add_chat(j, &t, true, NULL, e);
 }
 
 static err_code read_generate(job *j, err *e) {
@@ -172,7 +155,7 @@ static err_code read_generate(job *j, err *e) {
     if (system.n > 0)
         TRY(turns_add(&t, "system", system, e));
     TRY(turns_add(&t, "user", prompt, e));
-    return add_chat(j, &t, e);
+    return job_add_chat(j, &t, true, NULL, e);
 }
 
 static json_t *line(const job *j, str text, bool done) {
@@ -188,14 +171,27 @@ static json_t *line(const job *j, str text, bool done) {
 
 static json_t *call_json(const job_part *p) {
     json_t *arguments = NULL;
-    if (json_read(strbuf_str(&p->args), TOOL_CALL_BYTES_MAX, &arguments, NULL) != ERR_OK)
+    if (json_read(strbuf_str(&p->own), TOOL_CALL_BYTES_MAX, &arguments, NULL) != ERR_OK)
         arguments = json_object(); /* it was read once: memory is short */
     return json_pack("{s:{s:s%, s:o}}", "function", "name", p->name.p, p->name.n, "arguments", arguments);
 }
 
+static void put_thought(json_t *line, const job *j, str text) {
+    json_t *in = j->aux ? line : json_object_get(line, "message");
+    if (text.n > 0)
+        json_object_set_new(in, "thinking", json_stringn(text.p, text.n));
+}
+
+static bool thought(job_choice *c, const job_part *p, str text) {
+    json_t *v = line(c->j, (str){0}, false);
+    (void)p;
+    put_thought(v, c->j, text);
+    return line_push(c->j->call, v);
+}
+
 /* A call goes out when it is whole. */
 static bool end_part(job_choice *c, const job_part *p) {
-    if (!p->call)
+    if (p->kind != PART_CALL)
         return true;
     json_t *v = line(c->j, (str){0}, false);
     json_object_set_new(json_object_get(v, "message"), "tool_calls", json_pack("[o]", call_json(p)));
@@ -205,7 +201,7 @@ static bool end_part(job_choice *c, const job_part *p) {
 static void add_calls(const job_choice *c, json_t *message) {
     json_t *calls = json_array();
     for (size_t i = 0; i < c->n_parts; i++)
-        if (c->part[i].call)
+        if (c->part[i].kind == PART_CALL)
             json_array_append_new(calls, call_json(&c->part[i]));
     if (json_array_size(calls) > 0)
         json_object_set(message, "tool_calls", calls);
@@ -232,6 +228,7 @@ static bool piece(job_choice *c, str text) { return text.n == 0 || line_push(c->
 static void finish(job *j) {
     if (!j->p.stream) {
         json_t *v = last_line(j, job_text(&j->choice[0]));
+        put_thought(v, j, job_thought(&j->choice[0]));
         add_calls(&j->choice[0], json_object_get(v, "message"));
         reply_json(j->call, 200, v);
         return;
@@ -243,8 +240,9 @@ static void finish(job *j) {
 static void fail(job *j, const err *e) { line_push(j->call, error_json(API_OLLAMA, 500, e->code, e->text)); }
 
 static const job_dialect chat_dialect = {
-    .read = read_chat, .piece = piece, .end = end_part, .finish = finish, .fail = fail};
-static const job_dialect generate_dialect = {.read = read_generate, .piece = piece, .finish = finish, .fail = fail};
+    .read = read_chat, .piece = piece, .end = end_part, .thought = thought, .finish = finish, .fail = fail};
+static const job_dialect generate_dialect = {
+    .read = read_generate, .piece = piece, .thought = thought, .finish = finish, .fail = fail};
 
 /* A request without a text asks for the model to be loaded, which it is. */
 static err_code answer_loaded(serve *s, http_call *c, const json_t *body, bool chat, err *e) {

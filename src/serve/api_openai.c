@@ -56,8 +56,10 @@ static err_code one_model(serve *s, http_call *c, json_t *body, str rest, err *e
 
 static json_t *usage(const job *j) {
     json_int_t prompt = (json_int_t)job_prompt_tokens(j), answer = (json_int_t)job_answer_tokens(j);
-    return json_pack("{s:I, s:I, s:I, s:{s:I}}", "prompt_tokens", prompt, "completion_tokens", answer, "total_tokens",
-                     prompt + answer, "prompt_tokens_details", "cached_tokens", (json_int_t)job_cached_tokens(j));
+    return json_pack("{s:I, s:I, s:I, s:{s:I}, s:{s:I}}", "prompt_tokens", prompt, "completion_tokens", answer,
+                     "total_tokens", prompt + answer, "prompt_tokens_details", "cached_tokens",
+                     (json_int_t)job_cached_tokens(j), "completion_tokens_details", "reasoning_tokens",
+                     (json_int_t)job_thought_tokens(j));
 }
 
 static json_t *reason(const job_choice *c) {
@@ -189,6 +191,7 @@ static err_code read_chat(job *j, err *e) {
     j->p.n_max = n_max > 0 ? (size_t)n_max : 0;
     j->p.nothing = n_max == 0;
     TRY(tools_openai(j->body, j->keep, &j->tools, e));
+    TRY(think_openai(j->body, &j->think, e));
     turns t = job_turns(j);
     TRY(turns_chat(&t, json_object_get(j->body, "messages"), (str){0}, e));
     return job_add_chat(j, &t, true, json_object_get(j->body, "chat_template_kwargs"), e);
@@ -210,21 +213,27 @@ static bool chat_open_stream(job *j) {
     return true;
 }
 
-static bool chat_piece(job_choice *c, str text) {
+static bool push_piece(job_choice *c, const char *key, str text) {
     if (text.n == 0 && c->text_sent == c->n_tokens)
         return true;
     json_t *logprobs = chat_logprobs(c, c->text_sent);
     c->text_sent = c->n_tokens;
-    return push_choice(
-        c->j, chunk,
-        chat_delta(c, json_pack("{s:s%}", "content", text.n ? text.p : "", text.n), logprobs, json_null()));
+    return push_choice(c->j, chunk,
+                       chat_delta(c, json_pack("{s:s%}", key, text.n ? text.p : "", text.n), logprobs, json_null()));
+}
+
+static bool chat_piece(job_choice *c, str text) { return push_piece(c, "content", text); }
+
+static bool chat_thought(job_choice *c, const job_part *p, str text) {
+    (void)p;
+    return push_piece(c, "reasoning_content", text);
 }
 
 /* The number of a call among the calls, as it is told in a stream; the last part is one. */
 static json_int_t call_index(const job_choice *c) {
     json_int_t n = -1;
     for (size_t i = 0; i < c->n_parts; i++)
-        n += c->part[i].call;
+        n += c->part[i].kind == PART_CALL;
     return n;
 }
 
@@ -233,7 +242,7 @@ static bool push_call(job_choice *c, json_t *call) {
 }
 
 static bool chat_begin(job_choice *c, const job_part *p) {
-    if (!p->call)
+    if (p->kind != PART_CALL)
         return true;
     return push_call(c, json_pack("{s:I, s:s, s:s, s:{s:s%, s:s}}", "index", call_index(c), "id", p->id, "type",
                                   "function", "function", "name", p->name.p, p->name.n, "arguments", ""));
@@ -249,14 +258,14 @@ static bool chat_close_stream(job_choice *c) {
 }
 
 static json_t *chat_message_json(const job_choice *c) {
-    str text = job_text(c);
+    str text = job_text(c), thought = job_thought(c);
     json_t *calls = json_array();
     for (size_t i = 0; i < c->n_parts; i++) {
         const job_part *p = &c->part[i];
-        if (p->call)
+        if (p->kind == PART_CALL)
             json_array_append_new(calls,
                                   json_pack("{s:s, s:s, s:{s:s%, s:s%}}", "id", p->id, "type", "function", "function",
-                                            "name", p->name.p, p->name.n, "arguments", p->args.p, p->args.n));
+                                            "name", p->name.p, p->name.n, "arguments", p->own.p, p->own.n));
     }
     bool silent = text.n == 0 && json_array_size(calls) > 0;
     json_t *v = json_pack("{s:s, s:o, s:n}", "role", "assistant", "content",
@@ -264,6 +273,8 @@ static json_t *chat_message_json(const job_choice *c) {
     if (json_array_size(calls) > 0)
         json_object_set(v, "tool_calls", calls);
     json_decref(calls);
+    if (thought.n > 0)
+        json_object_set_new(v, "reasoning_content", json_stringn(thought.p, thought.n));
     return v;
 }
 
@@ -290,6 +301,7 @@ static const job_dialect chat_dialect = {
     .piece = chat_piece,
     .begin = chat_begin,
     .args = chat_args,
+    .thought = chat_thought,
     .close = chat_close_stream,
     .finish = chat_finish,
 };

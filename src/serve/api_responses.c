@@ -23,34 +23,41 @@ static err_code read_request(job *j, err *e) {
     TRY(param_str(j->body, "instructions", &instructions, e));
     j->p.n_max = (size_t)n_max;
     turns t = job_turns(j);
+    TRY(think_responses(j->body, &j->think, e));
     TRY(tools_responses(j->body, j->keep, &j->tools, e));
     TRY(turns_responses(&t, input, instructions, e));
     return job_add_chat(j, &t, true, json_object_get(j->body, "chat_template_kwargs"), e);
 }
 
 static json_t *item_id(const job_choice *c, const job_part *p) {
-    return json_sprintf("%s_%llx%08llx%02zx", p->call ? "fc" : "msg", (unsigned long long)c->j->s->begun,
+    static const char *const kind[] = {[PART_TEXT] = "msg", [PART_CALL] = "fc", [PART_THOUGHT] = "rs"};
+    return json_sprintf("%s_%llx%08llx%02zx", kind[p->kind], (unsigned long long)c->j->s->begun,
                         (unsigned long long)c->j->id, (size_t)(p - c->part));
 }
 
-static json_t *text_json(str text) {
+static json_t *text_json(const job_part *p, str text) {
+    if (p->kind == PART_THOUGHT)
+        return json_pack("{s:s, s:s%}", "type", "reasoning_text", "text", text.n ? text.p : "", text.n);
     return json_pack("{s:s, s:s%, s:[], s:[]}", "type", "output_text", "text", text.n ? text.p : "", text.n,
                      "annotations", "logprobs");
 }
 
 static str part_text(const job_choice *c, const job_part *p) {
-    return p->call ? strbuf_str(&p->args) : str_sub(strbuf_str(&c->text), p->from, p->to);
+    return p->kind == PART_TEXT ? str_sub(strbuf_str(&c->text), p->from, p->to) : strbuf_str(&p->own);
 }
 
 /* The item of a part; whole: with what has come of it. */
 static json_t *item(const job_choice *c, const job_part *p, const char *status, bool whole) {
     str text = whole ? part_text(c, p) : (str){0};
-    if (p->call)
+    if (p->kind == PART_THOUGHT)
+        return json_pack("{s:s, s:o, s:s, s:[], s:o}", "type", "reasoning", "id", item_id(c, p), "status", status,
+                         "summary", "content", whole ? json_pack("[o]", text_json(p, text)) : json_array());
+    if (p->kind == PART_CALL)
         return json_pack("{s:s, s:o, s:s, s:s, s:s%, s:s%}", "type", "function_call", "id", item_id(c, p), "status",
                          status, "call_id", p->id, "name", p->name.p, p->name.n, "arguments", text.n ? text.p : "",
                          text.n);
     return json_pack("{s:s, s:o, s:s, s:s, s:o}", "type", "message", "id", item_id(c, p), "status", status, "role",
-                     "assistant", "content", whole ? json_pack("[o]", text_json(text)) : json_array());
+                     "assistant", "content", whole ? json_pack("[o]", text_json(p, text)) : json_array());
 }
 
 static const char *status_now(const job *j, bool ended) {
@@ -59,9 +66,9 @@ static const char *status_now(const job *j, bool ended) {
 
 static json_t *usage(const job *j) {
     json_int_t in = (json_int_t)job_prompt_tokens(j), out = (json_int_t)job_answer_tokens(j);
-    return json_pack("{s:I, s:{s:I}, s:I, s:{s:i}, s:I}", "input_tokens", in, "input_tokens_details", "cached_tokens",
+    return json_pack("{s:I, s:{s:I}, s:I, s:{s:I}, s:I}", "input_tokens", in, "input_tokens_details", "cached_tokens",
                      (json_int_t)job_cached_tokens(j), "output_tokens", out, "output_tokens_details",
-                     "reasoning_tokens", 0, "total_tokens", in + out);
+                     "reasoning_tokens", (json_int_t)job_thought_tokens(j), "total_tokens", in + out);
 }
 
 static json_t *response(const job *j, bool ended) {
@@ -122,10 +129,10 @@ static bool item_event(job_choice *c, const job_part *p, const char *type, const
 static bool begin_part(job_choice *c, const job_part *p) {
     if (!item_event(c, p, "response.output_item.added", "in_progress", false))
         return false;
-    if (p->call)
+    if (p->kind == PART_CALL)
         return true;
     json_t *v = in_text(c, p);
-    json_object_set_new(v, "part", text_json((str){0}));
+    json_object_set_new(v, "part", text_json(p, (str){0}));
     return event(c->j, "response.content_part.added", v);
 }
 
@@ -138,6 +145,12 @@ static bool piece(job_choice *c, str text) {
     return event(c->j, "response.output_text.delta", v);
 }
 
+static bool thought(job_choice *c, const job_part *p, str text) {
+    json_t *v = in_text(c, p);
+    json_object_set_new(v, "delta", json_stringn(text.p, text.n));
+    return event(c->j, "response.reasoning_text.delta", v);
+}
+
 static bool args(job_choice *c, const job_part *p, str text) {
     json_t *v = in_item(c, p);
     json_object_set_new(v, "delta", json_stringn(text.p, text.n));
@@ -147,7 +160,7 @@ static bool args(job_choice *c, const job_part *p, str text) {
 static bool end_call(job_choice *c, const job_part *p) {
     json_t *v = in_item(c, p);
     json_object_set_new(v, "name", json_stringn(p->name.p, p->name.n));
-    json_object_set_new(v, "arguments", json_stringn(p->args.n ? p->args.p : "", p->args.n));
+    json_object_set_new(v, "arguments", json_stringn(p->own.n ? p->own.p : "", p->own.n));
     return event(c->j, "response.function_call_arguments.done", v);
 }
 
@@ -155,17 +168,19 @@ static bool end_text(job_choice *c, const job_part *p) {
     str text = part_text(c, p);
     json_t *done = in_text(c, p);
     json_object_set_new(done, "text", json_stringn(text.n ? text.p : "", text.n));
-    json_object_set_new(done, "logprobs", json_array());
-    if (!event(c->j, "response.output_text.done", done))
+    if (p->kind == PART_TEXT)
+        json_object_set_new(done, "logprobs", json_array());
+    if (!event(c->j, p->kind == PART_TEXT ? "response.output_text.done" : "response.reasoning_text.done", done))
         return false;
     json_t *ended = in_text(c, p);
-    json_object_set_new(ended, "part", text_json(text));
+    json_object_set_new(ended, "part", text_json(p, text));
     return event(c->j, "response.content_part.done", ended);
 }
 
 static bool end_part(job_choice *c, const job_part *p) {
     const char *status = c->done && !job_ended_by_text(c) ? "incomplete" : "completed";
-    return (p->call ? end_call(c, p) : end_text(c, p)) && item_event(c, p, "response.output_item.done", status, true);
+    return (p->kind == PART_CALL ? end_call(c, p) : end_text(c, p)) &&
+           item_event(c, p, "response.output_item.done", status, true);
 }
 
 static void finish(job *j) {
@@ -188,6 +203,7 @@ static const job_dialect dialect = {
     .piece = piece,
     .begin = begin_part,
     .args = args,
+    .thought = thought,
     .end = end_part,
     .finish = finish,
     .fail = fail,

@@ -19,8 +19,9 @@ static void job_free(job *j) {
         job_choice *c = &j->choice[i];
         strbuf_fini(&c->text);
         for (size_t k = 0; k < c->n_parts; k++)
-            strbuf_fini(&c->part[k].args);
+            strbuf_fini(&c->part[k].own);
         free(c->part);
+        thinking_fini(&c->thinking);
         tool_parser_fini(&c->parser);
         free(c->token);
         free(c->top);
@@ -159,19 +160,20 @@ static void say_part(job_choice *c, bool (*how)(job_choice *c, const job_part *p
 
 static job_part *last_part(const job_choice *c) { return c->n_parts > 0 ? &c->part[c->n_parts - 1] : NULL; }
 
-static err_code new_part(job_choice *c, bool call, err *e) {
-    job_part *p = last_part(c);
-    if (p && !p->call)
+static bool goes_on(const job_choice *c, job_part_kind kind) { return last_part(c) && last_part(c)->kind == kind; }
+
+static err_code new_part(job_choice *c, job_part_kind kind, err *e) {
+    if (last_part(c) && !goes_on(c, PART_CALL))
         say_part(c, c->j->d->end);
     if (!grow((void **)&c->part, &c->cap_parts, c->n_parts + 1, sizeof *c->part))
         return err_set(e, ERR_MEMORY, "no memory for the answer");
-    c->part[c->n_parts++] = (job_part){.call = call, .from = c->text.n, .to = c->text.n};
+    c->part[c->n_parts++] = (job_part){.kind = kind, .from = c->text.n, .to = c->text.n};
     return ERR_OK;
 }
 
 static err_code hear_text(job_choice *c, str text, err *e) {
-    if (!last_part(c) || last_part(c)->call) {
-        TRY(new_part(c, false, e));
+    if (!goes_on(c, PART_TEXT)) {
+        TRY(new_part(c, PART_TEXT, e));
         say_part(c, c->j->d->begin);
     }
     TRY(strbuf_add(&c->text, text, e));
@@ -197,7 +199,7 @@ static err_code name_call(job_choice *c, job_part *p, err *e) {
 }
 
 static err_code hear_call(job_choice *c, str name, err *e) {
-    TRY(new_part(c, true, e));
+    TRY(new_part(c, PART_CALL, e));
     job_part *p = last_part(c);
     p->name = json_get_str(tool_find(c->j->tools.list, name), "name", (str){0});
     TRY(name_call(c, p, e));
@@ -207,7 +209,7 @@ static err_code hear_call(job_choice *c, str name, err *e) {
 
 static err_code hear_args(job_choice *c, str text, err *e) {
     job *j = c->j;
-    TRY(strbuf_add(&last_part(c)->args, text, e));
+    TRY(strbuf_add(&last_part(c)->own, text, e));
     if (j->d->args && speaks(j) && !j->d->args(c, last_part(c), text))
         stop_listening(j);
     return ERR_OK;
@@ -219,7 +221,7 @@ static err_code hear_broken(job_choice *c, const tool_event *event, err *e) {
         say_part(c, c->j->d->end);
         return event->rest.n > 0 ? hear_text(c, event->rest, e) : ERR_OK;
     }
-    strbuf_fini(&c->part[--c->n_parts].args);
+    strbuf_fini(&c->part[--c->n_parts].own);
     return hear_text(c, event->text, e);
 }
 
@@ -241,11 +243,29 @@ static err_code hear(void *ctx, const tool_event *event, err *e) {
     return hear_broken(c, event, e);
 }
 
+static err_code hear_thought(job_choice *c, str text, err *e) {
+    job *j = c->j;
+    if (!goes_on(c, PART_THOUGHT)) {
+        TRY(new_part(c, PART_THOUGHT, e));
+        say_part(c, j->d->begin);
+    }
+    TRY(strbuf_add(&last_part(c)->own, text, e));
+    c->said = true;
+    if (speaks(j) && !j->d->thought(c, last_part(c), text))
+        stop_listening(j);
+    return ERR_OK;
+}
+
+static err_code hear_either(void *ctx, bool thought, str text, err *e) {
+    job_choice *c = ctx;
+    return thought ? hear_thought(c, text, e) : tool_parser_feed(&c->parser, text, e);
+}
+
 /* Where control tokens are printed, the one that ends the answer is still no text. */
 static str without_end(const job_choice *c, str text) {
     const tokenizer *t = c->j->m->source.t;
     int32_t id = c->ids.n > 0 ? c->ids.id[c->ids.n - 1] : -1;
-    if (!c->j->tools.list || id < 0 || id >= tokenizer_n_vocab(t) || !tokenizer_is_end(t, id))
+    if ((!c->j->tools.list && !c->j->marks) || id < 0 || id >= tokenizer_n_vocab(t) || !tokenizer_is_end(t, id))
         return text;
     str piece = tokenizer_piece(t, id);
     return str_ends(text, piece) ? str_sub(text, 0, text.n - piece.n) : text;
@@ -268,19 +288,21 @@ static void on_token(void *ctx, const engine_token *t) {
         return;
     c->said = false;
     if (tok_ids_add(&c->ids, t->token.id, NULL) != ERR_OK || (j->p.logprobs && !keep_token(c, t)) ||
-        tool_parser_feed(&c->parser, without_end(c, t->text), NULL) != ERR_OK)
+        thinking_feed(&c->thinking, without_end(c, t->text), NULL) != ERR_OK)
         short_of_memory(j);
     else if (!c->said) /* its log probability */
         say(c, (str){0});
+    c->n_thought += c->thinking.state == THINKING_INSIDE;
 }
 
 /* The last words. */
 static err_code end_text(job_choice *c, str text, err *e) {
-    TRY(tool_parser_feed(&c->parser, without_end(c, text), e));
+    TRY(thinking_feed(&c->thinking, without_end(c, text), e));
+    TRY(thinking_end(&c->thinking, e));
     TRY(tool_parser_end(&c->parser, e));
     if (c->n_parts == 0)
         TRY(hear_text(c, (str){0}, e));
-    if (!last_part(c)->call)
+    if (!goes_on(c, PART_CALL))
         say_part(c, c->j->d->end);
     return ERR_OK;
 }
@@ -376,6 +398,7 @@ static err_code plan_choices(job *j, err *e) {
     for (size_t i = 0; i < j->n_choices; i++) {
         job_choice *c = &j->choice[i];
         *c = (job_choice){.j = j, .index = i, .prompt = i / p->n};
+        thinking_init(&c->thinking, j->marks, j->answer_begins, hear_either, c);
         tool_parser_init(&c->parser, f, j->tools.list, j->tools.most, hear, c);
     }
     if (j->chat && j->m->source.template_stop.n > 0 && p->n_stop < STOPS_MAX)
@@ -395,6 +418,8 @@ static err_code plan_form(job *j, err *e) {
     }
     if (!j->p.grammar)
         return ERR_OK;
+    if (j->marks)
+        TRY(thinking_grammar(j->marks, j->answer_begins, &j->p.grammar, e));
     TRY(serve_tree(j->s, j->m, j->p.special, &tree, e));
     grammar *g = j->p.grammar;
     j->p.grammar = NULL;
@@ -480,10 +505,13 @@ err_code job_add_chat(job *j, const turns *t, bool answer, const json_t *vars, e
         return err_set(e, ERR_USAGE, "messages: at least one is needed");
     TRY(next_prompt(j, &ids, e));
     j->chat = true;
-    j->p.special = j->tools.list && j->m->tools.special;
+    j->marks = j->d->thought && !j->think.as_text ? j->m->thinking : NULL;
+    j->p.special = (j->tools.list && j->m->tools.special) || (j->marks && j->m->thinking_special);
+    TRY(think_vars(&j->think, j->m->source.template_vars, vars, j->keep, &vars, e));
     chat_options o = serve_chat_options(j->m, vars, answer);
     TRY(tool_turns(&j->m->tools, t->m, t->n, j->tools.list, &j->mem, j->keep, &m, &n, &o.tools, e));
-    return chat_encode(j->m->chat, m, n, &o, ids, e);
+    TRY(chat_encode(j->m->chat, m, n, &o, ids, e));
+    return j->marks ? thinking_begins(j->marks, j->m->source.t, ids->id, ids->n, &j->answer_begins, e) : ERR_OK;
 }
 
 err_code job_add_text(job *j, str text, unsigned flags, err *e) {
@@ -544,10 +572,17 @@ size_t job_answer_tokens(const job *j) {
     return n;
 }
 
+size_t job_thought_tokens(const job *j) {
+    size_t n = 0;
+    for (size_t i = 0; i < j->n_choices; i++)
+        n += j->choice[i].n_thought;
+    return n;
+}
+
 bool job_called(const job_choice *c) {
     bool any = false;
     for (size_t i = 0; i < c->n_parts; i++)
-        any = any || c->part[i].call;
+        any = any || c->part[i].kind == PART_CALL;
     return any && job_ended_by_text(c);
 }
 
@@ -563,6 +598,10 @@ str job_text(const job_choice *c) {
             from = c->token[c->n_prompt_tokens].text_at;
     }
     return str_sub(strbuf_str(&c->text), from, c->text.n);
+}
+
+str job_thought(const job_choice *c) { /* it stands before everything else, or nowhere */
+    return c->n_parts > 0 && c->part[0].kind == PART_THOUGHT ? strbuf_str(&c->part[0].own) : (str){0};
 }
 
 str job_stop_found(const job_choice *c) {

@@ -13,9 +13,11 @@
 
 #include <pthread.h>
 
+#include "gen/thinking.h"
 #include "gen/tool_parser.h"
 #include "serve/params.h"
 #include "serve/serve.h"
+#include "serve/think.h"
 #include "serve/tools.h"
 #include "serve/turns.h"
 
@@ -30,19 +32,21 @@ typedef struct {
 
 enum { JOB_CALL_ID_BYTES = 9 }; /* letters and digits: Mistral's templates take no other length */
 
-/* Part of an answer: a text, or the call of a tool. */
+typedef enum { PART_TEXT, PART_CALL, PART_THOUGHT } job_part_kind;
+
+/* Part of an answer: a text, the call of a tool, or what was thought before. */
 typedef struct {
-    bool call;
+    job_part_kind kind;
     size_t from, to; /* a text's, in choice.text */
     str name;        /* a call's; borrowed from the request */
-    strbuf args;     /* JSON */
+    strbuf own;      /* a call's arguments, JSON; a thought's text */
     char id[JOB_CALL_ID_BYTES + 1];
 } job_part;
 
 typedef struct {
     job *j;
     size_t index, prompt; /* of the text, of the prompt it continues */
-    strbuf text;          /* of the prompt too when told; calls are not in it */
+    strbuf text;          /* of the prompt too when told; calls and thoughts are not in it */
     job_part *part;       /* the answer in its order; at its end at least one */
     size_t n_parts, cap_parts;
     job_token *token;
@@ -50,10 +54,12 @@ typedef struct {
     engine_scored *top;
     size_t n_top, cap_top;
     tok_ids ids;      /* generated */
+    size_t n_thought; /* of them in a thought */
     size_t text_sent; /* the dialect's own */
     generate_result result;
     /* job.c's */
     constraint_cursor place;
+    thinking thinking; /* what it lets through goes into the parser */
     tool_parser parser;
     bool said; /* a piece was told for this token */
     engine_ticket *ticket;
@@ -71,6 +77,8 @@ typedef struct {
      * args() a call is told of when it is whole. */
     bool (*begin)(job_choice *c, const job_part *p);
     bool (*args)(job_choice *c, const job_part *p, str text);
+    /* More of a thought. Without it thoughts are text, also where nothing streams. */
+    bool (*thought)(job_choice *c, const job_part *p, str text);
     bool (*end)(job_choice *c, const job_part *p);
     /* Streams alone, may be NULL: a text has ended. */
     bool (*close)(job_choice *c);
@@ -87,8 +95,9 @@ struct job {
     json_t *body;
     const job_dialect *d;
     params p;
-    tool_wish tools; /* read() fills it before it adds prompts */
-    json_t *keep;    /* values made for this request */
+    tool_wish tools; /* read() fills both before it adds prompts */
+    think_wish think;
+    json_t *keep; /* values made for this request */
     arena mem;
     tok_ids *prompt; /* [n_prompts] */
     str *prompt_text;
@@ -100,7 +109,9 @@ struct job {
     size_t n_events; /* the dialect's own */
     bool chat, echo, aux;
     /* job.c's */
-    constraint *form; /* of p.grammar, for all choices; NULL: none */
+    constraint *form;            /* of p.grammar, for all choices; NULL: none */
+    const thinking_marks *marks; /* thoughts are told apart by these; NULL: not at all */
+    thinking_state answer_begins;
     pthread_mutex_t lock;
     size_t left; /* choices that have not ended, and one while job_run() submits */
     bool cancelled, deaf, opened;
@@ -117,6 +128,7 @@ err_code job_count(serve *s, http_call *c, json_t *body, const job_dialect *d, s
 
 /* For read(): a prompt of messages through the model's template with j->tools, of a text, of ids. */
 turns job_turns(job *j); /* to be filled for job_add_chat() */
+/* vars: of the request, before those of the model; NULL: none. */
 err_code job_add_chat(job *j, const turns *t, bool answer, const json_t *vars, err *e);
 err_code job_add_text(job *j, str text, unsigned flags, err *e);
 err_code job_add_ids(job *j, const json_t *ids, err *e);
@@ -124,11 +136,13 @@ err_code job_add_ids(job *j, const json_t *ids, err *e);
 size_t job_prompt_tokens(const job *j); /* of all prompts */
 size_t job_cached_tokens(const job *j);
 size_t job_answer_tokens(const job *j);
+size_t job_thought_tokens(const job *j);
 bool job_called(const job_choice *c);        /* it ended, and tools are to be called */
 bool job_ended_by_text(const job_choice *c); /* the model's end, or a stop string; else a limit */
 /* The client's stop string that ended the text; empty: none did. */
 str job_stop_found(const job_choice *c);
-str job_text(const job_choice *c); /* without the prompt's */
+str job_text(const job_choice *c);    /* without the prompt's */
+str job_thought(const job_choice *c); /* empty: none */
 
 /* What a token is called: its text, repaired. Appends. */
 err_code token_text(const tokenizer *t, int32_t id, strbuf *out, err *e);

@@ -186,7 +186,10 @@ static err_code model_begin(serve *s, const serve_source *source, const engine_o
     if (source->template_source.n > 0) {
         TRY(chat_open(&m->chat, source->t, source->template_source, e));
         TRY(tool_style_learn(&m->tools, m->chat, source->t, source->template_source, e));
+        m->thinking = thinking_of(source->template_source);
+        m->thinking_special = m->thinking && thinking_is_special(m->thinking, source->t);
     }
+    own.pool = source->pool;
     if (s->kept) {
         prefix_files_model_init(&m->kept, s->kept, source->m);
         own.store = &m->kept.store;

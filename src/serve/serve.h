@@ -13,6 +13,7 @@
 
 #include "gen/chat.h"
 #include "gen/engine.h"
+#include "gen/thinking.h"
 #include "gen/tool_turns.h"
 #include "serve/http.h"
 #include "serve/page.h"
@@ -31,6 +32,7 @@ typedef struct {
     const char *name, *path;
     const char *run; /* of options.lineage, whose model it is; NULL: of none known */
     model *m;
+    pool *pool; /* m's */
     const tokenizer *t;
     str template_source; /* empty: no conversations */
     str template_stop;   /* a stop string that the format needs; empty: none */
@@ -40,9 +42,11 @@ typedef struct {
 typedef struct {
     serve_source source;
     engine *g;
-    chat_template *chat;     /* NULL: none */
-    tool_style tools;        /* with `chat` */
-    uint64_t bytes;          /* of the weights in memory */
+    chat_template *chat;            /* NULL: none */
+    tool_style tools;               /* with `chat` */
+    const thinking_marks *thinking; /* how it marks what it thinks before it answers; NULL: it does not */
+    bool thinking_special;          /* by control tokens */
+    uint64_t bytes;                 /* of the weights in memory */
     token_tree *tree[2];     /* for grammars, without and with control tokens' spelling; made when first needed */
     prefix_files_model kept; /* its prefixes in files, where the server has such */
     pooling pooling;         /* how a text becomes one vector */

@@ -30,7 +30,22 @@ err_code turns_add(turns *t, const char *role, str content, err *e) {
     chat_message *m = NULL;
     TRY(next(t, &m, e));
     *m = (chat_message){.role = str_from(role), .content = content};
+    if (strcmp(role, "assistant") == 0 && t->thought.n > 0) {
+        json_t *more = json_pack("{s:s%}", "reasoning_content", t->thought.p, t->thought.n);
+        if (!more || json_array_append_new(t->keep, more) != 0)
+            return no_memory(e);
+        m->more = more;
+    }
+    t->thought = (str){0};
     return ERR_OK;
+}
+
+/* The first of the keys whose value is a text. */
+static str first_text(const json_t *v, const char *const *key) {
+    str text = {0};
+    for (; *key && text.n == 0; key++)
+        text = json_get_str(v, *key, (str){0});
+    return text;
 }
 
 static err_code add_front(turns *t, str front, err *e) {
@@ -69,12 +84,17 @@ static err_code add_call(turns *t, chat_message *m, str id, str name, const json
                              "name", name.p, name.n, "arguments", args);
     json_decref(args);
     if (!m->more) {
-        json_t *more = json_pack("{s:[]}", "tool_calls");
+        json_t *more = json_object();
         if (!more || json_array_append_new(t->keep, more) != 0) {
             json_decref(call);
             return no_memory(e);
         }
         m->more = more;
+    }
+    if (!json_object_get(m->more, "tool_calls") &&
+        json_object_set_new(borrowed(m->more), "tool_calls", json_array()) != 0) {
+        json_decref(call);
+        return no_memory(e);
     }
     return json_array_append_new(json_object_get(m->more, "tool_calls"), call) == 0 ? ERR_OK : no_memory(e);
 }
@@ -144,6 +164,7 @@ static err_code read_calls(turns *t, const json_t *calls, err *e) {
 
 static err_code chat_message_of(turns *t, const json_t *v, err *e) {
     static const char *const refused[] = {"function_call", "images", NULL};
+    static const char *const thoughts[] = {"reasoning_content", "reasoning", "thinking", NULL};
     const char *role = NULL;
     str content;
     if (!json_is_object(v))
@@ -154,6 +175,9 @@ static err_code chat_message_of(turns *t, const json_t *v, err *e) {
     if (strcmp(role, "tool") == 0)
         return add_result(t, json_get_str(v, "tool_call_id", (str){0}),
                           json_get_str(v, "tool_name", json_get_str(v, "name", (str){0})), content, e);
+    str thought = first_text(v, thoughts);
+    if (thought.n > 0)
+        t->thought = thought;
     TRY(turns_add(t, role, content, e));
     return strcmp(role, "assistant") == 0 ? read_calls(t, json_get(v, "tool_calls"), e) : ERR_OK;
 }
@@ -179,10 +203,28 @@ err_code turns_chat(turns *t, const json_t *messages, str front, err *e) {
 
 /* Calls in a row, and those right after the assistant's message, are one message. */
 static err_code item_call(turns *t, const json_t *v, err *e) {
-    if (t->n == 0 || !str_is(t->m[t->n - 1].role, "assistant"))
+    if (t->n == 0 || !str_is(t->m[t->n - 1].role, "assistant") || t->thought.n > 0)
         TRY(turns_add(t, "assistant", (str){0}, e));
     return add_call(t, &t->m[t->n - 1], json_get_str(v, "call_id", (str){0}), json_get_str(v, "name", (str){0}),
                     json_get(v, "arguments"), e);
+}
+
+/* Its text, or what was told of it in short. */
+static err_code item_thought(turns *t, const json_t *v, err *e) {
+    static const char *const lists[] = {"content", "summary"};
+    strbuf text = {0};
+    err_code code = ERR_OK;
+    for (size_t k = 0; k < 2 && text.n == 0; k++) {
+        const json_t *list = json_object_get(v, lists[k]);
+        for (size_t i = 0; i < json_array_size(list) && code == ERR_OK; i++)
+            code = strbuf_add(&text, json_get_str(json_array_get(list, i), "text", (str){0}), e);
+    }
+    if (code == ERR_OK && text.n > 0) {
+        t->thought = arena_str(t->mem, strbuf_str(&text));
+        code = t->thought.p ? ERR_OK : arena_short(e, text.n, 1);
+    }
+    strbuf_fini(&text);
+    return code;
 }
 
 static err_code item(turns *t, const json_t *v, err *e) {
@@ -193,6 +235,8 @@ static err_code item(turns *t, const json_t *v, err *e) {
         TRY(params_content(json_object_get(v, "output"), t->mem, &content, e));
         return add_result(t, json_get_str(v, "call_id", (str){0}), (str){0}, content, e);
     }
+    if (str_is(type, "reasoning"))
+        return item_thought(t, v, e);
     if (str_is(type, "message"))
         return chat_message_of(t, v, e);
     return err_set(e, ERR_UNSUPPORTED, "type \"%.*s\" is not supported", STR_ARG(type));
@@ -216,6 +260,12 @@ static err_code block(turns *t, const json_t *v, const char *role, size_t first,
         return add_result(t, json_get_str(v, "tool_use_id", (str){0}), (str){0}, content, e);
     }
     bool open = t->n > first && str_is(t->m[t->n - 1].role, role);
+    if (assistant && str_is(type, "thinking")) {
+        t->thought = json_get_str(v, "thinking", (str){0});
+        return ERR_OK;
+    }
+    if (assistant && str_is(type, "redacted_thinking"))
+        return ERR_OK; /* nobody here can read it */
     if (assistant && str_is(type, "tool_use")) {
         if (!open)
             TRY(turns_add(t, role, (str){0}, e));

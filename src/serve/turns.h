@@ -5,9 +5,11 @@
  *   OpenAI responses     a text, or items: messages, function_call, function_call_output
  *   Anthropic            content of blocks: text, tool_use, tool_result
  *
- * Arguments of calls become objects, whatever they came as. A result whose id a call has had gets that call's name.
- * Parts of text are joined; any other is ERR_UNSUPPORTED. `front`, when not empty, is a system message put before.
- * Errors name the message. Proved by test_turns.c, test_serve.c, fuzz_serve.c.
+ * What an assistant has thought (reasoning_content, reasoning, thinking; a reasoning item; a thinking block) is given
+ * to the template as the member reasoning_content of what it said next. Arguments of calls become objects, whatever
+ * they came as. A result whose id a call has had gets that call's name. Parts of text are joined; any other is
+ * ERR_UNSUPPORTED. `front`, when not empty, is a system message put before. Errors name the message. Proved by
+ * test_turns.c, test_serve.c, fuzz_serve.c.
  */
 #ifndef LOAM_SERVE_TURNS_H
 #define LOAM_SERVE_TURNS_H
@@ -21,6 +23,7 @@ typedef struct {
     chat_message *m;
     size_t n, cap;
     size_t n_argument_values; /* that were read from text: all calls of a request share the body's limit */
+    str thought; /* of the assistant's message that comes next */
 } turns;
 
 err_code turns_chat(turns *t, const json_t *messages, str front, err *e);

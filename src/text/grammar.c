@@ -472,6 +472,47 @@ err_code grammar_compile(grammar **out, const grammar_tree *t, str root, err *e)
     return code;
 }
 
+/* ---- one behind the other ---- */
+
+/* Instructions and sets of `from`, whose numbers go on behind those of g. */
+static void append_program(grammar *g, const grammar *from) {
+    for (uint32_t i = 0; i < from->n_ops; i++) {
+        grammar_op op = from->op[i];
+        bool jumps = op.op == GRAMMAR_OP_JUMP || op.op == GRAMMAR_OP_CALL || op.op == GRAMMAR_OP_SPLIT;
+        op.a += op.op == GRAMMAR_OP_BYTES ? g->n_sets : jumps ? g->n_ops : 0;
+        op.b += op.op == GRAMMAR_OP_SPLIT ? g->n_ops : 0;
+        op.c += op.op == GRAMMAR_OP_LOOP ? g->n_ops : 0;
+        g->op[g->n_ops + i] = op;
+    }
+    for (uint32_t i = 0; i < from->n_sets; i++)
+        g->set[g->n_sets + i] = from->set[i];
+    g->n_ops += from->n_ops;
+    g->n_sets += from->n_sets;
+}
+
+err_code grammar_sequence(grammar **out, const grammar *a, const grammar *b, err *e) {
+    *out = NULL;
+    if (a->n_ops + b->n_ops + 2 > GRAMMAR_OPS_MAX)
+        return err_set(e, ERR_LIMIT, "the grammar is too large: more than %d instructions", GRAMMAR_OPS_MAX);
+    grammar *g = calloc(1, sizeof *g);
+    if (g) {
+        g->cap_ops = a->n_ops + b->n_ops + 2;
+        g->cap_sets = a->n_sets + b->n_sets + 1;
+        g->op = calloc(g->cap_ops, sizeof *g->op);
+        g->set = calloc(g->cap_sets, sizeof *g->set);
+    }
+    if (!g || !g->op || !g->set) {
+        grammar_close(g);
+        return err_set(e, ERR_MEMORY, "no memory for a grammar");
+    }
+    g->op[g->n_ops++] = (grammar_op){.op = GRAMMAR_OP_CALL, .a = 2 + a->start};
+    g->op[g->n_ops++] = (grammar_op){.op = GRAMMAR_OP_JUMP, .a = 2 + a->n_ops + b->start};
+    append_program(g, a);
+    append_program(g, b);
+    *out = g;
+    return ERR_OK;
+}
+
 void grammar_close(grammar *g) {
     if (!g)
         return;

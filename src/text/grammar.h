@@ -108,5 +108,7 @@ static inline bool grammar_has(const grammar_bytes *s, unsigned char byte) {
 
 err_code grammar_compile(grammar **out, const grammar_tree *t, str root, err *e);
 void grammar_close(grammar *g); /* NULL allowed */
+/* The texts of a, each with one of b behind it; both stay as they are. */
+err_code grammar_sequence(grammar **out, const grammar *a, const grammar *b, err *e);
 
 #endif

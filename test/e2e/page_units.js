@@ -29,7 +29,7 @@ async () => {
   same([e.push("data: {\"a\""), e.push(":1}\n"), e.push("\n: note\n\ndata: x\ndata: y\n\n")], [[], [], ["{\"a\":1}", "x\ny"]], "events in pieces");
 
   const c = { id: "x", title: "t", created: 1, model: "m", mode: "chat", messages: [{ role: "user", text: "hi" },
-    { role: "assistant", at: 0, variants: [{ text: "<b>", prompt: "", seed: 1, model: "m", tokens: 2, seconds: 3, end: "stop" }] }] };
+    { role: "assistant", at: 0, variants: [{ text: "<b>", thought: "", prompt: "", seed: 1, model: "m", tokens: 2, seconds: 3, end: "stop" }] }] };
   same(t.importText(t.exportText([c])), [c], "export and import");
   throws(() => t.importText("x"), "not JSON");
   throws(() => t.importText("{}"), "no conversations");

@@ -92,9 +92,10 @@ def say(page, text):
     page.press("#say", "Enter")
 
 
-def pretend(page, text, path="**/v1/chat/completions", status=200):
+def pretend(page, text, path="**/v1/chat/completions", status=200, thought=""):
     """The next answers are this text, as a stream."""
-    events = [{"choices": [{"index": 0, "delta": {"content": text[i:i + 400]}, "finish_reason": None}]} for i in range(0, len(text), 400)]
+    events = [{"choices": [{"index": 0, "delta": {"reasoning_content": thought}, "finish_reason": None}]}] if thought else []
+    events += [{"choices": [{"index": 0, "delta": {"content": text[i:i + 400]}, "finish_reason": None}]} for i in range(0, len(text), 400)]
     events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     events.append({"choices": [], "usage": {"completion_tokens": 7, "prompt_tokens": 3}})
     body = "".join("data: %s\n\n" % json.dumps(e) for e in events) + "data: [DONE]\n\n"
@@ -314,6 +315,25 @@ def _():
         expect(page.locator(".readout").first).to_contain_text("at step 1")
         shot(page, "run", True)
         axe(page)
+
+
+@case("a thought before the answer is folded, is text and no markup, and is kept")
+def _():
+    with Tab() as page:
+        choose_chat(page)
+        pretend(page, "It is noon.", thought=HOSTILE + " Let me see.")
+        say(page, "What time is it?")
+        thought = page.locator("details.thought")
+        expect(thought.locator("summary")).to_have_text("Thought before the answer")
+        assert not thought.locator(".text").is_visible()
+        thought.locator("summary").click()
+        expect(thought.locator(".text")).to_contain_text("<script>document.title='owned'</script> Let me see.")
+        assert page.locator(".body .text").inner_text().strip() == "It is noon." and page.title() != "owned"
+        axe(page)
+        shot(page, "thought")
+        page.reload()
+        page.get_by_role("button", name="What time is it?", exact=True).click()
+        expect(page.locator("details.thought .text")).to_contain_text("Let me see.")
 
 
 @case("runs: what the folder notes of verifying: never, all steps, a difference, outdated")

@@ -407,7 +407,10 @@ static void mix(const char *path, int n_threads, uint64_t seed, size_t n_asks, s
         make(&a[i], a, i, m, s);
     session_close(s);
     /* Threads that wait for a CPU are slow: fewer requests then. */
-    engine_options o = {.ctx_tokens = CTX, .n_running = 1 + draw(7), .cache_bytes = caches * model_kv_bytes(m, CTX)};
+    engine_options o = {.ctx_tokens = CTX,
+                        .n_running = 1 + draw(7),
+                        .cache_bytes = caches * model_kv_bytes(m, CTX),
+                        .pool = seed % 3 ? p : NULL};
     must(engine_open(&g, m, t, &o, &e), &e);
     assert_int_equal(engine_ctx(g), CTX);
     assert_ptr_equal(engine_model(g), m);

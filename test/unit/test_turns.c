@@ -59,7 +59,22 @@ static const struct {
      "\"tool\","
      "\"tool_name\":\"f\",\"content\":\"r\"}]",
      "system:front|assistant:{\"tool_calls\":[" CALL("", "f", "{\"a\":1}") "]}|tool:r" RESULT("", "f")},
+    {turns_chat,
+     "[{\"role\":\"assistant\",\"content\":\"x\",\"reasoning_content\":\"t\"},{\"role\":\"assistant\",\"thinking\":"
+     "\"t\","
+     "\"tool_calls\":[{\"function\":{\"name\":\"f\"}}]},{\"role\":\"user\",\"content\":\"u\",\"reasoning\":\"t\"},{"
+     "\"role\":\"assistant\",\"content\":\"y\"}]",
+     "system:front|assistant:x{\"reasoning_content\":\"t\"}|assistant:{\"reasoning_content\":\"t\",\"tool_calls\":"
+     "[" CALL("", "f", "{}") "]}|user:u|assistant:y"},
     {turns_responses, "\"hello\"", "system:front|user:hello"},
+    {turns_responses,
+     "[{\"type\":\"reasoning\",\"content\":[{\"text\":\"I "
+     "\"},{\"text\":\"see\"}]},{\"role\":\"assistant\",\"content\":\"x\"},"
+     "{\"type\":\"reasoning\",\"summary\":[{\"text\":\"s\"}]},{\"type\":\"function_call\",\"call_id\":\"1\",\"name\":"
+     "\"f\","
+     "\"arguments\":\"{}\"},{\"type\":\"reasoning\"}]",
+     "system:front|assistant:x{\"reasoning_content\":\"I "
+     "see\"}|assistant:{\"reasoning_content\":\"s\",\"tool_calls\":[" CALL("1", "f", "{}") "]}"},
     {turns_responses,
      "[{\"role\":\"user\",\"content\":\"u\"},{\"type\":\"function_call\",\"call_id\":\"1\",\"name\":\"f\","
      "\"arguments\":\"{}\"},{"
@@ -79,6 +94,14 @@ static const struct {
      "system:front|user:u|assistant:I see{\"tool_calls\":[" CALL("1", "f", "{\"a\":1}") "]}|tool:r" RESULT(
          "1", "f") "|user:now?"},
     {turns_anthropic, "[{\"role\":\"user\",\"content\":[]}]", "system:front|user:"},
+    {turns_anthropic,
+     "[{\"role\":\"assistant\",\"content\":[{\"type\":\"redacted_thinking\",\"data\":\"?\"},{\"type\":\"thinking\","
+     "\"thinking\":"
+     "\"t\",\"signature\":\"\"},{\"type\":\"text\",\"text\":\"x\"}]},{\"role\":\"assistant\",\"content\":[{\"type\":"
+     "\"thinking\","
+     "\"thinking\":\"t\"},{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"f\",\"input\":{}}]}]",
+     "system:front|assistant:x{\"reasoning_content\":\"t\"}|assistant:{\"reasoning_content\":\"t\",\"tool_calls\":"
+     "[" CALL("1", "f", "{}") "]}"},
 };
 
 static void messages(void **state) {
@@ -125,7 +148,7 @@ static const struct {
      "arguments"},
     {turns_chat, "[{\"role\":\"assistant\",\"function_call\":{\"name\":\"f\"}}]", "function_call"},
     {turns_responses, "5", "input"},
-    {turns_responses, "[{\"type\":\"reasoning\"}]", "reasoning"},
+    {turns_responses, "[{\"type\":\"computer_call\"}]", "computer_call"},
     {turns_responses, "[{\"type\":\"function_call\",\"name\":\"f\",\"arguments\":5}]", "arguments"},
     {turns_anthropic, "[{\"role\":\"user\",\"content\":[{\"type\":\"tool_use\"}]}]", "tool_use"},
     {turns_anthropic, "[{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\"}]}]", "without a name"},
