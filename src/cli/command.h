@@ -66,6 +66,7 @@ extern const option common_options[];
     X(bench)        \
     X(convert)      \
     X(quantize)     \
+    X(merge)        \
     X(imatrix)      \
     X(corpus)       \
     X(data)         \

@@ -19,6 +19,10 @@ export_options exporting_options(exporting *x);
  * exporter. ctx: the exporting. */
 err_code exporting_keys(void *ctx, gguf_writer *w, err *e);
 
+/* OUT as a GGUF file when its name ends in .gguf, else as a new folder with the tokenizer's files: whole or not at all.
+ * Fills in o->bos and o->eos. */
+err_code exporting_write(exporting *x, const char *out, export_options *o, err *e);
+
 /* ERR_USAGE when OUT is there, unless it is a file and `force` is set. */
 err_code exporting_check(const char *out, bool force, err *e);
 

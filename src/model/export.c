@@ -29,21 +29,34 @@ typedef struct {
     const model_tensor *t;
     dtype to;
     const float *importance;
-    size_t from, n;    /* rows */
-    uint8_t *out;      /* [n] rows */
-    uint8_t *stored;   /* a row a thread */
-    float *values;     /* likewise */
-    atomic_size_t bad; /* the lowest row that did not fit, or SIZE_MAX */
+    const export_change *change; /* NULL: none */
+    size_t from, n;              /* rows */
+    uint8_t *out;                /* [n] rows */
+    uint8_t *stored;             /* a row a thread */
+    float *values;               /* likewise */
+    atomic_size_t bad;           /* the lowest row that did not fit, or SIZE_MAX */
 } rows_job;
 
-static void convert_row(rows_job *j, size_t r, uint8_t *out, uint8_t *stored, float *values) {
+/* What row r is to hold. */
+static void row_values(const rows_job *j, size_t r, int thread, uint8_t *stored, float *values) {
     const model_tensor *t = j->t;
-    if (t->type == j->to) {
+    int part;
+    size_t row;
+    tensor_row(t, r, stored);
+    block_dequantise(t->type, stored, t->cols, values);
+    if (!j->change)
+        return;
+    tensor_place(t, r, &part, &row);
+    j->change->row(j->change->ctx, t, part, row, thread, values);
+}
+
+static void convert_row(rows_job *j, size_t r, int thread, uint8_t *out, uint8_t *stored, float *values) {
+    const model_tensor *t = j->t;
+    if (t->type == j->to && !j->change) {
         tensor_row(t, r, out);
         return;
     }
-    tensor_row(t, r, stored);
-    block_dequantise(t->type, stored, t->cols, values);
+    row_values(j, r, thread, stored, values);
     if (quantise_row(j->to, values, t->cols, j->importance, out))
         return;
     for (size_t seen = atomic_load(&j->bad); r < seen && !atomic_compare_exchange_weak(&j->bad, &seen, r);) {
@@ -55,7 +68,7 @@ static void convert_part(void *ctx, int part, int n_parts) {
     size_t from, to, in_bytes = dtype_row_bytes(j->t->type, j->t->cols), bytes = dtype_row_bytes(j->to, j->t->cols);
     pool_share(j->n, 1, part, n_parts, &from, &to);
     for (size_t r = from; r < to; r++)
-        convert_row(j, j->from + r, j->out + r * bytes, j->stored + (size_t)part * in_bytes,
+        convert_row(j, j->from + r, part, j->out + r * bytes, j->stored + (size_t)part * in_bytes,
                     j->values + (size_t)part * j->t->cols);
 }
 
@@ -79,8 +92,7 @@ static err_code put(sink *s, const void *p, size_t n, err *e) {
 static err_code unfit(const sink *s, const rows_job *j, err *e) {
     const model_tensor *t = j->t;
     size_t r = atomic_load(&j->bad), worst = 0;
-    tensor_row(t, r, j->stored);
-    block_dequantise(t->type, j->stored, t->cols, j->values);
+    row_values(j, r, 0, j->stored, j->values);
     for (size_t i = 1; i < t->cols; i++) { /* the largest; infinity and NaN before all */
         float a = j->values[i], b = j->values[worst];
         if (b - b == 0 && !((a < 0 ? -a : a) <= (b < 0 ? -b : b)))
@@ -96,6 +108,11 @@ static err_code put_matrix(sink *s, const model_tensor *t, dtype to, const float
     size_t threads = (size_t)pool_threads(p), bytes = dtype_row_bytes(to, t->cols), n = PART_BYTES / bytes + 1;
     n = n < t->rows ? n : t->rows;
     rows_job j = {.t = t, .to = to, .importance = importance};
+    const export_change *change = &s->o->change;
+    bool changes = false;
+    if (change->begin)
+        TRY(change->begin(change->ctx, t, &changes, e));
+    j.change = changes ? change : NULL;
     atomic_init(&j.bad, SIZE_MAX);
     j.out = malloc(n * bytes);
     j.stored = malloc(threads * dtype_row_bytes(t->type, t->cols));

@@ -20,6 +20,16 @@
 #include "io/gguf_write.h"
 #include "model/tensors.h"
 
+/* Values that become others on their way. */
+typedef struct {
+    /* Before the rows of matrix t: whether any changes; then all are dequantised and rounded again. NULL: none do. */
+    err_code (*begin)(void *ctx, const model_tensor *t, bool *changes, err *e);
+    /* values f32[cols]: row `row` of a part of t, in this program's order (tensor_place()). thread: 0 to
+     * pool_threads()-1. */
+    void (*row)(void *ctx, const model_tensor *t, int part, size_t row, int thread, float *values);
+    void *ctx;
+} export_change;
+
 typedef struct {
     /* The type of matrices; -1: as they are. Folders hold F32, F16, BF16 alone. Vectors are F32 in GGUF files; in
      * folders they have the type of the matrices when every value survives that, else F32. */
@@ -29,6 +39,7 @@ typedef struct {
     /* Of a matrix's columns f32[cols], for quantisation; NULL or returning NULL: none. */
     const float *(*importance)(void *ctx, const model_tensor *t);
     void *choose_ctx;
+    export_change change;
     uint32_t file_type; /* general.file_type when `choose` is given */
 
     str name; /* general.name; empty: what the model is called, else the last part of its path */

@@ -288,12 +288,16 @@ err_code tensors_of(const model *m, bool gguf, bool zero_biases, arena *mem, mod
     return ERR_OK;
 }
 
+void tensor_place(const model_tensor *t, size_t r, int *part, size_t *row) {
+    *row = t->head ? tensor_in_order(t->head, r) : r;
+    for (*part = 0; *row >= t->part[*part].rows; ++*part)
+        *row -= t->part[*part].rows;
+}
+
 void tensor_row(const model_tensor *t, size_t r, uint8_t *out) {
-    if (t->head)
-        r = tensor_in_order(t->head, r);
-    const row_source *s = t->part;
-    for (; r >= s->rows; s++)
-        r -= s->rows;
+    int part;
+    tensor_place(t, r, &part, &r);
+    const row_source *s = &t->part[part];
     if (s->packed) {
         panel_unpack_row(t->type, s->packed->packed, t->cols, r, 0, t->cols / dtype_table[t->type].block_elems, out);
         return;

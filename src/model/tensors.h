@@ -55,6 +55,9 @@ err_code tensors_of(const model *m, bool gguf, bool zero_biases, arena *mem, mod
 /* Row r of a matrix tensor as it is stored: dtype_row_bytes(type, cols) bytes. */
 void tensor_row(const model_tensor *t, size_t r, uint8_t *out);
 
+/* Where that row comes from: a part of the tensor, and the row in this program's order of that part. */
+void tensor_place(const model_tensor *t, size_t r, int *part, size_t *row);
+
 /* Which row of this program stands at row r of a file that interleaves the two halves of each head of `head` rows. */
 size_t tensor_in_order(size_t head, size_t r);
 
