@@ -290,7 +290,7 @@ format: deps-tidy ## clang-format over src, test and bench
 
 # ---- the rest --------------------------------------------------------------
 
-.PHONY: demo demo-gemma model peer bench bench-train bench-serve bench-tokenizer install deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
+.PHONY: demo demo-gemma model peer bench bench-train bench-serve bench-tokenizer install install-built deb deb-built deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
 demo: all ## the life of a small model: corpus, training, verification, questions; no network needed
 	@$(BUILD)/loam demo
 
@@ -329,6 +329,10 @@ SHARE = $(TO)/share
 FILL = sed -e 's|@BINDIR@|$(PREFIX)/bin|' $(PC_WORDS)
 
 install: all ## program, library, manual pages, completion, units, to DESTDIR and PREFIX=/usr/local
+	$(Q)$(MAKE) --no-print-directory install-built
+
+# What is built already, whatever flags the environment has now: for packages.
+install-built:
 	install -Dm755 $(BUILD)/loam $(TO)/bin/loam
 	set -e; for f in $$(find models/homeworld -type f ! -name verified.json); do install -Dm644 $$f $(SHARE)/loam/$$f; done
 	install -Dm644 share/loam/catalogue.tsv $(SHARE)/loam/catalogue.tsv
@@ -344,6 +348,16 @@ install: all ## program, library, manual pages, completion, units, to DESTDIR an
 	install -Dm644 include/loam.h $(TO)/include/loam.h
 	install -Dm644 $(BUILD)/libloam.a $(DESTDIR)$(LIBDIR)/libloam.a
 	$(FILL) share/loam/loam.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/loam.pc
+
+DEB = $(abspath $(BUILD))/deb
+XZ = 6
+deb: all ## Debian packages of the program and the library, in build/deb
+	$(Q)$(MAKE) --no-print-directory deb-built
+deb-built: | deps-test
+	rm -rf $(DEB) && mkdir -p $(DEB)/loam && cp -a debian $(DEB)/loam
+	cd $(DEB)/loam && DEB_BUILD_OPTIONS=noautodbgsym $(MAKE) --no-print-directory -f debian/rules binary \
+	    SOURCE=$(CURDIR) BUILD=$(abspath $(BUILD)) XZ=$(XZ)
+	rm -rf $(DEB)/loam
 
 deps: ## install the Debian packages for everything (as root), or print the apt line
 	@script/deps.sh build test tidy fuzz demo emulate
