@@ -153,6 +153,8 @@ static const struct {
     {"FILE.svg", files, ".svg"},
     {"TEMPLATE", templates, ""},
     /* what nobody can know but who types it */
+    {"A[:SCALE]", files, ""},
+    {"TYPE,TYPE", nothing, ""}, /* TYPE offers them */
     {"REF", files, ".gguf"},
     {"OTHER", nothing, ""},
     {"TEXT", nothing, ""},
@@ -190,9 +192,10 @@ static str next_part(str *s, str end) {
 
 /* "[ID" to "ID", "SOURCE..." to "SOURCE". */
 static str bare(str word) {
-    while (word.n > 0 && word.p[0] == '[')
+    bool optional = str_starts(word, STR("["));
+    while (str_starts(word, STR("[")))
         word = str_sub(word, 1, word.n);
-    while (word.n > 0 && strchr("].", word.p[word.n - 1]))
+    while (str_ends(word, STR(".")) || (optional && str_ends(word, STR("]"))))
         word.n--;
     return word;
 }
