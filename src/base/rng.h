@@ -19,7 +19,8 @@ typedef enum {
     RNG_CORPUS = 5,
     RNG_DROPOUT = 6,
     RNG_CHALLENGE = 7,
-    RNG_ADAPTER = 8
+    RNG_ADAPTER = 8,
+    RNG_RESAMPLE = 9
 } rng_purpose;
 
 /* The raw block function: 4 words from a 4-word counter and a 2-word key. */

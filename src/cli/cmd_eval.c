@@ -1,7 +1,7 @@
-/* loam eval: how good a model is at a task whose truth is known.
+/* loam eval: how good a model is at a task whose truth is known, and whether another one is better.
  *
  * A task is a row of the table at the end of this file. All answers are greedy and all scores exact, so a result is the
- * same on every machine; intervals are Wilson's, at 95 %.
+ * same on every machine; intervals are those of cli/scores.h, at 95 %.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,15 +10,19 @@
 #include "cli/load.h"
 #include "cli/memorise.h"
 #include "cli/out.h"
+#include "gen/paired.h"
 #include "world/quiz.h"
 
 typedef struct {
     common_values common;
     compute_values compute;
     int64_t n, seed;
-    const char *kind, *mix;
-    strbuf *into; /* no option: where the JSON goes instead of standard output */
+    const char *kind, *mix, *compare;
+    strbuf *into;        /* no option: where the JSON goes instead of standard output */
+    score_table *scores; /* no option: where scores go, and nothing is printed */
     memorise_values memorise;
+    item_values item;
+    talk_values talk;
 } values;
 
 static const values defaults = {.common = COMMON_DEFAULTS,
@@ -26,13 +30,17 @@ static const values defaults = {.common = COMMON_DEFAULTS,
                                 .seed = 1,
                                 .kind = "facts,reading,plans",
                                 .mix = "full",
-                                .memorise = MEMORISE_DEFAULTS};
+                                .memorise = MEMORISE_DEFAULTS,
+                                .item = ITEM_DEFAULTS};
 
 #define AT(field) offsetof(values, field)
 static const option own_options[] = {
     {"n", 'n', OPT_INT, "N",
-     "questions of each kind, or documents; 0: 96 facts, 400 about stories, 200 plans, 200 documents", AT(n), 0,
-     1 << 20, NULL},
+     "questions of each kind, documents, items; 0: all, of homeworld 96 facts, 400 about stories, 200 plans, of "
+     "memorisation 200",
+     AT(n), 0, 1 << 20, NULL},
+    {"compare", 0, OPT_TEXT, "M2", "ask this model the same, and tell whether it is better or worse", AT(compare), 0, 0,
+     NULL},
     {"seed", 's', OPT_INT, "S", "which world: the seed of the corpus that the model learned", AT(seed), 0,
      9007199254740992.0, NULL},
     {"kind", 'k', OPT_TEXT, "LIST", "which of facts, reading, plans", AT(kind), 0, 0, NULL},
@@ -41,8 +49,18 @@ static const option own_options[] = {
 };
 #undef AT
 
-static const option_group groups[] = {
-    {"Evaluation", own_options, 0}, MEMORISE_GROUP(values), COMPUTE_GROUP(values), COMMON_GROUP, {0}};
+static const option_group groups[] = {{"Evaluation", own_options, 0},
+                                      ITEM_GROUP(values),
+                                      TALK_GROUP(values),
+                                      MEMORISE_GROUP(values),
+                                      COMPUTE_GROUP(values),
+                                      COMMON_GROUP,
+                                      {0}};
+
+/* What is evaluated, and what is read for it. */
+typedef struct {
+    const char *model, *file; /* file NULL: the task needs none */
+} place;
 
 /* ---- homeworld ---- */
 
@@ -100,7 +118,7 @@ static void note_failure(const quiz_item *q, str got, const err *why) {
     out_note("%s: wrong: %s\n%.*s%.*s", q->id, why->text, (int)prompt.n, prompt.p, (int)got.n, got.p);
 }
 
-static void record(asker *a, const quiz_item *q, bool right, const err *why) {
+static err_code record(asker *a, const quiz_item *q, bool right, const err *why, err *e) {
     kind_result *r = &a->kind[q->kind];
     str got = strbuf_str(&a->answer);
     if (!right && a->v->common.verbose && r->n - r->right < FAILURES_SHOWN)
@@ -126,6 +144,7 @@ static void record(asker *a, const quiz_item *q, bool right, const err *why) {
     js_key(j, "want");
     js_text(j, pen_str(&q->want));
     js_end(j, '}');
+    return a->v->scores ? scores_right(a->v->scores, quiz_kind_names[q->kind], right, e) : ERR_OK;
 }
 
 static err_code ask(asker *a, const quiz_item *q, const tok_ids *ids, err *e) {
@@ -151,7 +170,7 @@ static err_code ask(asker *a, const quiz_item *q, const tok_ids *ids, err *e) {
     if (interrupt_flag)
         return err_set(e, ERR_CANCELLED, "stopped");
     bool right = fits && quiz_right(q, strbuf_str(&a->answer), &why);
-    record(a, q, right, &why);
+    TRY(record(a, q, right, &why, e));
     progress_step(&a->bar, ++a->done, a->total);
     return ERR_OK;
 }
@@ -207,7 +226,7 @@ static err_code choose_kinds(const char *list, kind_result *kind, err *e) {
 
 static void json_tally(js_out *j, const char *key, uint64_t right, uint64_t n) {
     double low, high;
-    quiz_interval(right, n, &low, &high);
+    paired_wilson(right, n, &low, &high);
     js_key(j, key);
     js_begin(j, '{');
     js_key(j, "n");
@@ -268,7 +287,7 @@ static err_code print_json(asker *a, err *e) {
 
 static void print_row(const char *name, uint64_t right, uint64_t n, double chance) {
     double low, high;
-    quiz_interval(right, n, &low, &high);
+    paired_wilson(right, n, &low, &high);
     out_printf("%-12s %6llu %6llu   %5.1f %%   %5.1f to %5.1f %%", name, (unsigned long long)right,
                (unsigned long long)n, 100 * (double)right / (double)n, 100 * low, 100 * high);
     if (chance >= 0)
@@ -298,8 +317,8 @@ static void print_table(const asker *a) {
     }
 }
 
-static err_code run_homeworld(const values *v, const loaded *l, const char *path, err *e) {
-    (void)path;
+static err_code run_homeworld(const values *v, const loaded *l, const place *at, err *e) {
+    (void)at;
     measurer m = {.a = {.v = v, .l = l, .items = {.e = e}, .bar = {.what = "asking", .unit = "questions"}}};
     asker *a = &m.a;
     a->w = (world){.seed = (uint64_t)v->seed, .split = SPLIT_TEST};
@@ -317,9 +336,9 @@ static err_code run_homeworld(const values *v, const loaded *l, const char *path
     progress_end(&a->bar);
     if (code == ERR_OK)
         code = a->items.code;
-    if (code == ERR_OK && v->common.json)
+    if (code == ERR_OK && v->common.json && !v->scores)
         code = print_json(a, e);
-    else if (code == ERR_OK)
+    else if (code == ERR_OK && !v->scores)
         print_table(a);
     strbuf_fini(&a->items.text);
     strbuf_fini(&a->answer);
@@ -327,53 +346,169 @@ static err_code run_homeworld(const values *v, const loaded *l, const char *path
     return code;
 }
 
-/* ---- the tasks ---- */
+/* ---- memorisation ---- */
 
-static err_code run_memorisation(const values *v, const loaded *l, const char *path, err *e) {
-    return memorise_run(&v->memorise, l, path, v->n, v->common.json, e);
+static err_code run_memorisation(const values *v, const loaded *l, const place *at, err *e) {
+    return v->scores ? err_set(e, ERR_USAGE, "--compare: memorisation is measured of one model at a time")
+                     : memorise_run(&v->memorise, l, at->model, v->n, v->common.json, e);
 }
 
-#define TASKS(X)                \
-    X(homeworld, run_homeworld) \
-    X(memorisation, run_memorisation)
+/* ---- items of a file ---- */
+
+static err_code print_items(const values *v, const char *task, const char *file, const score_table *s, str items,
+                            err *e) {
+    if (!v->common.json)
+        return scores_print(s, e);
+    js_out j = {.e = e};
+    js_begin(&j, '{');
+    js_put_text(&j, "task", str_from(task));
+    js_put_text(&j, "file", str_from(file));
+    err_code code = scores_json(s, &j, e);
+    js_key(&j, "items");
+    js_raw(&j, items);
+    js_end(&j, '}');
+    if (code == ERR_OK)
+        return js_print(&j);
+    strbuf_fini(&j.text);
+    return code;
+}
+
+typedef err_code items_fn(const item_task *k, err *e);
+
+static err_code run_items(const values *v, const loaded *l, const place *at, const char *task, items_fn *fn, err *e) {
+    score_table own = {0};
+    js_out items = {.e = e};
+    const item_task k = {.v = &v->item,
+                         .talk = &v->talk,
+                         .l = l,
+                         .model = at->model,
+                         .file = at->file,
+                         .n_max = (size_t)v->n,
+                         .s = v->scores ? v->scores : &own,
+                         .items = &items};
+    interrupt_catch();
+    js_begin(&items, '[');
+    err_code code = fn(&k, e);
+    js_end(&items, ']');
+    if (code == ERR_OK)
+        code = items.code;
+    if (code == ERR_OK && !v->scores)
+        code = print_items(v, task, at->file, &own, strbuf_str(&items.text), e);
+    strbuf_fini(&items.text);
+    scores_fini(&own);
+    return code;
+}
+
+static err_code run_perplexity(const values *v, const loaded *l, const place *at, err *e) {
+    return run_items(v, l, at, "perplexity", eval_perplexity, e);
+}
+
+static err_code run_choices(const values *v, const loaded *l, const place *at, err *e) {
+    return run_items(v, l, at, "choices", eval_choices, e);
+}
+
+static err_code run_exact(const values *v, const loaded *l, const place *at, err *e) {
+    return run_items(v, l, at, "exact", eval_exact, e);
+}
+
+/* ---- the tasks ---- */
 
 typedef struct {
     const char *name;
-    err_code (*run)(const values *v, const loaded *l, const char *path, err *e);
+    bool needs_file;
+    err_code (*run)(const values *v, const loaded *l, const place *at, err *e);
 } task;
 
-#define ROW(name, run) {#name, run},
-#define NAME(name, run) #name,
+#define TASKS(X)                        \
+    X(homeworld, false, run_homeworld)  \
+    X(perplexity, true, run_perplexity) \
+    X(choices, true, run_choices)       \
+    X(exact, true, run_exact)           \
+    X(memorisation, false, run_memorisation)
+#define ROW(name, needs_file, run) {#name, needs_file, run},
+#define NAME(name, needs_file, run) #name,
 static const task tasks[] = {TASKS(ROW)};
 const char *const eval_task_names[] = {TASKS(NAME) NULL};
 #undef ROW
 #undef NAME
 enum { N_TASKS = sizeof tasks / sizeof *tasks };
 
-static const task *find_task(const char *name, err *e) {
-    for (size_t i = 0; i < N_TASKS; i++)
-        if (strcmp(tasks[i].name, name) == 0)
-            return &tasks[i];
-    const char *near = nearest_word(str_from(name), eval_task_names, N_TASKS);
-    err_set(e, ERR_USAGE, "no task \"%s\" (%s%s)", name, near ? "did you mean " : "there is ",
-            near ? near : eval_task_names[0]);
+static const task *find_task(const arguments *args, err *e) {
+    const char *name = args->arg[1];
+    const task *t = tasks;
+    while (t < tasks + N_TASKS && strcmp(t->name, name) != 0)
+        t++;
+    if (t == tasks + N_TASKS) {
+        const char *near = nearest_word(str_from(name), eval_task_names, N_TASKS);
+        err_set(e, ERR_USAGE, "no task \"%s\" (%s%s)", name, near ? "did you mean " : "there is ",
+                near ? near : eval_task_names[0]);
+        return NULL;
+    }
+    if (t->needs_file == (args->n == 3))
+        return t;
+    if (t->needs_file)
+        err_set(e, ERR_USAGE, "%s: which file? (loam eval M %s FILE)", name, name);
+    else
+        err_set(e, ERR_USAGE, "%s: reads no file", name);
     return NULL;
+}
+
+static err_code run_task(const task *t, const values *v, const char *m, const char *file, err *e) {
+    loaded l = {0};
+    const place at = {m, file};
+    err_code code = load_model(&l, m, &v->common, &v->compute, LOAD_WITH_TOKENIZER, e);
+    if (code == ERR_OK) {
+        code = t->run(v, &l, &at, e);
+        if (code != ERR_OK && code != ERR_USAGE && code != ERR_CANCELLED && !file)
+            err_in(e, code, "%s", m);
+    }
+    loaded_close(&l);
+    return code;
+}
+
+static err_code print_comparison(const values *v, const task *t, const scores_pair *p, err *e) {
+    if (!v->common.json)
+        return scores_compare_print(p, e);
+    js_out j = {.e = e};
+    js_begin(&j, '{');
+    js_put_text(&j, "task", str_from(t->name));
+    js_put_text(&j, "a", str_from(p->name_a));
+    js_put_text(&j, "b", str_from(p->name_b));
+    js_key(&j, "scores");
+    js_begin(&j, '{');
+    err_code code = scores_compare_json(p, &j, e);
+    js_end(&j, '}');
+    js_end(&j, '}');
+    if (code == ERR_OK)
+        return js_print(&j);
+    strbuf_fini(&j.text);
+    return code;
+}
+
+/* One model after the other, so that one alone has to fit into memory. */
+static err_code run_compared(const task *t, const values *v, const char *m, const char *file, err *e) {
+    score_table a = {0}, b = {0};
+    values each = *v;
+    each.scores = &a;
+    err_code code = run_task(t, &each, m, file, e);
+    each.scores = &b;
+    if (code == ERR_OK)
+        code = run_task(t, &each, v->compare, file, e);
+    if (code == ERR_OK)
+        code = print_comparison(v, t, &(scores_pair){.name_a = m, .name_b = v->compare, .a = &a, .b = &b}, e);
+    scores_fini(&a);
+    scores_fini(&b);
+    return code;
 }
 
 static err_code run_command(const void *p, const arguments *args, err *e) {
     const values *v = p;
-    loaded l = {0};
-    const task *t = find_task(args->arg[1], e);
-    err_code code = t ? load_check_path(args->arg[0], e) : ERR_USAGE;
-    if (code == ERR_OK)
-        code = load_model(&l, args->arg[0], &v->common, &v->compute, LOAD_WITH_TOKENIZER, e);
-    if (code == ERR_OK) {
-        code = t->run(v, &l, args->arg[0], e);
-        if (code != ERR_OK && code != ERR_USAGE && code != ERR_CANCELLED)
-            err_in(e, code, "%s", args->arg[0]);
-    }
-    loaded_close(&l);
-    return code;
+    const char *file = args->n == 3 ? args->arg[2] : NULL;
+    const task *t = find_task(args, e);
+    TRY(t ? load_check_path(args->arg[0], e) : ERR_USAGE);
+    if (v->compare)
+        TRY(load_check_path(v->compare, e));
+    return (v->compare ? run_compared : run_task)(t, v, args->arg[0], file, e);
 }
 
 err_code eval_homeworld(const char *path, const common_values *common, int64_t seed, const char *mix, strbuf *json,
@@ -387,14 +522,14 @@ err_code eval_homeworld(const char *path, const common_values *common, int64_t s
     v.into = json;
     err_code code = load_model(&l, path, &v.common, &v.compute, LOAD_WITH_TOKENIZER, e);
     if (code == ERR_OK)
-        code = run_homeworld(&v, &l, path, e);
+        code = run_homeworld(&v, &l, &(place){.model = path}, e);
     loaded_close(&l);
     return code;
 }
 
 const command command_eval = {
     .name = "eval",
-    .args = "M TASK",
+    .args = "M TASK [FILE]",
     .summary = "how good a model is at a task, with confidence intervals",
     .details =
         "TASK homeworld: asks what the built-in corpus teaches (doc/homeworld.md), greedily, and scores the "
@@ -404,14 +539,25 @@ const command command_eval = {
         "story would give. --verbose also shows types and levels, and some failures.\n"
         "With --json: {\"facts\": {\"n\", \"right\", \"accuracy\", \"low\", \"high\", \"chance\", \"types\", "
         "\"levels\"}, ..., \"items\": [{\"id\", \"type\", \"right\", \"got\", \"want\"}, ...]}.\n"
+        "TASK perplexity FILE: bits per byte, and perplexity, of a text in blocks, or of the \"text\" of every line of "
+        "JSON Lines.\n"
+        "TASK choices FILE: lines {\"question\", \"choices\": [...], \"answer\": NUMBER}; acc: the choice with the "
+        "highest "
+        "log probability is right; acc_norm: with the highest by byte.\n"
+        "TASK exact FILE: lines {\"prompt\", \"answer\"}, or conversations that end with the assistant; the greedy "
+        "answer must be the right one.\n"
         "TASK memorisation: what share of the documents the model continues word for word: given k tokens of one, "
         "greedily, the --suffix tokens behind them (doc/trace.md). For a run folder the documents it learned from and "
-        "those held out are told apart.\n\n"
+        "those held out are told apart.\n"
+        "--compare M2 asks both models the same items: the difference with its 95 % interval, and the probability p "
+        "of one as large by chance. doc/eval.md says how.\n\n"
         "  loam eval model.gguf homeworld\n"
         "  loam eval model.gguf homeworld --kind facts --json\n"
+        "  loam eval model.gguf choices questions.jsonl --compare tuned.gguf\n"
+        "  loam eval model.gguf exact held-out.jsonl --chat\n"
         "  loam eval first memorisation --prefix 8,16,32 --suffix 16",
     .n_args_min = 2,
-    .n_args_max = 2,
+    .n_args_max = 3,
     .groups = groups,
     .defaults = &defaults,
     .values_bytes = sizeof defaults,

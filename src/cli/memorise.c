@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gen/paired.h"
 #include "train/run.h"
-#include "world/quiz.h"
 
 enum { PREFIXES_MAX = 8, TOKENS_MAX = 4096, DOCS_USUAL = 200 };
 
@@ -176,7 +176,7 @@ static err_code print_json(const memory *m, err *e) {
         for (size_t p = 0; p < m->n_k; p++) {
             const count *c = &g->count[p];
             double low, high, n = c->n ? (double)c->n : 1;
-            quiz_interval(c->verbatim, c->n, &low, &high);
+            paired_wilson(c->verbatim, c->n, &low, &high);
             js_begin(&j, '{');
             js_key(&j, "k");
             js_int(&j, m->k[p]);
@@ -209,7 +209,7 @@ static void print_table(const memory *m) {
         for (size_t p = 0; p < m->n_k; p++) {
             const count *c = &m->group[i].count[p];
             double low, high, n = c->n ? (double)c->n : 1;
-            quiz_interval(c->verbatim, c->n, &low, &high);
+            paired_wilson(c->verbatim, c->n, &low, &high);
             out_printf("%-10s %5" PRId64 " %9" PRIu64 " %6" PRIu64 "   %5.1f %%   %5.1f to %5.1f %%   %.1f of %" PRId64
                        "\n",
                        m->group[i].name, m->k[p], c->verbatim, c->n, 100 * (double)c->verbatim / n, 100 * low,

@@ -2,7 +2,6 @@
 #include "world/quiz.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 
 #include "world/tell.h"
@@ -116,16 +115,4 @@ bool quiz_right(const quiz_item *q, str answer, err *why) {
         return true;
     err_set(why, ERR_FORMAT, "the answer is \"%.*s\"", STR_ARG(pen_str(&q->want)));
     return false;
-}
-
-void quiz_interval(uint64_t right, uint64_t n, double *low, double *high) {
-    const double z = 1.959963984540054;
-    *low = 0;
-    *high = 1;
-    if (n == 0)
-        return;
-    double p = (double)right / (double)n, zn = z * z / (double)n;
-    double centre = (p + zn / 2) / (1 + zn), half = z * sqrt((p * (1 - p) + zn / 4) / (double)n) / (1 + zn);
-    *low = centre - half > 0 && right > 0 ? centre - half : 0;
-    *high = centre + half < 1 && right < n ? centre + half : 1;
 }

@@ -40,7 +40,4 @@ void quiz_make(const world *w, quiz_kind kind, uint64_t i, quiz_item *q);
 /* Is the answer right? If not, *why says what is wrong; it may be NULL. answer: any bytes, without the stop. */
 bool quiz_right(const quiz_item *q, str answer, err *why);
 
-/* Wilson's 95 % interval for `right` of n; 0 to 1 when n is 0. */
-void quiz_interval(uint64_t right, uint64_t n, double *low, double *high);
-
 #endif
