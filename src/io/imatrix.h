@@ -14,7 +14,7 @@
  *
  * The mean of a column is its sum divided by the count, one binary32 division, and 1 where nothing was counted, as
  * llama.cpp computes it. Source: llama.cpp's tools/imatrix and common/imatrix-loader (as facts). Proved by
- * test_imatrix.c and fuzz_imatrix.c.
+ * test_imatrix.c, test_quantize.py (llama.cpp's quantiser with the same file), test_io_fault.c and fuzz_imatrix.c.
  */
 #ifndef LOAM_IO_IMATRIX_H
 #define LOAM_IO_IMATRIX_H

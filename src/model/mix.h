@@ -3,7 +3,7 @@
  * A mix is named like llama.cpp's file types ("Q4_K_M") and chooses as llama.cpp does: matrices that hurt most when
  * they are coarse get more bits. Rows that are no whole number of a format's blocks get the next format that fits.
  * Source: llama.cpp's llama-quant.cpp (as facts). Proved by test_mix.c: all mixes, with and without importances, choose
- * as llama.cpp does for models of every family (test/golden/mix.py).
+ * as llama.cpp does for models of every family (test/golden/mix.py); whole models are compared in test_quantize.py.
  */
 #ifndef LOAM_MODEL_MIX_H
 #define LOAM_MODEL_MIX_H

@@ -11,6 +11,7 @@
 
 #include "fault/fault.h"
 #include "io/gguf_write.h"
+#include "io/imatrix.h"
 #include "io/safetensors_write.h"
 #include "text/json.h"
 
@@ -90,6 +91,34 @@ static void safetensors_survive(void **state) {
     open_safetensors("test/golden/io/one.safetensors", 5, FAULT_IO);
     open_safetensors("test/golden/io/shards", 4, FAULT_MEMORY);
     open_safetensors("test/golden/io/shards", 4, FAULT_IO);
+}
+
+static void open_imatrix(const char *path, fault_kind kind) {
+    int fd = next_fd();
+    FAULT_EACH(kind, 1000) {
+        imatrix m;
+        err e = {0};
+        memset(&m, 0xa5, sizeof m);
+        err_code code = imatrix_open(&m, path, &e);
+        fault_end(code == ERR_OK);
+        if (code == ERR_OK)
+            assert_true(m.n > 0);
+        else
+            check_error(&e, code, kind);
+        if (code == ERR_OK)
+            imatrix_close(&m);
+        assert_true(!m.mem.head && m.n == 0);
+        assert_int_equal(next_fd(), fd);
+    }
+}
+
+static void imatrices_survive(void **state) {
+    (void)state;
+    static const fault_kind kinds[] = {FAULT_MEMORY, FAULT_IO};
+    for (int i = 0; i < 2; i++) {
+        open_imatrix("test/golden/imatrix.gguf", kinds[i]);
+        open_imatrix("test/fuzz/corpus/imatrix/old", kinds[i]);
+    }
 }
 
 static void json_survives(void **state) {
@@ -239,7 +268,7 @@ static void writers_survive(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gguf_survives),    cmocka_unit_test(safetensors_survive), cmocka_unit_test(json_survives),
-        cmocka_unit_test(refusals_survive), cmocka_unit_test(writers_survive),
+        cmocka_unit_test(refusals_survive), cmocka_unit_test(writers_survive),     cmocka_unit_test(imatrices_survive),
     };
     return cmocka_run_group_tests(tests, count_jansson, NULL);
 }

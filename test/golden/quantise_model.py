@@ -12,6 +12,7 @@ importance() here; a column in five is 0, and so is a whole block.
 """
 import hashlib
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,23 @@ COUNT = 48  # positions
 def importances(tensors):
     """{name: sums} of the matrices that llama.cpp's tool would see."""
     return {name: importance(name, dims[0]) for name, _, dims, _ in tensors if len(dims) == 2 and name.startswith("blk.")}
+
+
+def key(name, kind, value):
+    return struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I", kind) + value
+
+
+def write_imatrix(path, sums, count=COUNT):
+    """As llama.cpp's tool writes it."""
+    tensors = []
+    for name, values in sorted(sums.items()):
+        tensors.append((name + ".in_sum2", "F32", [len(values), 1], struct.pack("<%df" % len(values), *values)))
+        tensors.append((name + ".counts", "F32", [1, 1], struct.pack("<f", count)))
+    keys = [key("general.type", 8, struct.pack("<Q", 7) + b"imatrix"),
+            key("imatrix.datasets", 9, struct.pack("<IQQ", 8, 1, 4) + b"wiki"),
+            key("imatrix.chunk_count", 4, struct.pack("<I", 1)), key("imatrix.chunk_size", 4, struct.pack("<I", count))]
+    _gguf.write(path, struct.pack("<Q", len(keys)) + b"".join(keys), tensors)
+    return path
 
 
 def digest(path):
