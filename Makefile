@@ -264,6 +264,10 @@ arm64: deps-arm64 all ## cross-compile for arm64; kernels, forward pass, tokeniz
 lm-eval: deps-test all ## lm-evaluation-harness through the server against transformers (not in .ci/run: a Python environment of 6.2 GB)
 	@LOAM_BIN=$(BUILD)/loam $(PYTHON) test/lm-eval/compare.py
 
+.PHONY: tools
+tools: deps-test all ## a real instruction model calls tools through OpenAI's client (491 MB are fetched; not in .ci/run)
+	@LOAM_BIN=$(BUILD)/loam $(PYTHON) test/tools/call.py
+
 .PHONY: fuzz fuzz-run
 fuzz: deps-fuzz ## libFuzzer on each test/fuzz/fuzz_*.c for FUZZ_SECONDS=60; T=name for one of them
 	$(Q)$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=clang SAN=address,undefined,fuzzer-no-link \

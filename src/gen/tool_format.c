@@ -73,7 +73,7 @@ const tool_format tool_formats[] = {
      .between = ";",
      .key = "parameters",
      .bare = true},
-    {.name = "hermes", .begin = "<tool_call>", .end = "</tool_call>", .key = "arguments"},
+    {.name = "hermes", .begin = "<tool_call>", .end = "</tool_call>", .key = "arguments", .loose = true},
     {0},
 };
 

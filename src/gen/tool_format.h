@@ -30,7 +30,8 @@ typedef struct {
     const char *begin, *first, *open, *named, *close, *between, *end, *tail;
     const char *key;
     tool_args args;
-    bool bare; /* an answer that begins with '{' needs no `begin` */
+    bool bare;  /* an answer that begins with '{' needs no `begin` */
+    bool loose; /* the same, or with ``` or ```json before it and ``` behind, but that is not how it should be */
 } tool_format;
 
 extern const tool_format tool_formats[]; /* ends with a NULL name; the row before is for any model */

@@ -16,7 +16,7 @@ enum { START, TEXT, FIRST, OPEN, OBJECT, NAME, ARGS, CLOSE, NEXT, TAIL };
 void tool_parser_init(tool_parser *p, const tool_format *f, const json_t *tools, size_t most, tool_emit *emit,
                       void *ctx) {
     *p = (tool_parser){.f = f, .tools = tools, .most = most, .emit = emit, .ctx = ctx};
-    p->state = f && f->bare && most > 0 ? START : TEXT;
+    p->state = f && (f->bare || f->loose) && most > 0 ? START : TEXT;
 }
 
 static void forget_keys(tool_parser *p) {
@@ -532,20 +532,37 @@ static err_code step_text(tool_parser *p, verdict *v, err *e) {
     return tell_text(p, p->buf.n - (certain ? 0 : held_back(s, mark)), e);
 }
 
+/* Does an object stand at p->at, behind white space? */
+static verdict begins_object(tool_parser *p) {
+    skip_space(p);
+    return p->at == p->buf.n && !p->ended ? MORE : p->at < p->buf.n && p->buf.p[p->at] == '{' ? YES : NO;
+}
+
+/* Behind a fence that p->at passes? */
+static verdict begins_fenced(tool_parser *p) {
+    verdict fence = take(p, "```"), named = fence == YES ? take(p, "json") : fence;
+    return fence != YES || named == MORE ? named : begins_object(p);
+}
+
 /* Only at the answer's beginning. */
 static err_code step_start(tool_parser *p, verdict *v) {
-    size_t at = p->at;
-    while (at < p->buf.n && is_space(p->buf.p[at]))
-        at++;
-    if (at == p->buf.n && !p->ended) {
-        *v = MORE;
-        return ERR_OK;
+    size_t begun = p->at;
+    verdict object = begins_object(p);
+    p->fenced = object == NO && p->f->loose;
+    if (p->fenced)
+        object = begins_fenced(p);
+    *v = object == MORE ? MORE : YES;
+    if (object == YES) {
+        p->from = begun;
+        p->mark = p->fenced ? p->at - begun : 0;
+        p->at = p->fenced ? p->at : begun;
+        go(p, FIRST);
+    } else {
+        p->fenced = false;
+        p->at = begun;
+        if (object == NO)
+            go(p, TEXT);
     }
-    bool object = at < p->buf.n && p->buf.p[at] == '{';
-    *v = YES;
-    p->from = p->at;
-    p->mark = 0;
-    go(p, object ? FIRST : TEXT);
     return ERR_OK;
 }
 
@@ -568,9 +585,9 @@ static err_code step_close(tool_parser *p, verdict *v, err *e) {
 /* Another call, the section's end, or text. */
 static void step_next(tool_parser *p, verdict *v) {
     size_t at = p->at;
-    const char *between = p->n_calls < p->most ? p->f->between : NULL;
+    const char *between = p->n_calls < p->most ? p->f->between : NULL, *end = p->fenced ? "```" : p->f->end;
     skip_space(p);
-    verdict over = p->f->end ? take(p, p->f->end) : NO, again = NO;
+    verdict over = end ? take(p, end) : NO, again = NO;
     if (over == NO && between)
         again = take(p, *between ? between : p->f->open);
     *v = YES;

@@ -58,7 +58,7 @@ typedef struct {
     tool_scan scan; /* of JSON */
     const json_t *function;
     int state;
-    bool begun, ended, after_call;
+    bool begun, ended, after_call, fenced;
 } tool_parser;
 
 /* f NULL: all is text. `most` calls are recognised, what follows is text. */

@@ -114,6 +114,18 @@ static const struct {
     {"mistral-v11", "[TOOL_CALLS]get[ARGS]{\"city\":[5}]}", "{get|{\"city\":[5!}}]}"},
     {"hermes", "<tool_call>{\"name\":\"get\",\"argum", "<tool_call>{\"name\":\"get\",\"argum"},
     {"hermes", "  plain text \n", "  plain text \n"},
+    {"hermes", "{\"name\":\"now\",\"arguments\":{}}", "{now|{}}"}, /* as small models write it */
+    {"hermes", " {\"name\":\"now\",\"arguments\":{}}\nDone.", "{now|{}}Done."},
+    {"hermes", "```json\n{\n  \"name\": \"get\",\n  \"arguments\": {\"city\": \"x\"}\n}\n```",
+     "{get|{\"city\": \"x\"}}"},
+    {"hermes", "\n``` {\"name\":\"now\"} ``` more ```", "{now|{}}more ```"},
+    {"hermes", "```json\n{\"name\":\"now\",\"arguments\":{}}", "{now|{}}"},
+    {"hermes", "```json\n{\"name\":\"what\",\"arguments\":{}}\n```",
+     "```json\n{\"name\":\"what\",\"arguments\":{}}\n```"},
+    {"hermes", "{\"colour\":\"red\"}", "{\"colour\":\"red\"}"},
+    {"hermes", "```js", "```js"},
+    {"hermes", "```python\n{}\n```", "```python\n{}\n```"},
+    {"hermes", "Fine: {\"name\":\"now\",\"arguments\":{}}", "Fine: {\"name\":\"now\",\"arguments\":{}}"},
     {"hermes", "", ""},
     {"qwen3-coder",
      "<tool_call>\n<function=get>\n<parameter=city>\nNew\nYork\n</parameter>\n<parameter=days>\n3\n</parameter>\n</"
