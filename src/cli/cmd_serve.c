@@ -106,6 +106,8 @@ typedef struct {
     char name[NAME_BYTES_MAX];
     strbuf template_text; /* of a file */
     json_t *vars;
+    serve_adapter lora[MODEL_ADAPTERS_MAX];
+    char lora_path[MODEL_ADAPTERS_MAX][OS_PATH_BYTES], lora_name[MODEL_ADAPTERS_MAX][NAME_BYTES_MAX];
 } served;
 
 typedef struct {
@@ -154,6 +156,22 @@ static err_code read_template(served *m, serve_source *to, const values *v, err 
             return err_in(e, code, "--template-vars");
     }
     to->template_vars = m->vars;
+    return ERR_OK;
+}
+
+/* --lora's adapters are not at work by themselves: every request says, or the server's scales say, which are. */
+static err_code offer_adapters(served *m, serve_source *to, const values *v, err *e) {
+    const option_list *list = &v->compute.lora;
+    for (size_t i = 0; i < list->n; i++) {
+        TRY(load_lora(list->item[i], m->lora_path[i], &m->lora[i].scale, e));
+        TRY(name_of(m->lora_path[i], m->lora_name[i], e));
+        m->lora[i].path = m->lora_path[i];
+        m->lora[i].name = m->lora_name[i];
+        m->lora[i].adapter = m->l.adapters[i];
+    }
+    model_use_adapters(m->l.m, NULL, 0);
+    to->lora = m->lora;
+    to->n_lora = list->n;
     return ERR_OK;
 }
 
@@ -208,6 +226,12 @@ static err_code may_read(void *ctx, const char *path, err *e) {
 static err_code guard_files(server *sv, const values *v, const arguments *args, err *e) {
     for (int i = 0; i < args->n; i++)
         TRY(may_read(sv, sv->place[i].path, e));
+    for (size_t i = 0; i < v->compute.lora.n; i++) {
+        char path[OS_PATH_BYTES];
+        float scale;
+        TRY(load_lora(v->compute.lora.item[i], path, &scale, e));
+        TRY(may_read(sv, path, e));
+    }
     if (v->talk.template_name && !chat_builtin_find(v->talk.template_name))
         TRY(may_read(sv, v->talk.template_name, e));
     TRY(lineage_paths(sv->lineage, may_read, sv, e));
@@ -241,6 +265,7 @@ static err_code load_all(server *sv, const values *v, const arguments *args, err
             (serve_source){.name = m->name, .path = sv->place[i].path, .m = m->l.m, .pool = m->l.pool, .t = m->l.t};
         sv->source[i].run = lineage_run_of_model(sv->lineage, sv->place[i].path);
         TRY(read_template(m, &sv->source[i], v, e));
+        TRY(offer_adapters(m, &sv->source[i], v, e));
     }
     return ERR_OK;
 }

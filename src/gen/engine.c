@@ -47,7 +47,8 @@ typedef enum { PROMPT, ANSWER, ENDED } phase;
 
 struct engine_ticket {
     engine_ticket *next; /* in the queue */
-    engine_request r;    /* ids, stop and bias are ours */
+    engine_request r;    /* ids, stop, bias and adapters are ours */
+    adapter_use adapters[MODEL_ADAPTERS_MAX];
     arena mem;
     atomic_bool cancelled;
     phase phase;
@@ -127,6 +128,8 @@ static err_code check(const engine *g, const engine_request *r, err *e) {
     if (r->n_top > ENGINE_TOP_LOGPROBS_MAX)
         return err_set(e, ERR_USAGE, "%zu log probabilities for a token (at most %d)", r->n_top,
                        ENGINE_TOP_LOGPROBS_MAX);
+    if (r->n_adapters > MODEL_ADAPTERS_MAX)
+        return err_set(e, ERR_USAGE, "%zu adapters (at most %d)", r->n_adapters, MODEL_ADAPTERS_MAX);
     if (r->embedding && (!r->prompt_only || r->prompt_too))
         return err_set(e, ERR_USAGE, "an embedding is of a prompt alone");
     return ERR_OK;
@@ -153,6 +156,9 @@ static err_code ticket_fill(engine *g, engine_ticket *q, const engine_request *r
     ARENA_NEW(mem, q->ids, q->room, e);
     memcpy(q->ids, r->ids, r->n * sizeof *q->ids);
     q->r.ids = q->ids;
+    for (size_t i = 0; i < r->n_adapters; i++)
+        q->adapters[i] = r->adapters[i];
+    q->r.adapters = q->adapters;
     if (r->embedding)
         ARENA_NEW(mem, q->pooled, model_config_of(g->m)->D, e);
     /* The filter checks the stop strings; only then their number is known to be small. */
@@ -221,16 +227,26 @@ static void say_done(engine *g, engine_ticket *q, err_code code, const err *e) {
     q->phase = ENDED;
 }
 
+static prefix_key key_of(const engine_ticket *q, size_t n) {
+    return (prefix_key){q->ids, n, q->adapters, q->r.n_adapters};
+}
+
+/* Files of prefixes are of the model alone. */
+static const engine_store *store_for(const engine *g, const engine_ticket *q) {
+    return q->r.embedding || q->r.n_adapters ? NULL : g->o.store;
+}
+
 /* Keeps what was computed for those that come after. */
 static void keep(engine *g, engine_ticket *q) {
+    const prefix_key key = key_of(q, q->n);
     size_t n = kv_len(q->kv), small = model_kv_bytes(g->m, n ? n : 1);
     g->running_bytes -= q->bytes;
-    if (g->o.store && !q->r.embedding)
+    if (store_for(g, q))
         g->o.store->put(g->o.store->ctx, q->kv, q->ids);
     if (n < SHARE_TOKENS || q->r.embedding) {
         kv_close(q->kv);
     } else if (q->bytes / 2 <= small) {
-        prefixes_keep(&g->kept, q->kv, q->bytes, q->ids);
+        prefixes_keep(&g->kept, q->kv, q->bytes, &key);
     } else { /* most of its room was never used */
         kv_cache *kv = NULL;
         while (g->running_bytes + q->bytes + g->kept.bytes + small > g->o.cache_bytes && prefixes_evict(&g->kept, NULL))
@@ -238,7 +254,7 @@ static void keep(engine *g, engine_ticket *q) {
         if (g->running_bytes + q->bytes + g->kept.bytes + small <= g->o.cache_bytes &&
             kv_open_room(&kv, g->m, g->o.ctx_tokens, n, NULL) == ERR_OK) {
             kv_copy(kv, q->kv, n);
-            prefixes_keep(&g->kept, kv, small, q->ids);
+            prefixes_keep(&g->kept, kv, small, &key);
         }
         kv_close(q->kv);
     }
@@ -316,7 +332,7 @@ static bool wants_all(const engine_ticket *q) {
 
 /* From the store, when that gives much more of the first `most` ids than the `same` that memory has. */
 static bool restore(engine *g, engine_ticket *q, size_t most, size_t same) {
-    const engine_store *s = g->o.store;
+    const engine_store *s = q->r.n_adapters ? NULL : g->o.store;
     size_t n = s ? s->find(s->ctx, q->ids, most) : 0;
     if (n < same + STORE_TOKENS || !s->get(s->ctx, q->ids, n, q->kv))
         return false;
@@ -327,7 +343,8 @@ static bool restore(engine *g, engine_ticket *q, size_t most, size_t same) {
 /* A cache for q, with what a kept prefix gives. Without room until others end: false. */
 static bool equip(engine *g, engine_ticket *q, err_code *code, err *e) {
     size_t same = 0, most = wants_all(q) ? 0 : q->r.n - 1; /* the last one's logits are not kept */
-    const prefix *from = prefixes_find(&g->kept, q->ids, most, &same);
+    const prefix_key key = key_of(q, most);
+    const prefix *from = prefixes_find(&g->kept, &key, &same);
     if (!make_room(g, q->bytes, &from))
         return false;
     while ((*code = kv_open_room(&q->kv, g->m, g->o.ctx_tokens, q->room, e)) == ERR_MEMORY)
@@ -380,6 +397,8 @@ static bool lean(engine *g, engine_ticket *q) {
         engine_ticket *b = g->running[i];
         if (b == q)
             break;
+        if (!adapter_uses_equal(b->adapters, b->r.n_adapters, q->adapters, q->r.n_adapters))
+            continue;
         size_t same = prefix_common(b->ids, b->n, q->ids, q->r.n - 1), have = kv_len(q->kv);
         size_t there = same < kv_len(b->kv) ? same : kv_len(b->kv);
         if (there >= have + SHARE_TOKENS) {
@@ -651,6 +670,8 @@ static void step(engine *g) {
         share *s = &g->step[i];
         s->from = kv_len(s->q->kv);
         g->parts[i] = (model_part){.kv = s->q->kv, .ids = s->q->ids + s->from, .n = s->n, .which = s->which};
+        g->parts[i].adapters = s->q->adapters; /* also none of them */
+        g->parts[i].n_adapters = s->q->r.n_adapters;
         if (s->q->r.embedding) {
             g->parts[i].states = states;
             states += s->n * model_config_of(g->m)->D;

@@ -67,10 +67,12 @@ typedef struct {
     bool special, ignore_end;  /* as in session.h */
     const engine_scored *bias; /* [n_bias] added to these logits before sampling; copied */
     size_t n_bias;
-    size_t n_top;     /* of the likeliest tokens to tell with each token; at most ENGINE_TOP_LOGPROBS_MAX */
-    bool logprobs;    /* tell log probabilities */
-    bool prompt_too;  /* tell the prompt's tokens as well, each but the first with its log probability */
-    bool prompt_only; /* end after the prompt: nothing is generated, the result is STOP_LENGTH */
+    const adapter_use *adapters; /* [n_adapters] that are at work for this request, and no others; copied */
+    size_t n_adapters;           /* at most MODEL_ADAPTERS_MAX */
+    size_t n_top;                /* of the likeliest tokens to tell with each token; at most ENGINE_TOP_LOGPROBS_MAX */
+    bool logprobs;               /* tell log probabilities */
+    bool prompt_too;             /* tell the prompt's tokens as well, each but the first with its log probability */
+    bool prompt_only;            /* end after the prompt: nothing is generated, the result is STOP_LENGTH */
     /* With prompt_only and without prompt_too: receives the prompt's last hidden states, pooled, not yet of length 1,
      * f32[D], before on_done(). Nothing of it is kept for others. NULL: not asked for. */
     float *embedding;

@@ -197,6 +197,13 @@ adapter_target *adapter_at(const adapter *a, size_t i_layer, lora_part p) {
     return t->a.rows ? t : NULL;
 }
 
+bool adapter_uses_equal(const adapter_use *a, size_t n_a, const adapter_use *b, size_t n_b) {
+    bool same = n_a == n_b;
+    for (size_t i = 0; same && i < n_a; i++)
+        same = a[i].adapter == b[i].adapter && a[i].mix == b[i].mix;
+    return same;
+}
+
 void model_use_adapters(model *m, const adapter_use *use, size_t n) {
     assert(n <= MODEL_ADAPTERS_MAX);
     for (size_t i = 0; i < n; i++) {

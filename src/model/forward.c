@@ -207,10 +207,7 @@ static void run_products(const pass *p, model_input input, const float *x, size_
 }
 
 static bool same_adapters(const span *a, const span *b) {
-    bool same = a->n_adapters == b->n_adapters;
-    for (size_t i = 0; same && i < a->n_adapters; i++)
-        same = a->adapters[i].adapter == b->adapters[i].adapter && a->adapters[i].mix == b->adapters[i].mix;
-    return same;
+    return adapter_uses_equal(a->adapters, a->n_adapters, b->adapters, b->n_adapters);
 }
 
 /* Adapters' shares, for neighbouring spans with the same ones together. */

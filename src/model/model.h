@@ -88,6 +88,9 @@ typedef struct {
     float mix;
 } adapter_use;
 
+/* Whether two lists make the same numbers. */
+bool adapter_uses_equal(const adapter_use *a, size_t n_a, const adapter_use *b, size_t n_b);
+
 /* What one cache gets in a batch. Adapters (model/adapter.h) of this very model change the numbers of this part alone;
  * a cache holds the numbers of the adapters that were at work: to go on with others is a program of its own. */
 typedef struct {

@@ -38,6 +38,8 @@ typedef struct {
 
 struct embeds {
     const serve_model *m;
+    adapter_use adapters[MODEL_ADAPTERS_MAX];
+    size_t n_adapters;
     http_call *call;
     err_code (*write)(const embeds *j, strbuf *out, err *e); /* the answer of this API */
     input *input;                                            /* [n] */
@@ -181,6 +183,8 @@ static err_code submit(input *x, bool go_on, bool *busy, err *e) {
                               .n = x->ids.n,
                               .sampling = params_plain().sampling,
                               .prompt_only = true,
+                              .adapters = j->adapters,
+                              .n_adapters = j->n_adapters,
                               .embedding = x->vector,
                               .pooling = j->m->pooling.how,
                               .go_on = go_on,
@@ -307,7 +311,9 @@ static err_code embed(serve *s, http_call *c, const json_t *body, const shape *h
     *j = (embeds){.m = m, .call = c, .write = how->write, .begun = os_now(), .left = 1};
     j->dimensions = model_config_of(m->source.m)->D;
     pthread_mutex_init(&j->lock, NULL);
-    err_code code = read_body(j, body, how, e);
+    err_code code = serve_adapters(m, body, j->adapters, &j->n_adapters, e);
+    if (code == ERR_OK)
+        code = read_body(j, body, how, e);
     if (code != ERR_OK) {
         embeds_free(j);
         return code;

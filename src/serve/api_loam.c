@@ -177,6 +177,8 @@ static err_code model_metrics(serve *s, const engine_stats *stats, strbuf *out, 
         const metric *m = &metrics[k];
         TRY(strbuf_addf(out, e, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type));
         for (size_t i = 0; i < s->n_models; i++) {
+            if (s->model[i].of) /* counted with that */
+                continue;
             const char *at = (const char *)&stats[i] + m->at;
             uint64_t x = m->wide ? *(const uint64_t *)(const void *)at : *(const size_t *)(const void *)at;
             TRY(strbuf_addf(out, e, "%s{model=\"", m->name));

@@ -339,6 +339,8 @@ static err_code submit(job *j, job_choice *c, err *e, bool *busy) {
         .n_stop = p->n_stop,
         .special = p->special,
         .ignore_end = p->ignore_end,
+        .adapters = j->adapters,
+        .n_adapters = j->n_adapters,
         .bias = p->bias,
         .n_bias = p->n_bias,
         .n_top = p->n_top,
@@ -441,7 +443,10 @@ static err_code job_new(job **out, serve *s, http_call *c, json_t *body, const j
     j->id = atomic_fetch_add(&s->next_id, 1);
     j->created = time(NULL);
     j->begun = os_now();
-    err_code code = j->keep ? d->read(j, e) : err_set(e, ERR_MEMORY, "no memory for the request");
+    err_code code = j->keep ? serve_adapters(m, body, j->adapters, &j->n_adapters, e)
+                            : err_set(e, ERR_MEMORY, "no memory for the request");
+    if (code == ERR_OK)
+        code = d->read(j, e);
     if (code == ERR_OK)
         code = plan_choices(j, e);
     if (code == ERR_OK)

@@ -95,6 +95,8 @@ struct job {
     json_t *body;
     const job_dialect *d;
     params p;
+    adapter_use adapters[MODEL_ADAPTERS_MAX];
+    size_t n_adapters;
     tool_wish tools; /* read() fills both before it adds prompts */
     think_wish think;
     json_t *keep; /* values made for this request */

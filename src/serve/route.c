@@ -5,8 +5,8 @@
 
 #include "serve/intake.h"
 
-static const route *const tables[] = {routes_openai, routes_responses, routes_anthropic, routes_ollama,
-                                      routes_embed,  routes_loam,      routes_lineage,   routes_page};
+static const route *const tables[] = {routes_openai, routes_responses, routes_anthropic, routes_ollama, routes_embed,
+                                      routes_loam,   routes_lora,      routes_lineage,   routes_page};
 enum { N_TABLES = sizeof tables / sizeof *tables };
 
 static bool path_is(const route *r, str path, str *rest) {
@@ -33,12 +33,15 @@ static const route *find(str method, str path, str *rest, const char **allowed) 
     return NULL;
 }
 
+/* The one body that is an array, as llama.cpp's clients send it. */
+static bool takes_list(const route *r) { return strcmp(r->path, "/lora-adapters") == 0; }
+
 void route_run(serve *s, http_call *c, const route *r, str rest) {
     json_t *body = NULL;
     err e = {0};
     err_code code = ERR_OK;
     if (strcmp(r->method, "POST") == 0)
-        code = body_parse(http_body(c), &body, &e);
+        code = body_parse(http_body(c), takes_list(r), &body, &e);
     if (code == ERR_OK)
         code = r->run(s, c, body, rest, &e);
     if (code != ERR_OK)

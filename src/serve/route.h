@@ -4,8 +4,8 @@
 
 #include "serve/serve.h"
 
-/* ERR_OK: has answered, or promised to. Else the error is answered by the caller. body: of a POST, an object, borrowed
- * (json_incref to keep it); NULL for a GET. rest: what stood for '*' in the path. */
+/* ERR_OK: has answered, or promised to. Else the error is answered by the caller. body: of a POST, an object or a list,
+ * borrowed (json_incref to keep it); NULL for a GET. rest: what stood for '*' in the path. */
 typedef err_code route_fn(serve *s, http_call *c, json_t *body, str rest, err *e);
 
 typedef struct {
@@ -14,7 +14,7 @@ typedef struct {
 } route;
 
 extern const route routes_openai[], routes_responses[], routes_anthropic[], routes_ollama[], routes_embed[],
-    routes_loam[], routes_lineage[], routes_page[]; /* end with NULL */
+    routes_loam[], routes_lora[], routes_lineage[], routes_page[]; /* end with NULL */
 
 /* Parses the body of a POST, runs the route, answers errors. */
 void route_run(serve *s, http_call *c, const route *r, str rest);

@@ -1,6 +1,7 @@
 /* serve: see serve.h. */
 #include "serve/serve.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -143,24 +144,25 @@ err_code serve_find(serve *s, const json_t *body, const serve_model **out, err *
 }
 
 err_code serve_tree(serve *s, const serve_model *m, bool special, const token_tree **out, err *e) {
-    token_tree **tree = &s->model[m - s->model].tree[special];
+    serve_model *own = m->of ? m->of : &s->model[m - s->model];
+    token_tree **tree = &own->tree[special];
     if (!*tree)
         TRY(token_tree_open(tree, m->source.t, special, e));
     *out = *tree;
     return ERR_OK;
 }
 
-err_code body_parse(str text, json_t **out, err *e) {
+err_code body_parse(str text, bool list, json_t **out, err *e) {
     const json_limits most = {text.n, SERVE_JSON_DEPTH_MAX, SERVE_JSON_VALUES_MAX}; /* its bytes are bounded already */
     size_t n_values = 0;
     *out = NULL;
     err_code code = json_read_within(text, &most, &n_values, out, e);
-    if (code == ERR_OK && json_is_object(*out))
+    if (code == ERR_OK && (list ? json_is_array(*out) : json_is_object(*out)))
         return ERR_OK;
     if (code == ERR_OK) {
         json_decref(*out);
         *out = NULL;
-        code = err_set(e, ERR_USAGE, "a JSON object is expected");
+        code = err_set(e, ERR_USAGE, "a JSON %s is expected", list ? "array" : "object");
     }
     return err_in(e, code, "body");
 }
@@ -199,6 +201,33 @@ static err_code model_begin(serve *s, const serve_source *source, const engine_o
                    : ERR_OK; /* before the first request */
 }
 
+/* Beside a model with adapters: one for each, so that clients can choose by name alone. */
+static err_code begin_adapters(serve *s, serve_model *own, err *e) {
+    for (size_t i = 0; i < own->source.n_lora; i++) {
+        const serve_adapter *a = &own->source.lora[i];
+        serve_model *m = &s->model[s->n_models];
+        if (s->n_models == SERVE_MODELS_MAX)
+            return err_set(e, ERR_USAGE, "more than %d models and adapters", SERVE_MODELS_MAX);
+        atomic_init(&own->scale[i], a->scale);
+        snprintf(m->name, sizeof m->name, "%s:%s", own->source.name, a->name);
+        if (serve_find_name(s, str_from(m->name)))
+            return err_set(e, ERR_USAGE, "two models are called \"%s\"", m->name);
+        m->source = own->source;
+        m->source.name = m->name;
+        m->of = own;
+        m->i_lora = i;
+        m->g = own->g;
+        m->chat = own->chat;
+        m->tools = own->tools;
+        m->bytes = own->bytes;
+        m->pooling = own->pooling;
+        m->pooling_code = own->pooling_code;
+        m->pooling_why = own->pooling_why;
+        s->n_models++;
+    }
+    return ERR_OK;
+}
+
 err_code serve_open(serve **out, const serve_source *models, size_t n, const serve_options *o, err *e) {
     *out = NULL;
     if (n == 0 || n > SERVE_MODELS_MAX)
@@ -223,6 +252,8 @@ err_code serve_open(serve **out, const serve_source *models, size_t n, const ser
             code = err_set(e, ERR_USAGE, "two models are called \"%s\"", models[i].name);
         else
             code = model_begin(s, &models[i], &each, e);
+        if (code == ERR_OK)
+            code = begin_adapters(s, &s->model[s->n_models - 1], e);
         if (code != ERR_OK)
             err_in(e, code, "%s", models[i].path);
     }
@@ -270,6 +301,8 @@ void serve_close(serve *s) {
     worker_close(s->intake);
     worker_close(s->desk);
     for (size_t i = 0; i < s->n_models; i++) {
+        if (s->model[i].of)
+            continue;
         engine_close(s->model[i].g);
         chat_close(s->model[i].chat);
         token_tree_close(s->model[i].tree[0]);

@@ -21,11 +21,19 @@
 #include "serve/worker.h"
 
 enum {
-    SERVE_MODELS_MAX = 16,
+    SERVE_MODELS_MAX = 32, /* with those of one adapter each */
+    SERVE_NAME_BYTES = 512,
     SERVE_JSON_VALUES_MAX = 1 << 18,
     SERVE_JSON_DEPTH_MAX = 64,
     SERVE_CHOICES_MAX = 128 /* texts of one request: prompts times n */
 };
+
+/* An adapter of a model that requests may choose. */
+typedef struct {
+    const char *name, *path;
+    const adapter *adapter;
+    float scale; /* of requests that say nothing, until somebody changes it (POST /lora-adapters) */
+} serve_adapter;
 
 /* A model to serve; everything is the caller's and must outlive the server. */
 typedef struct {
@@ -37,10 +45,17 @@ typedef struct {
     str template_source; /* empty: no conversations */
     str template_stop;   /* a stop string that the format needs; empty: none */
     const json_t *template_vars;
+    const serve_adapter *lora; /* [n_lora]; "id" in requests is the place here */
+    size_t n_lora;
 } serve_source;
 
-typedef struct {
+/* A model, or one with a certain adapter ("NAME:ADAPTER"), which shares what the model has. */
+typedef struct serve_model {
     serve_source source;
+    struct serve_model *of;                  /* whose engine and template these are; NULL: its own */
+    size_t i_lora;                           /* with `of`: this adapter is at work, whole */
+    _Atomic float scale[MODEL_ADAPTERS_MAX]; /* of source.lora now */
+    char name[SERVE_NAME_BYTES];             /* with `of` */
     engine *g;
     chat_template *chat;            /* NULL: none */
     tool_style tools;               /* with `chat` */
@@ -103,10 +118,16 @@ bool line_push(http_call *c, json_t *v); /* one line of JSON (Ollama) */
 err_code serve_find(serve *s, const json_t *body, const serve_model **out, err *e);
 const serve_model *serve_find_name(const serve *s, str name); /* "name" or "name:latest"; NULL: none */
 
+/* The adapters that are at work for a request to m: those of its "lora", [{"id", "scale"}], and no others; without it
+ * the one that the model's name says, or all by their scales. */
+err_code serve_adapters(const serve_model *m, const json_t *body, adapter_use use[MODEL_ADAPTERS_MAX], size_t *n,
+                        err *e);
+
 /* On the intake's thread. */
 err_code serve_tree(serve *s, const serve_model *m, bool special, const token_tree **out, err *e);
 
-/* The body of a request as an object, with its limits: bytes, values, depth; *out is a new reference. */
-err_code body_parse(str text, json_t **out, err *e);
+/* The body of a request as an object (or, `list`, as an array), with its limits: bytes, values, depth; *out is a new
+ * reference. */
+err_code body_parse(str text, bool list, json_t **out, err *e);
 
 #endif

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Adapters with the real program: --lora and loam merge. TAP.
+"""Adapters with the real program: --lora, loam merge, and the server with adapters by name, by request and by scale. TAP.
 
 The numbers are compared with peft's and llama.cpp's by test_adapter_file.c; here, that the program uses them."""
 import json
@@ -9,6 +9,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from _server import Server  # noqa: E402
 from _tap import ROOT, case, loam, main, tmp  # noqa: E402
 from _tiny import make_model  # noqa: E402
 
@@ -152,6 +153,62 @@ def _():
         tensors.append({k: data[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]
                         for k, v in json.loads(data[8:8 + n]).items() if k != "__metadata__"})
     assert tensors[0] == tensors[1]
+
+
+# ---- serving ----
+
+def answers(server, name=None, **more):
+    body = {"prompt": "How many eggs?", "max_tokens": 12, "temperature": 0, "ignore_eos": True, **more}
+    return server.ok("/v1/completions", {**body, **({"model": name} if name else {})})["choices"][0]["text"]
+
+
+def said(*args):
+    text = loam("run", model(), "-p", "How many eggs?", "-n", 12, "--temp", 0, "--ignore-eos", *args).stdout
+    return text[:-1]
+
+
+@case("serve: adapters by the model's name, by request, by scale; each answer is that of run, whatever was cached")
+def _():
+    a, b = lora("llama"), lora("llama-other")
+    want = {"none": said(), "a": said("--lora", a), "b": said("--lora", b), "ab": said("--lora", a, "--lora", b + ":0.5"),
+            "half": said("--lora", a + ":0.5")}
+    assert len(set(want.values())) > 3, want
+    server = Server(model(), "--lora", a, "--lora", b + ":0")
+    try:
+        names = [m["id"] for m in server.ok("/v1/models")["data"]]
+        assert names == ["tiny", "tiny:llama", "tiny:llama-other"], names
+        for _ in range(2):  # the second time from prefixes that were kept
+            assert answers(server) == want["a"]
+            assert answers(server, "tiny:llama") == want["a"]
+            assert answers(server, "tiny:llama-other") == want["b"]
+            assert answers(server, lora=[]) == want["none"]
+            assert answers(server, lora=[{"id": 0, "scale": 0.5}]) == want["half"]
+            assert answers(server, lora=[{"id": 1, "scale": 0.5}, {"id": 0, "scale": 1}]) == want["ab"]
+        adapters = server.ok("/lora-adapters")
+        assert [(x["id"], x["path"], x["scale"]) for x in adapters] == [(0, a, 1), (1, b, 0)], adapters
+        server.ok("/lora-adapters", [{"id": 0, "scale": 0}])
+        assert answers(server) == want["none"]
+        server.ok("/lora-adapters", [{"id": 0, "scale": 1}, {"id": 1, "scale": 0.5}])
+        assert answers(server) == want["ab"]
+        assert [x["scale"] for x in server.ok("/lora-adapters")] == [1, 0.5]
+        for bad in ([{"id": 2, "scale": 1}], [{"id": 0}], [{"id": 0, "scale": "x"}], "x", [1]):
+            assert server.ask("/v1/completions", {"prompt": "a", "lora": bad}).status == 400, bad
+            assert server.ask("/lora-adapters", bad if isinstance(bad, list) else [bad]).status == 400, bad
+        assert server.ask("/v1/completions", {"prompt": "a", "model": "tiny:x"}).status == 404
+    finally:
+        server.stop()
+
+
+@case("serve: prefixes in files are of the model alone")
+def _():
+    cache, long = out("prefixes"), "How many eggs? " * 8
+    body = {"prompt": long, "max_tokens": 8, "temperature": 0, "ignore_eos": True}
+    found = []
+    for args in (("--lora", lora("llama")), (), ("--lora", lora("llama"))):
+        server = Server(model(), "--cache-dir", cache, *args)
+        found.append(server.ok("/v1/completions", body)["choices"][0]["text"])
+        server.stop()
+    assert found[0] == found[2] != found[1], found
 
 
 main()

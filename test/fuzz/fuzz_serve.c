@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     json_t *body = NULL;
     arena mem = {0};
     err e = {0};
-    if (body_parse(text, &body, &e) == ERR_OK) {
+    if (body_parse(text, false, &body, &e) == ERR_OK) {
         check(json_is_object(body));
         read_body(body, &mem);
         read_forms(body);

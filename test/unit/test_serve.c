@@ -120,7 +120,7 @@ static void frames(void **state) {
 
 /* ---- bodies ---- */
 
-static err_code parse(const char *text, json_t **v) { return body_parse(str_from(text), v, NULL); }
+static err_code parse(const char *text, json_t **v) { return body_parse(str_from(text), false, v, NULL); }
 
 static void repeat(strbuf *b, const char *text, int n) {
     for (int i = 0; i < n; i++)
@@ -141,18 +141,18 @@ static void bodies(void **state) {
     repeat(&b, "{\"a\":", SERVE_JSON_DEPTH_MAX);
     repeat(&b, "1", 1);
     repeat(&b, "}", SERVE_JSON_DEPTH_MAX);
-    assert_int_equal(body_parse(strbuf_str(&b), &v, NULL), ERR_OK);
+    assert_int_equal(body_parse(strbuf_str(&b), false, &v, NULL), ERR_OK);
     json_decref(v);
     b.n = 0;
     repeat(&b, "{\"a\":", SERVE_JSON_DEPTH_MAX + 1);
     repeat(&b, "1", 1);
     repeat(&b, "}", SERVE_JSON_DEPTH_MAX + 1);
-    assert_int_equal(body_parse(strbuf_str(&b), &v, NULL), ERR_LIMIT);
+    assert_int_equal(body_parse(strbuf_str(&b), false, &v, NULL), ERR_LIMIT);
     b.n = 0;
     repeat(&b, "{\"a\":[0", 1);
     repeat(&b, ",0", SERVE_JSON_VALUES_MAX);
     repeat(&b, "]}", 1);
-    assert_int_equal(body_parse(strbuf_str(&b), &v, NULL), ERR_LIMIT);
+    assert_int_equal(body_parse(strbuf_str(&b), false, &v, NULL), ERR_LIMIT);
     strbuf_fini(&b);
 }
 
@@ -162,7 +162,7 @@ static err_code read(const char *text, params *p, arena *mem, json_t **v, err *e
     *p = params_plain();
     json_decref(*v);
     *v = NULL;
-    assert_int_equal(body_parse(str_from(text), v, NULL), ERR_OK);
+    assert_int_equal(body_parse(str_from(text), false, v, NULL), ERR_OK);
     return params_openai(*v, p, mem, e);
 }
 
