@@ -18,6 +18,7 @@ typedef struct {
     compute_values compute;
     int64_t n, seed;
     const char *kind, *mix, *compare;
+    option_list compare_lora;
     strbuf *into;        /* no option: where the JSON goes instead of standard output */
     score_table *scores; /* no option: where scores go, and nothing is printed */
     memorise_values memorise;
@@ -41,6 +42,8 @@ static const option own_options[] = {
      AT(n), 0, 1 << 20, NULL},
     {"compare", 0, OPT_TEXT, "M2", "ask this model the same, and tell whether it is better or worse", AT(compare), 0, 0,
      NULL},
+    {"compare-lora", 0, OPT_LIST, "A[:SCALE]", "adapters for M2 (--lora is for M); without --compare M2 is M",
+     AT(compare_lora), 0, 0, NULL},
     {"seed", 's', OPT_INT, "S", "which world: the seed of the corpus that the model learned", AT(seed), 0,
      9007199254740992.0, NULL},
     {"kind", 'k', OPT_TEXT, "LIST", "which of facts, reading, plans", AT(kind), 0, 0, NULL},
@@ -485,19 +488,42 @@ static err_code print_comparison(const values *v, const task *t, const scores_pa
     return code;
 }
 
+/* "M", or "M + A + B" with its adapters. */
+static err_code name_with(const char *m, const option_list *lora, strbuf *out, err *e) {
+    TRY(strbuf_add(out, str_from(m), e));
+    for (size_t i = 0; i < lora->n; i++) {
+        TRY(strbuf_add(out, STR(" + "), e));
+        TRY(strbuf_add(out, lora->item[i], e));
+    }
+    return strbuf_addc(out, 0, e);
+}
+
+typedef struct {
+    score_table scores;
+    strbuf name;
+} side;
+
+static err_code run_side(const task *t, const values *v, const char *m, const option_list *lora, const char *file,
+                         side *s, err *e) {
+    values own = *v;
+    own.compute.lora = *lora;
+    own.scores = &s->scores;
+    TRY(name_with(m, lora, &s->name, e));
+    return run_task(t, &own, m, file, e);
+}
+
 /* One model after the other, so that one alone has to fit into memory. */
 static err_code run_compared(const task *t, const values *v, const char *m, const char *file, err *e) {
-    score_table a = {0}, b = {0};
-    values each = *v;
-    each.scores = &a;
-    err_code code = run_task(t, &each, m, file, e);
-    each.scores = &b;
+    side a = {0}, b = {0};
+    err_code code = run_side(t, v, m, &v->compute.lora, file, &a, e);
     if (code == ERR_OK)
-        code = run_task(t, &each, v->compare, file, e);
+        code = run_side(t, v, v->compare ? v->compare : m, &v->compare_lora, file, &b, e);
     if (code == ERR_OK)
-        code = print_comparison(v, t, &(scores_pair){.name_a = m, .name_b = v->compare, .a = &a, .b = &b}, e);
-    scores_fini(&a);
-    scores_fini(&b);
+        code = print_comparison(v, t, &(scores_pair){a.name.p, b.name.p, &a.scores, &b.scores}, e);
+    scores_fini(&a.scores);
+    scores_fini(&b.scores);
+    strbuf_fini(&a.name);
+    strbuf_fini(&b.name);
     return code;
 }
 
@@ -508,7 +534,8 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
     TRY(t ? load_check_path(args->arg[0], e) : ERR_USAGE);
     if (v->compare)
         TRY(load_check_path(v->compare, e));
-    return (v->compare ? run_compared : run_task)(t, v, args->arg[0], file, e);
+    bool compares = v->compare || v->compare_lora.n > 0;
+    return (compares ? run_compared : run_task)(t, v, args->arg[0], file, e);
 }
 
 err_code eval_homeworld(const char *path, const common_values *common, int64_t seed, const char *mix, strbuf *json,
@@ -554,7 +581,7 @@ const command command_eval = {
         "  loam eval model.gguf homeworld\n"
         "  loam eval model.gguf homeworld --kind facts --json\n"
         "  loam eval model.gguf choices questions.jsonl --compare tuned.gguf\n"
-        "  loam eval model.gguf exact held-out.jsonl --chat\n"
+        "  loam eval model.gguf exact held-out.jsonl --chat --compare-lora adapter\n"
         "  loam eval first memorisation --prefix 8,16,32 --suffix 16",
     .n_args_min = 2,
     .n_args_max = 3,
