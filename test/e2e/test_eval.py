@@ -7,7 +7,7 @@ import os
 import random
 
 import _tiny
-from _tap import case, loam, main, tmp
+from _tap import ROOT, case, loam, main, tmp
 
 MODEL, OTHER = os.path.join(tmp(), "model"), os.path.join(tmp(), "other.gguf")
 _tiny.make_model(MODEL)
@@ -48,11 +48,15 @@ ITEMS = [
     {"query": "no", "choices": {"text": ["w", "vut"], "label": ["A", "B"]}, "answerKey": "B"},
     {"ctx": "k", "endings": ["l", "mn", "l"], "label": "1"},
 ]
+CHOICES, TEXT_FILE = write("choices.jsonl", ITEMS), os.path.join(tmp(), "text.txt")
+TEXT = "".join(random.Random(1).choice("abcdefgh \n") for _ in range(60))
+with open(TEXT_FILE, "w") as out_file:
+    out_file.write(TEXT)
 
 
 @case("choices: the sums of log probabilities, and the choices by sum and by byte, are those of the logits")
 def _():
-    got = evaluate(MODEL, "choices", write("choices.jsonl", ITEMS))
+    got = evaluate(MODEL, "choices", CHOICES)
     right = right_norm = 0
     for item, it in zip(got["items"], ITEMS):
         question = next(it[k] for k in ("question", "prompt", "query", "ctx") if k in it)
@@ -108,10 +112,7 @@ def _():
 
 @case("perplexity: a text in one block has the numbers of loam perplexity; blocks add up; JSON Lines are documents")
 def _():
-    text = "".join(random.Random(1).choice("abcdefgh \n") for _ in range(60))
-    path = os.path.join(tmp(), "text.txt")
-    with open(path, "w") as f:
-        f.write(text)
+    path, text = TEXT_FILE, TEXT
     got, want = evaluate(MODEL, "perplexity", path), json.loads(loam("perplexity", MODEL, path, "--json").stdout)
     assert abs(got["nats_per_token"]["value"] - want["nll"]) < 1e-12 and abs(got["ppl"] - want["ppl"]) < 1e-6 * want["ppl"]
     assert abs(got["bits_per_byte"]["value"] - want["bits_per_byte"]) < 1e-12
@@ -149,8 +150,7 @@ def _():
         assert abs(s["p"] - mcnemar(*only)) < 1e-12 and s["low"] <= s["difference"] <= s["high"]
     same = evaluate(MODEL, "choices", path, "--compare", MODEL)["scores"]["acc"]
     assert (same["difference"], same["p"], same["only_a"], same["only_b"]) == (0, 1, 0, 0)
-    text = os.path.join(tmp(), "text.txt")
-    bits = evaluate(MODEL, "perplexity", text, "--block", "16", "--compare", OTHER)["scores"]["bits_per_byte"]
+    bits = evaluate(MODEL, "perplexity", TEXT_FILE, "--block", "16", "--compare", OTHER)["scores"]["bits_per_byte"]
     assert bits["low"] <= bits["difference"] <= bits["high"] and 0 < bits["p"] <= 1 and "only_a" not in bits
     table = loam("eval", MODEL, "choices", path, "--compare", OTHER).stdout
     assert table.startswith("A  ") and "acc_norm" in table and "only A" in table
@@ -158,12 +158,23 @@ def _():
     assert "one model at a time" in out
 
 
+@case("--lora is for M, --compare-lora for M2, which is M when nothing else is said")
+def _():
+    text, lora = TEXT_FILE, os.path.join(ROOT, "test/golden/lora/llama")
+    plain, tuned = (evaluate(MODEL, "perplexity", text, *more)["bits_per_byte"]["value"] for more in ([], ["--lora", lora]))
+    assert plain != tuned
+    got = evaluate(MODEL, "perplexity", text, "--compare-lora", lora + ":1")
+    assert (got["a"], got["b"]) == (MODEL, MODEL + " + " + lora + ":1")
+    assert (got["scores"]["bits_per_byte"]["a"], got["scores"]["bits_per_byte"]["b"]) == (plain, tuned)
+    back = evaluate(MODEL, "perplexity", text, "--lora", lora, "--compare", MODEL)["scores"]["bits_per_byte"]
+    assert (back["a"], back["b"]) == (tuned, plain)
+
+
 @case("the same numbers with any threads and instruction set")
 def _():
-    path = os.path.join(tmp(), "choices.jsonl")
-    want = evaluate(MODEL, "choices", path)
+    want = evaluate(MODEL, "choices", CHOICES)
     for args in (["--threads", "1"], ["--threads", "3"], ["--isa", "scalar"]):
-        assert evaluate(MODEL, "choices", path, *args) == want
+        assert evaluate(MODEL, "choices", CHOICES, *args) == want
 
 
 @case("what is wrong with an item is told by file and line")

@@ -1,4 +1,4 @@
-/* examples: any allocation or read that fails while they are read, rendered, found, sorted, shown or packed is an error
+/* examples: any allocation or read that fails while they are read, rendered, found, sorted or shown is an error
  * of that call, and leaves nothing behind (make san). */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,6 @@
 
 #include "fault/fault.h"
 #include "tune/examples.h"
-#include "tune/pack.h"
 #include "unit/byte_tokenizer.h"
 
 static tokenizer *tok;
@@ -88,21 +87,10 @@ static void test_reads(void **state) {
     each(FAULT_IO, lines, chat_builtin_find("chatml")->source, 100);
 }
 
-static void test_packing(void **state) {
-    (void)state;
-    FAULT_EACH(FAULT_MEMORY, 20) {
-        pack p;
-        err_code code = pack_plan(&p, (const uint32_t[]){3, 2, 1}, 3, 4, NULL);
-        fault_end(code == ERR_OK);
-        pack_fini(&p);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_reads),
-        cmocka_unit_test(test_packing),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
