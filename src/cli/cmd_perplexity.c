@@ -4,9 +4,8 @@
  * an empty cache; where the model wants a BOS, every window begins with one (and holds one token of text less). Every
  * token of a window but its first is scored given what stands before it in the window.
  *
- * Order of arithmetic: for one token, in binary64, m = the largest logit, s = sum of kern_exp64(l - m) by ascending id,
- * loss = kern_log64(s) + m - l[token]; the total is one chain over tokens in the order of the text. Threads share out
- * the tokens, never a sum.
+ * Order of arithmetic: a token's loss is that of gen/score.h; the total is one chain over tokens in the order of the
+ * text.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 #include "base/os.h"
 #include "cli/load.h"
 #include "cli/out.h"
-#include "gen/score.h"
+#include "gen/likelihood.h"
 #include "gen/windows.h"
 #include "kern/math64.h"
 
@@ -39,40 +38,21 @@ static const option_group groups[] = {{"Perplexity", own_options, 0}, COMPUTE_GR
 
 typedef struct {
     const loaded *l;
-    kv_cache *kv;
-    size_t n_vocab, chunk, window; /* window: tokens, BOS included */
-    int32_t bos;                   /* -1: windows begin with text */
-    float *logits;                 /* f32[chunk][V] */
-    double *loss;                  /* [chunk] */
-    int32_t *ids;                  /* [window] */
-    size_t n_rows;                 /* of the chunk being scored */
-    const int32_t *target;         /* [n_rows] */
+    likelihood *like;
+    size_t window;   /* tokens, BOS included */
+    int32_t bos;     /* -1: windows begin with text */
+    int32_t *ids;    /* [window] */
+    double *logprob; /* [window] */
     size_t n_scored;
     double total;
 } scorer;
 
-static void score_part(void *ctx, int part, int n_parts) {
-    scorer *s = ctx;
-    size_t from, to;
-    pool_share(s->n_rows, 1, part, n_parts, &from, &to);
-    for (size_t i = from; i < to; i++) {
-        const float *logits = s->logits + i * s->n_vocab;
-        s->loss[i] = -score_of(score_logits(logits, s->n_vocab), logits[s->target[i]]);
-    }
-}
-
 /* One window of n tokens in s->ids. */
 static err_code score_window(scorer *s, size_t n, err *e) {
-    kv_truncate(s->kv, 0);
-    for (size_t i = 0; i + 1 < n; i += s->n_rows) {
-        s->n_rows = n - 1 - i < s->chunk ? n - 1 - i : s->chunk;
-        s->target = s->ids + i + 1;
-        TRY(model_forward(s->l->m, s->kv, s->ids + i, s->n_rows, LOGITS_ALL, s->logits, e));
-        pool_run(s->l->pool, score_part, s);
-        for (size_t r = 0; r < s->n_rows; r++)
-            s->total += s->loss[r];
-        s->n_scored += s->n_rows;
-    }
+    TRY(likelihood_of(s->like, s->ids, n, 1, s->logprob, e));
+    for (size_t i = 0; i + 1 < n; i++)
+        s->total -= s->logprob[i];
+    s->n_scored += n - 1;
     return ERR_OK;
 }
 
@@ -111,14 +91,9 @@ static err_code plan(scorer *s, arena *mem, int64_t asked, size_t n_text, err *e
         window = n_text + 1 > 2 ? n_text + 1 : 2;
     TRY(load_ctx(s->l->m, (int64_t)window, window, &ctx_tokens, e));
     s->window = window;
-    s->n_vocab = model_config_of(s->l->m)->V;
-    s->chunk = LOGITS_BYTES_MAX / sizeof(float) / s->n_vocab;
-    s->chunk = s->chunk < 1 ? 1 : s->chunk > SESSION_CHUNK_TOKENS ? SESSION_CHUNK_TOKENS : s->chunk;
-    s->chunk = s->chunk > window ? window : s->chunk;
-    ARENA_NEW(mem, s->logits, s->chunk * s->n_vocab, e);
-    ARENA_NEW(mem, s->loss, s->chunk, e);
     ARENA_NEW(mem, s->ids, window, e);
-    return kv_open(&s->kv, s->l->m, ctx_tokens, e);
+    ARENA_NEW(mem, s->logprob, window, e);
+    return likelihood_open(&s->like, s->l->m, s->l->pool, ctx_tokens, e);
 }
 
 static err_code print(const values *v, const scorer *s, size_t n_bytes, double seconds, err *e) {
@@ -158,7 +133,7 @@ static err_code measure(const values *v, const loaded *l, str text, err *e) {
         code = score_text(&s, &ids, e);
     if (code == ERR_OK)
         code = print(v, &s, text.n, os_now() - begun, e);
-    kv_close(s.kv);
+    likelihood_close(s.like);
     arena_fini(&mem);
     tok_ids_fini(&ids);
     return code;

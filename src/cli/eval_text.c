@@ -14,6 +14,7 @@
 #include "cli/evaluate.h"
 #include "cli/out.h"
 #include "gen/likelihood.h"
+#include "gen/windows.h"
 #include "store/dataset.h"
 #include "text/json.h"
 #include "text/split.h"
@@ -142,10 +143,7 @@ static err_code of_file(scorer *s, err *e) {
 static err_code plan(scorer *s, err *e) {
     size_t trained = model_config_of(s->k->l->m)->ctx_train, ctx_tokens;
     s->window = trained > 0 && trained < WINDOW_MAX ? trained : WINDOW_MAX;
-    tok_ids none = {0};
-    TRY(tokenizer_encode(s->k->l->t, (str){0}, TOK_SPECIAL_ADD, &none, e));
-    s->bos = none.n > 0 && none.id[0] == tokenizer_bos(s->k->l->t) ? none.id[0] : -1;
-    tok_ids_fini(&none);
+    TRY(windows_bos(s->k->l->t, &s->bos, e));
     TRY(eval_ctx(s->k, s->window, &ctx_tokens, e));
     ARENA_NEW(&s->mem, s->ids, s->window + 1, e);
     ARENA_NEW(&s->mem, s->logprob, s->window + 1, e);
