@@ -307,7 +307,7 @@ model: deps-demo ## fetch Gemma 3 270M (253 MB) into .cache/models
 peer: ## fetch llama.cpp and build the program that tests and benchmarks compare with
 	@script/peer.sh
 
-BENCH_BIN := $(patsubst %,$(BUILD)/bench/%,encode make_model limits kernels peer step streams)
+BENCH_BIN := $(patsubst %,$(BUILD)/bench/%,encode make_model limits kernels peer step streams guess)
 $(BENCH_BIN): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o $(call obj,bench/common.c bench/machine.c) $(BUILD)/libcli.a $(BUILD)/libwhole.a
 	@mkdir -p $(@D)
 	$(link) $(LIBS) $(CLI_LIBS)

@@ -32,13 +32,13 @@ enum {
     RUNNING_MAX = 256,
     QUEUED_DEFAULT = 256,
     QUEUED_MAX = 1 << 16,
-    STEP_ROWS = 512,   /* rows of a step when nobody waits for a next token */
-    FAIR_ROWS = 64,    /* of prompts beside requests that do: what they wait longer */
-    PIECE_ROWS = 64,   /* a prompt's turn */
-    GUESS_ROWS = 8,    /* of answers in a step: so few rows cost little more than one */
-    LOGIT_ROWS = 32,   /* of prompts whose tokens are told: each row takes V floats */
-    SHARE_TOKENS = 16, /* fewer are not worth copying or keeping */
-    STORE_TOKENS = 64  /* fewer are not worth reading */
+    STEP_ROWS = 512,         /* rows of a step when nobody waits for a next token */
+    FAIR_ROWS = 64,          /* of prompts beside requests that do: what they wait longer */
+    PIECE_ROWS = 64,         /* a prompt's turn */
+    GUESS_ROWS = GUESS_MOST, /* of answers in a step: so few rows cost little more than one */
+    LOGIT_ROWS = 32,         /* of prompts whose tokens are told: each row takes V floats */
+    SHARE_TOKENS = 16,       /* fewer are not worth copying or keeping */
+    STORE_TOKENS = 64        /* fewer are not worth reading */
 };
 
 enum { UNCHOSEN = -2 };
@@ -57,8 +57,7 @@ struct engine_ticket {
     size_t room, bytes; /* of the cache: positions, memory */
     int32_t *ids;       /* [room] prompt and answer */
     size_t n, n_told;   /* prompt tokens told */
-    size_t eager;       /* ids to guess at most; after a wrong one less, and not before `guess_at` ids */
-    size_t guess_at, n_wrong;
+    guess_habit habit;
     stops filter;
     generate_result result;
     double *pooled; /* f64[D], of an embedding */
@@ -149,7 +148,7 @@ static err_code ticket_fill(engine *g, engine_ticket *q, const engine_request *r
     q->room = r->prompt_only ? r->n : r->n_max > 0 && r->n_max < left ? r->n + r->n_max : g->o.ctx_tokens;
     q->bytes = model_kv_bytes(g->m, q->room);
     q->n = r->n;
-    q->eager = 2;
+    q->habit = guess_begin();
     q->chosen = UNCHOSEN;
     q->result.n_prompt = r->n;
     atomic_init(&q->cancelled, false);
@@ -413,22 +412,10 @@ static bool lean(engine *g, engine_ticket *q) {
 
 /* Ids that may follow q's, at most `spare`, written after them. */
 static size_t guess(const engine *g, engine_ticket *q, size_t spare) {
-    size_t left = q->room - q->n, most = q->eager < spare ? q->eager : spare;
-    if (g->o.no_guesses || left < 2 || q->n < q->guess_at)
+    size_t left = q->room - q->n, least, wish = guess_wish(&q->habit, &least), most = wish < spare ? wish : spare;
+    if (g->o.no_guesses || left < 2 || most == 0)
         return 0;
-    return guess_next(q->ids, q->n, most < left - 1 ? most : left - 1, q->ids + q->n);
-}
-
-/* So many of n guessed ids came. */
-static void learn(engine_ticket *q, size_t n, size_t n_right) {
-    if (n_right > 0) {
-        q->n_wrong = 0;
-        q->eager = n_right < n ? n_right : 2 * n < GUESS_ROWS ? 2 * n : GUESS_ROWS;
-    } else {
-        q->eager = 2;
-        q->n_wrong += q->n_wrong < 6;
-        q->guess_at = q->n + ((size_t)1 << q->n_wrong);
-    }
+    return guess_next(q->ids, q->n, least, most < left - 1 ? most : left - 1, q->ids + q->n);
 }
 
 /* Of a piece of a prompt. */
@@ -615,8 +602,7 @@ static err_code settle_answer(engine *g, const share *s, float *logits, err *e) 
             break;
     }
     kv_truncate(q->kv, s->from + 1 + n_right); /* of wrong guesses nothing stays */
-    if (s->n > 1)
-        learn(q, s->n - 1, n_right);
+    guess_learn(&q->habit, s->n - 1, n_right);
     return code;
 }
 
