@@ -140,93 +140,28 @@ static err_code json_literal(const char *before, str s, const char *after, strbu
     return code;
 }
 
-static bool is_text(const json_t *schema) { return str_is(json_get_str(schema, "type", (str){0}), "string"); }
-
-static bool is_required(const json_t *parameters, const char *key) {
-    const json_t *list = json_object_get(parameters, "required");
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *v = json_array_get(list, i);
-        if (json_is_string(v) && strcmp(json_string_value(v), key) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* The rule of one argument's value; a text's is free up to the next mark. */
-static err_code value_rule(const json_t *schema, const char *name, strbuf *out, err *e) {
-    if (is_text(schema) && !json_object_get(schema, "enum") && !json_object_get(schema, "const"))
-        return strbuf_addf(out, e, "%s ::= [^<]*\n", name);
-    if (!is_text(schema))
-        return schema_to_rules(schema, name, out, e);
-    const json_t *list = json_object_get(schema, "enum");
-    TRY(strbuf_addf(out, e, "%s ::= ", name));
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *v = json_array_get(list, i);
-        if (!json_is_string(v))
-            return err_set(e, ERR_UNSUPPORTED, "enum of a string: a value that is none");
-        TRY(strbuf_add(out, i ? STR("| ") : (str){0}, e));
-        TRY(gbnf_quote(json_str_of(v), out, e));
-        TRY(strbuf_addc(out, ' ', e));
-    }
-    if (json_array_size(list) == 0)
-        TRY(gbnf_quote(json_get_str(schema, "const", (str){0}), out, e));
-    return strbuf_addc(out, '\n', e);
-}
-
-/* What stands around an argument, by notation. */
-static const struct {
-    const char *open, *named, *quote, *close, *between, *finish;
-} marks[] = {
-    [TOOL_XML] = {"\n<parameter=", ">\n", "", "\n</parameter>", "", "\n"},
-    [TOOL_GEMMA] = {"", ":", "<escape>", "", ",", "}"},
+/* Arguments that are not one JSON object; Gemma's first brace is the call's own mark. */
+static const schema_notation notations[] = {
+    [TOOL_XML] = {.begin = "",
+                  .open = "\n<parameter=",
+                  .named = ">\n",
+                  .close = "\n</parameter>",
+                  .between = "",
+                  .finish = "\n",
+                  .quote = "",
+                  .reserved = ">"},
+    [TOOL_GEMMA] = {.begin = "",
+                    .open = "",
+                    .named = ":",
+                    .close = "",
+                    .between = ",",
+                    .finish = "}",
+                    .quote = "<escape>",
+                    .reserved = "\":,{}[] "},
 };
 
-static err_code argument(tool_args args, const char *key, const json_t *schema, const char *rule, bool comma,
-                         strbuf *out, err *e) {
-    strbuf b = {0};
-    const char *quote = is_text(schema) ? marks[args].quote : "";
-    err_code code = strbuf_addf(&b, e, "%s%s%s%s%s", comma ? marks[args].between : "", marks[args].open, key,
-                                marks[args].named, quote);
-    if (code == ERR_OK)
-        code = quoted(&b, out, e);
-    strbuf_fini(&b);
-    if (code == ERR_OK)
-        code = strbuf_addf(out, e, "%s ", rule);
-    if (code == ERR_OK)
-        code = literal(quote, out, e);
-    return code == ERR_OK ? literal(marks[args].close, out, e) : code;
-}
-
-/* Arguments that are not one JSON object: each property in its order. Where commas stand between them, those that are
- * not required are left out: which one is first would depend on them. */
-static err_code listed_rules(const json_t *parameters, tool_args args, const char *name, strbuf *out, err *e) {
-    json_t *all = json_object_get(parameters, "properties"), *v;
-    strbuf body = {0};
-    const char *key;
-    size_t n = 0, n_told = 0;
-    err_code code = ERR_OK;
-    json_object_foreach(all, key, v) {
-        char rule[64];
-        snprintf(rule, sizeof rule, "%s-p%zu", name, n++);
-        bool needed = is_required(parameters, key);
-        if (code != ERR_OK || (!needed && args == TOOL_GEMMA))
-            continue;
-        code = value_rule(v, rule, out, e);
-        if (code == ERR_OK && !needed)
-            code = strbuf_add(&body, STR("( "), e);
-        if (code == ERR_OK)
-            code = argument(args, key, v, rule, n_told++ > 0, &body, e);
-        if (code == ERR_OK && !needed)
-            code = strbuf_add(&body, STR(")? "), e);
-    }
-    if (code == ERR_OK)
-        code = literal(marks[args].finish, &body, e);
-    if (code == ERR_OK)
-        code = strbuf_addf(out, e, "%s ::= ", name);
-    if (code == ERR_OK)
-        code = strbuf_add(out, strbuf_str(&body), e);
-    strbuf_fini(&body);
-    return code == ERR_OK ? strbuf_addc(out, '\n', e) : code;
+static const schema_notation *notation_of(const tool_format *f) {
+    return f->args == TOOL_JSON ? NULL : &notations[f->args];
 }
 
 static err_code arguments_rules(const tool_format *f, const json_t *function, const char *name, strbuf *out, err *e) {
@@ -236,8 +171,7 @@ static err_code arguments_rules(const tool_format *f, const json_t *function, co
         parameters = none = json_pack("{s:s, s:{}, s:b}", "type", "object", "properties", "additionalProperties", 0);
     if (!parameters)
         return err_set(e, ERR_MEMORY, "no memory for a schema");
-    err_code code = f->args == TOOL_JSON ? schema_to_rules(parameters, name, out, e)
-                                         : listed_rules(parameters, f->args, name, out, e);
+    err_code code = schema_to_rules(parameters, notation_of(f), name, out, e);
     json_decref(none);
     return code;
 }
@@ -264,6 +198,9 @@ static err_code call_rule(const tool_format *f, const json_t *function, size_t i
     return strbuf_addc(out, '\n', e);
 }
 
+/* Hermes's calls stand on lines of their own. */
+static bool has_lines(const tool_format *f) { return !f->first && !f->open && !f->named && f->end; }
+
 static err_code rules(const tool_format *f, const json_t *tools, str only, size_t most, strbuf *out, err *e) {
     strbuf any = {0};
     err_code code = ERR_OK;
@@ -279,14 +216,14 @@ static err_code rules(const tool_format *f, const json_t *tools, str only, size_
             code = strbuf_addf(&any, e, "%sc%zu ", any.n ? "| " : "", i);
     }
     if (code == ERR_OK)
-        code = schema_shared_rules(out, e);
+        code = schema_shared_rules(notation_of(f), out, e);
     if (code == ERR_OK)
         code = strbuf_addf(out, e, "call ::= %.*s\nsection ::= ", (int)any.n, any.n ? any.p : "");
     strbuf_fini(&any);
     TRY(code);
-    bool lines = !f->first && !f->open && !f->named && f->end; /* as Hermes writes it */
+    const char *line = has_lines(f) ? "\n" : NULL;
     TRY(literal(f->bare ? NULL : f->begin, out, e));
-    TRY(strbuf_add(out, lines ? STR("\"\\n\" ") : (str){0}, e));
+    TRY(literal(line, out, e));
     TRY(literal(f->first, out, e));
     TRY(strbuf_addf(out, e, "call "));
     if (f->between && most > 1) {
@@ -294,7 +231,7 @@ static err_code rules(const tool_format *f, const json_t *tools, str only, size_
         TRY(literal(f->between, out, e));
         TRY(strbuf_addf(out, e, "call ){0,%zu} ", most - 1));
     }
-    TRY(strbuf_add(out, lines ? STR("\"\\n\" ") : (str){0}, e));
+    TRY(literal(line, out, e));
     TRY(literal(f->end, out, e));
     TRY(literal(f->tail, out, e));
     if (f->between || most == 1)
@@ -326,22 +263,35 @@ static err_code write_xml(const json_t *arguments, strbuf *out, err *e) {
     return add("\n", out, e);
 }
 
-/* Gemma's reader takes JSON, too. */
-static err_code write_arguments(const tool_format *f, const json_t *arguments, strbuf *out, err *e) {
-    if (f->args == TOOL_XML)
-        return write_xml(arguments, out, e);
-    size_t from = out->n;
-    TRY(json_write(arguments, 0, out, e));
-    if (f->args == TOOL_GEMMA) { /* `named` is its first brace */
-        memmove(out->p + from, out->p + from + 1, out->n - from - 1);
-        out->n--;
+/* Gemma's reader takes JSON strings, too: for what cannot stand as it is. */
+static err_code write_gemma(const json_t *arguments, strbuf *out, err *e) {
+    const char *key;
+    json_t *v;
+    size_t n = 0;
+    json_object_foreach((json_t *)(uintptr_t)arguments, key, v) {
+        bool plain = *key && !strpbrk(key, "\":,{}[]<> \t\r\n");
+        TRY(add(n++ ? "," : "", out, e));
+        TRY(plain ? add(key, out, e) : json_quote(str_from(key), out, e));
+        TRY(add(":", out, e));
+        bool text = json_is_string(v) && str_find(json_str_of(v), STR("<escape>"), 0) < 0;
+        TRY(add(text ? "<escape>" : "", out, e));
+        TRY(text ? strbuf_add(out, json_str_of(v), e) : json_write(v, 0, out, e));
+        TRY(add(text ? "<escape>" : "", out, e));
     }
-    return ERR_OK;
+    return add("}", out, e);
+}
+
+static err_code write_arguments(const tool_format *f, const json_t *arguments, strbuf *out, err *e) {
+    return f->args == TOOL_XML     ? write_xml(arguments, out, e)
+           : f->args == TOOL_GEMMA ? write_gemma(arguments, out, e)
+                                   : json_write(arguments, 0, out, e);
 }
 
 err_code tool_write(const tool_format *f, str name, const json_t *arguments, strbuf *out, err *e) {
-    const char *const before[] = {f->begin, f->first, f->open}, *const after[] = {f->close, f->end, f->tail};
-    for (size_t i = 0; i < 3; i++)
+    const char *line = has_lines(f) ? "\n" : "";
+    const char *const before[] = {f->bare ? "" : f->begin, line, f->first, f->open};
+    const char *const after[] = {f->close, line, f->end, f->tail};
+    for (size_t i = 0; i < 4; i++)
         TRY(add(before[i], out, e));
     if (f->named) {
         TRY(strbuf_add(out, name, e));
@@ -353,7 +303,7 @@ err_code tool_write(const tool_format *f, str name, const json_t *arguments, str
     }
     TRY(write_arguments(f, arguments, out, e));
     TRY(add(f->named ? "" : "}", out, e));
-    for (size_t i = 0; i < 3; i++)
+    for (size_t i = 0; i < 4; i++)
         TRY(add(after[i], out, e));
     return ERR_OK;
 }

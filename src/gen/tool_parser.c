@@ -9,6 +9,7 @@
 
 #include "gen/tool_gemma.h"
 #include "text/json_write.h"
+#include "text/schema.h"
 
 typedef enum { NO, YES, MORE } verdict;
 enum { START, TEXT, FIRST, OPEN, OBJECT, NAME, ARGS, CLOSE, NEXT, TAIL };
@@ -366,10 +367,8 @@ static err_code json_args(tool_parser *p, verdict *v, err *e) {
 
 /* VALUE in <parameter=KEY>VALUE: a text, unless its schema says otherwise, or says nothing and it is JSON. */
 static err_code xml_value(const json_t *schema, str value, strbuf *out, err *e) {
-    const json_t *type = json_object_get(schema, "type");
     json_t *v = NULL;
-    bool text = json_is_string(type) && strcmp(json_string_value(type), "string") == 0;
-    err_code code = text ? ERR_FORMAT : json_read(value, TOOL_CALL_BYTES_MAX, &v, NULL);
+    err_code code = schema_is_text(schema) ? ERR_FORMAT : json_read(value, TOOL_CALL_BYTES_MAX, &v, NULL);
     if (code == ERR_OK)
         code = json_write(v, 0, out, e);
     else

@@ -113,44 +113,77 @@ err_code schema_resolve(schema_run *c, const json_t *ref, const json_t **to) {
     return code;
 }
 
-/* The rule of what `ref` points to, made when it is first asked for. */
+/* Adds rule `number`; `body` is done with. */
+static err_code put_rule(schema_run *c, unsigned number, strbuf *body) {
+    err_code code = strbuf_addf(c->out, c->e, "%s-%u ::= ", c->name, number);
+    if (code == ERR_OK)
+        code = strbuf_add(c->out, strbuf_str(body), c->e);
+    strbuf_fini(body);
+    return code == ERR_OK ? strbuf_addc(c->out, '\n', c->e) : code;
+}
+
+/* The rule of what `ref` points to, made when it is first asked for in such a place. */
 static err_code refer(schema_run *c, const json_t *ref, strbuf *to) {
     const json_t *target;
-    strbuf body = {.max = SCHEMA_GRAMMAR_BYTES_MAX};
+    strbuf body = {.max = SCHEMA_GRAMMAR_BYTES_MAX}, key = {0};
     TRY(schema_resolve(c, ref, &target));
-    const char *key = json_string_value(ref);
-    const json_t *known = json_object_get(c->refs, key);
-    json_int_t number = known ? json_integer_value(known) : (json_int_t)c->n_rules;
-    TRY(strbuf_addf(to, c->e, "%s-%lld", c->name, (long long)number));
+    TRY(strbuf_addf(&key, c->e, "%d %s%c", (int)c->place, json_string_value(ref), 0));
+    const json_t *known = json_object_get(c->refs, key.p);
+    unsigned number = known ? (unsigned)json_integer_value(known) : c->n_rules++;
+    bool kept = known || json_object_set_new(c->refs, key.p, json_integer(number)) == 0;
+    strbuf_fini(&key);
+    if (!kept)
+        return err_set(c->e, ERR_MEMORY, "no memory for a schema");
+    TRY(strbuf_addf(to, c->e, "%s-%u", c->name, number));
     if (known)
         return ERR_OK;
-    c->n_rules++;
-    if (json_object_set_new(c->refs, key, json_integer(number)) != 0)
-        return err_set(c->e, ERR_MEMORY, "no memory for a schema");
     size_t before = c->path.n;
     err_code code = strbuf_addf(&c->path, c->e, "/$ref");
     if (code == ERR_OK)
         code = schema_value(c, target, &body);
-    if (code == ERR_OK)
-        code = strbuf_addf(c->out, c->e, "%s-%lld ::= ", c->name, (long long)number);
-    if (code == ERR_OK)
-        code = strbuf_add(c->out, strbuf_str(&body), c->e);
-    if (code == ERR_OK)
-        code = strbuf_addc(c->out, '\n', c->e);
     c->path.n = before;
+    if (code == ERR_OK)
+        return put_rule(c, number, &body);
     strbuf_fini(&body);
     return code;
 }
 
 /* ---- fixed values ---- */
 
-static err_code literal(schema_run *c, const json_t *v, strbuf *to) {
+err_code schema_literal(schema_run *c, str s, strbuf *to) {
+    strbuf shy = {.max = SCHEMA_GRAMMAR_BYTES_MAX};
+    err_code code = ERR_OK;
+    for (size_t i = 0; i < s.n && code == ERR_OK; i++)
+        code = c->how && s.p[i] == '<' ? strbuf_addf(&shy, c->e, "\\u003c") : strbuf_addc(&shy, s.p[i], c->e);
+    if (code == ERR_OK)
+        code = gbnf_quote(strbuf_str(&shy), to, c->e);
+    strbuf_fini(&shy);
+    return code;
+}
+
+static err_code fixed_json(schema_run *c, const json_t *v, strbuf *to) {
     strbuf text = {.max = SCHEMA_GRAMMAR_BYTES_MAX};
     err_code code = json_write(v, 0, &text, c->e);
     if (code == ERR_OK)
-        code = gbnf_quote(strbuf_str(&text), to, c->e);
+        code = schema_literal(c, strbuf_str(&text), to);
     strbuf_fini(&text);
     return code;
+}
+
+/* A quotation mark of the string at hand. */
+static err_code put_quote(schema_run *c, strbuf *to) {
+    TRY(gbnf_quote(str_from(c->place == PLACE_TEXT ? c->how->quote : "\""), to, c->e));
+    return strbuf_addc(to, ' ', c->e);
+}
+
+static err_code fixed_text(schema_run *c, str s, strbuf *to) {
+    for (size_t i = 0; i + 1 < s.n; i++)
+        if (s.p[i] == '<' && (s.p[i + 1] == '/' || s.p[i + 1] >= 'A'))
+            return schema_unsupported(c, "enum", "a text that looks like a mark of the model's notation");
+    TRY(put_quote(c, to));
+    TRY(gbnf_quote(s, to, c->e));
+    TRY(strbuf_addc(to, ' ', c->e));
+    return put_quote(c, to);
 }
 
 /* Keywords that a value of these types would have to satisfy as well. */
@@ -167,6 +200,9 @@ static err_code fixed(schema_run *c, const json_t *s, const json_t *values, strb
     size_t n = 0;
     if (type)
         TRY(schema_types(c, s, &types));
+    if (c->place == PLACE_WHOLE)
+        return schema_unsupported(c, "enum", "not supported for the arguments as a whole");
+    types &= c->place == PLACE_TEXT ? TYPE_STRING : TYPE_ANY;
     if (!json_is_array(values))
         return schema_wrong(c, "enum", "a list is expected");
     TRY(strbuf_addc(to, '(', c->e));
@@ -177,7 +213,7 @@ static err_code fixed(schema_run *c, const json_t *s, const json_t *values, strb
             continue;
         TRY(refuse_beside(c, s, is));
         TRY(strbuf_add(to, n++ ? STR(" | ") : STR(" "), c->e));
-        TRY(literal(c, v, to));
+        TRY(c->place == PLACE_TEXT ? fixed_text(c, json_str_of(v), to) : fixed_json(c, v, to));
     }
     return strbuf_add(to, n ? STR(" )") : STR(" [] )"), c->e);
 }
@@ -215,47 +251,64 @@ static err_code check_exclusion(schema_run *c, const char *key, const json_t *li
     return ERR_OK;
 }
 
+/* A rule of its own, so that alternatives of alternatives do not nest parentheses. */
 static err_code alternatives(schema_run *c, const json_t *s, const char *key, strbuf *to) {
     const json_t *list;
+    strbuf body = {.max = SCHEMA_GRAMMAR_BYTES_MAX};
+    err_code code = ERR_OK;
+    unsigned number = c->n_rules++;
     TRY(branches(c, s, key, &list));
     if (strcmp(key, "oneOf") == 0)
         TRY(check_exclusion(c, key, list));
-    TRY(strbuf_addc(to, '(', c->e));
-    for (size_t i = 0; i < json_array_size(list); i++) {
+    TRY(strbuf_addf(to, c->e, "%s-%u", c->name, number));
+    for (size_t i = 0; i < json_array_size(list) && code == ERR_OK; i++) {
         char at[24];
         snprintf(at, sizeof at, "%zu", i);
-        TRY(strbuf_add(to, i ? STR(" | ") : STR(" "), c->e));
-        TRY(schema_part(c, key, at, json_array_get(list, i), to));
+        code = strbuf_add(&body, i ? STR(" | ") : (str){0}, c->e);
+        if (code == ERR_OK)
+            code = schema_part(c, key, at, json_array_get(list, i), &body);
     }
-    return strbuf_add(to, STR(" )"), c->e);
+    if (code == ERR_OK)
+        return put_rule(c, number, &body);
+    strbuf_fini(&body);
+    return code;
 }
 
 /* ---- types ---- */
 
+static err_code characters(schema_run *c, uint32_t min, uint32_t max, strbuf *to) {
+    TRY(strbuf_addf(to, c->e, "%s{%u,", c->place == PLACE_TEXT ? "json-bare" : "json-char", min));
+    if (max != GRAMMAR_NO_END)
+        TRY(strbuf_addf(to, c->e, "%u", max));
+    return strbuf_addc(to, '}', c->e);
+}
+
 static err_code string_value(schema_run *c, const json_t *s, strbuf *to) {
     const json_t *pattern = json_object_get(s, "pattern"), *format = json_object_get(s, "format");
+    const char *rule = json_is_string(format) ? schema_format_rule(json_str_of(format)) : NULL;
     uint32_t min, max;
     TRY(schema_count(c, s, "minLength", 0, &min));
     TRY(schema_count(c, s, "maxLength", GRAMMAR_NO_END, &max));
     bool any_length = min == 0 && max == GRAMMAR_NO_END;
-    if (!pattern && !format && any_length)
+    if (!pattern && !format && any_length && c->place == PLACE_JSON)
         return strbuf_add(to, STR("json-string"), c->e);
     if ((pattern && format) || ((pattern || format) && !any_length))
         return schema_unsupported(c, pattern ? "pattern" : "format",
                                   pattern && format ? "not supported beside format" : "not supported beside a length");
-    if (format) {
-        const char *rule = json_is_string(format) ? schema_format_rule(json_str_of(format)) : NULL;
-        return rule ? strbuf_add(to, str_from(rule), c->e)
-                    : schema_unsupported(c, "format", "this format is not supported");
-    }
-    if (pattern)
-        return json_is_string(pattern) ? schema_pattern(c, json_str_of(pattern), to)
-                                       : schema_wrong(c, "pattern", "a string is expected");
+    if (format && !rule)
+        return schema_unsupported(c, "format", "this format is not supported");
+    if (pattern && !json_is_string(pattern))
+        return schema_wrong(c, "pattern", "a string is expected");
     if (min > max)
         return strbuf_add(to, STR("[]"), c->e);
-    if (max == GRAMMAR_NO_END)
-        return strbuf_addf(to, c->e, "( \"\\\"\" json-char{%u,} \"\\\"\" )", min);
-    return strbuf_addf(to, c->e, "( \"\\\"\" json-char{%u,%u} \"\\\"\" )", min, max);
+    TRY(strbuf_add(to, STR("( "), c->e));
+    TRY(put_quote(c, to));
+    TRY(rule      ? strbuf_addf(to, c->e, "%s", rule)
+        : pattern ? schema_pattern(c, json_str_of(pattern), to)
+                  : characters(c, min, max, to));
+    TRY(strbuf_addc(to, ' ', c->e));
+    TRY(put_quote(c, to));
+    return strbuf_addc(to, ')', c->e);
 }
 
 static err_code null_value(schema_run *c, const json_t *s, strbuf *to) {
@@ -284,6 +337,9 @@ static err_code typed(schema_run *c, const json_t *s, strbuf *to) {
         return strbuf_add(to, STR("json-value"), c->e);
     if (types & TYPE_NUMBER)
         types &= ~(unsigned)TYPE_INTEGER;
+    if (c->place == PLACE_WHOLE && !(types & TYPE_OBJECT))
+        return schema_wrong(c, "type", "arguments are an object");
+    types &= c->place == PLACE_WHOLE ? TYPE_OBJECT : c->place == PLACE_TEXT ? TYPE_STRING : TYPE_ANY;
     TRY(strbuf_addc(to, '(', c->e));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (types & kinds[i].type) {
@@ -315,6 +371,8 @@ static err_code object_schema(schema_run *c, const json_t *s, strbuf *to) {
 }
 
 err_code schema_value(schema_run *c, const json_t *s, strbuf *to) {
+    if (c->place == PLACE_WHOLE && json_is_true(s))
+        return schema_wrong(c, "", "arguments are an object");
     if (json_is_true(s))
         return strbuf_add(to, STR("json-value"), c->e);
     if (json_is_false(s))
@@ -329,9 +387,17 @@ err_code schema_value(schema_run *c, const json_t *s, strbuf *to) {
 
 /* ---- the face ---- */
 
-err_code schema_to_rules(const json_t *schema, const char *name, strbuf *out, err *e) {
+bool schema_is_text(const json_t *schema) {
+    return str_is(json_get_str(schema, "type", (str){0}), "string") &&
+           !json_is_true(json_object_get(schema, "nullable"));
+}
+
+err_code schema_to_rules(const json_t *schema, const schema_notation *how, const char *name, strbuf *out, err *e) {
     strbuf body = {.max = SCHEMA_GRAMMAR_BYTES_MAX};
-    schema_run c = {.root = schema, .name = name, .out = out, .e = e, .refs = json_object(), .kept = json_array()};
+    schema_run c = {.root = schema, .how = how, .name = name, .out = out, .e = e};
+    c.place = how ? PLACE_WHOLE : PLACE_JSON;
+    c.refs = json_object();
+    c.kept = json_array();
     size_t before = out->n;
     err_code code =
         c.refs && c.kept ? schema_value(&c, schema, &body) : err_set(e, ERR_MEMORY, "no memory for a schema");
@@ -354,7 +420,7 @@ err_code schema_to_rules(const json_t *schema, const char *name, strbuf *out, er
 
 /* root ::= "before" value "after" */
 static err_code compile_rules(grammar **out, strbuf *rules, const char *value, str before, str after, err *e) {
-    TRY(schema_shared_rules(rules, e));
+    TRY(schema_shared_rules(NULL, rules, e));
     TRY(strbuf_add(rules, STR("root ::= "), e));
     TRY(gbnf_quote(before, rules, e));
     TRY(strbuf_addf(rules, e, " %s ", value));
@@ -366,7 +432,7 @@ static err_code compile_rules(grammar **out, strbuf *rules, const char *value, s
 err_code schema_compile(grammar **out, const json_t *schema, str before, str after, err *e) {
     strbuf rules = {.max = 2 * SCHEMA_GRAMMAR_BYTES_MAX};
     *out = NULL;
-    err_code code = schema_to_rules(schema, "value", &rules, e);
+    err_code code = schema_to_rules(schema, NULL, "value", &rules, e);
     if (code == ERR_OK)
         code = compile_rules(out, &rules, "value", before, after, e);
     strbuf_fini(&rules);

@@ -36,19 +36,33 @@ enum {
     SCHEMA_GRAMMAR_BYTES_MAX = 4 << 20 /* of one text of rules */
 };
 
-/* Appends rules (gbnf.h). The one called `name` is the schema's; the others' names begin with `name` and a '-', and
- * rules that all schemas share with "json-": appended by schema_shared_rules(), once. So texts of several schemas, and
- * rules of the caller's own that refer to them, make one grammar:
+/* An object that is not written as JSON, but as a model writes the arguments of a call:
  *
- *   schema_to_rules(a, "weather", &text, e);
- *   schema_to_rules(b, "time", &text, e);
- *   schema_shared_rules(&text, e);
+ *   begin ( open KEY named VALUE close ) ( between open KEY named VALUE close )... finish
+ *
+ * VALUE is JSON, except where the schema's own `properties` say that it is a text (schema_is_text()): that one stands
+ * as it is, between `quote` and `quote`. Marks begin with '<', so no text has one, and in JSON it is \u003c; only a
+ * fixed text (enum, const) may, if no '/', letter or bracket follows it. The schema as a whole must be one of objects;
+ * a fixed one is refused, and so is a property whose name holds a control, '<', or one of `reserved`. */
+typedef struct {
+    const char *begin, *open, *named, *close, *between, *finish, *quote, *reserved;
+} schema_notation;
+/* Its type is string, and nothing else. */
+bool schema_is_text(const json_t *schema);
+
+/* Appends rules (gbnf.h), of JSON when `how` is NULL. The one called `name` is the schema's; the others' names begin
+ * with `name` and a '-', and rules that all schemas share with "json-": appended by schema_shared_rules(), once. So
+ * texts of several schemas, and rules of the caller's own that refer to them, make one grammar:
+ *
+ *   schema_to_rules(a, NULL, "weather", &text, e);
+ *   schema_to_rules(b, NULL, "time", &text, e);
+ *   schema_shared_rules(NULL, &text, e);
  *   strbuf_addf(&text, e, "root ::= \"<call>\" ( weather | time ) \"</call>\"\n");
  *   gbnf_compile(&g, strbuf_str(&text), e);
  *
  * name: letters, digits and '-', a letter first; not "json". */
-err_code schema_to_rules(const json_t *schema, const char *name, strbuf *out, err *e);
-err_code schema_shared_rules(strbuf *out, err *e);
+err_code schema_to_rules(const json_t *schema, const schema_notation *how, const char *name, strbuf *out, err *e);
+err_code schema_shared_rules(const schema_notation *how, strbuf *out, err *e);
 
 /* All of it: `before` the value, `after` it, literally; both may be empty. */
 err_code schema_compile(grammar **out, const json_t *schema, str before, str after, err *e);

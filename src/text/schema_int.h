@@ -16,13 +16,18 @@ enum {
     TYPE_ANY = 127
 };
 
+/* Where a value stands: in JSON, as a text of its own, or as a whole that is written in a notation. */
+typedef enum { PLACE_JSON, PLACE_TEXT, PLACE_WHOLE, PLACES } schema_place;
+
 typedef struct {
     const json_t *root;
+    const schema_notation *how; /* NULL: JSON */
     const char *name;
-    strbuf *out;  /* finished rules */
-    strbuf path;  /* JSON pointer of the schema at hand, for errors */
-    json_t *refs; /* pointer -> number of its rule */
-    json_t *kept; /* list of schemas made by merging, until the end */
+    schema_place place; /* of the value at hand */
+    strbuf *out;        /* finished rules */
+    strbuf path;        /* JSON pointer of the schema at hand, for errors */
+    json_t *refs;       /* "place pointer" -> number of its rule */
+    json_t *kept;       /* list of schemas made by merging, until the end */
     unsigned depth, n_rules;
     size_t steps; /* schemas looked at */
     size_t work;  /* members copied, values compared */
@@ -35,6 +40,8 @@ typedef struct {
 err_code schema_value(schema_run *c, const json_t *s, strbuf *to);
 /* The same for a part of the schema at hand: `key`, and `sub` (NULL: none) for the pointer. */
 err_code schema_part(schema_run *c, const char *key, const char *sub, const json_t *s, strbuf *to);
+/* Appends a literal of the JSON text s, in which no '<' stands where a notation's marks begin with it. */
+err_code schema_literal(schema_run *c, str s, strbuf *to);
 err_code schema_unsupported(schema_run *c, const char *keyword, const char *why);
 /* One schema within another: c->depth is one more, and the caller takes it back. */
 err_code schema_deeper(schema_run *c);
@@ -81,8 +88,9 @@ err_code schema_exclude(schema_run *c, const json_t *a, const json_t *b, bool *y
 
 err_code schema_integer(schema_run *c, const json_t *s, strbuf *to);
 err_code schema_number(schema_run *c, const json_t *s, strbuf *to);
+/* What stands between the quotes of a string. */
 err_code schema_pattern(schema_run *c, str pattern, strbuf *to);
-/* The rule of a format, or NULL. */
+/* The rule of a format, without quotes, or NULL. */
 const char *schema_format_rule(str format);
 
 #endif

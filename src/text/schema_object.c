@@ -6,7 +6,8 @@
  *   N-k-f<i>   properties i and on, none before: an optional one may be left out together with its comma
  *   N-k-r<i>   the same after another one: each brings its comma along
  *
- * so there are two rules a property, not two to the power of their number.
+ * so there are two rules a property, not two to the power of their number. JSON is one notation of an object among
+ * others (schema.h): the one in which white space may stand behind a mark.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +15,35 @@
 
 #include "text/schema_int.h"
 
+static const schema_notation as_json = {
+    .begin = "{", .open = "\"", .named = "\":", .close = "", .between = ",", .finish = "}", .reserved = "\"\\"};
+
 typedef struct {
     schema_run *c;
+    const schema_notation *how;
     unsigned number;
     strbuf pair;     /* "key": value of the property at hand, or of an additional one */
     bool additional; /* others are allowed */
     uint32_t min_more, max_more;
     strbuf rules; /* not in c->out before the properties' own rules are */
 } object_run;
+
+static err_code put_mark(object_run *o, const char *mark, strbuf *to) {
+    TRY(gbnf_quote(str_from(mark), to, o->c->e));
+    return strbuf_add(to, o->how == &as_json ? STR(" json-ws ") : STR(" "), o->c->e);
+}
+
+/* Cannot stand in a name as it is. */
+static bool is_reserved(const object_run *o, char ch) {
+    return (unsigned char)ch < 0x20 || strchr(o->how->reserved, ch) || (ch == '<' && o->c->how);
+}
+
+static bool is_plain_name(const object_run *o, str s) {
+    for (size_t i = 0; i < s.n; i++)
+        if (is_reserved(o, s.p[i]))
+            return false;
+    return s.n > 0;
+}
 
 /* ---- names that are none of the properties ---- */
 
@@ -47,6 +69,15 @@ static err_code put_in_class(str s, strbuf *to, err *e) {
     return strbuf_add(to, s, e);
 }
 
+/* "[^...": characters that a name has, to which `but` does not belong. */
+static err_code open_class(const object_run *o, str but, strbuf *to) {
+    TRY(strbuf_add(to, STR("[^\\x00-\\x1F"), o->c->e));
+    for (int ch = 0x20; ch < 0x7F; ch++)
+        if (is_reserved(o, (char)ch))
+            TRY(strbuf_addf(to, o->c->e, "\\x%02X", (unsigned)ch));
+    return strbuf_add(to, but, o->c->e);
+}
+
 /* The rule for what may follow the first `at` bytes that names [from, to) have in common. */
 static err_code other_names(names_run *r, size_t from, size_t to, size_t at) {
     schema_run *c = r->o->c;
@@ -69,12 +100,23 @@ static err_code other_names(names_run *r, size_t from, size_t to, size_t at) {
             code = other_names(r, i, end, at + n);
         i = end;
     }
+    if (code == ERR_OK && !whole && at > 0) {
+        code = gbnf_quote(str_from(r->o->how->named), &rule, c->e);
+        if (code == ERR_OK)
+            code = strbuf_add(&rule, STR(" | "), c->e);
+    }
     if (code == ERR_OK)
-        code = strbuf_addf(&rule, c->e, "%s[^\"\\\\\\x00-\\x1F", whole || at == 0 ? "" : "\"\\\"\" | ");
+        code = open_class(r->o, strbuf_str(&seen), &rule);
     if (code == ERR_OK)
-        code = strbuf_add(&rule, strbuf_str(&seen), c->e);
+        code = strbuf_add(&rule, STR("] "), c->e);
     if (code == ERR_OK)
-        code = strbuf_add(&rule, STR("] [^\"\\\\\\x00-\\x1F]* \"\\\"\"\n"), c->e);
+        code = open_class(r->o, (str){0}, &rule);
+    if (code == ERR_OK)
+        code = strbuf_add(&rule, STR("]* "), c->e);
+    if (code == ERR_OK)
+        code = gbnf_quote(str_from(r->o->how->named), &rule, c->e);
+    if (code == ERR_OK)
+        code = strbuf_addc(&rule, '\n', c->e);
     if (code == ERR_OK)
         code = strbuf_add(&r->o->rules, strbuf_str(&rule), c->e);
     strbuf_fini(&rule);
@@ -82,29 +124,23 @@ static err_code other_names(names_run *r, size_t from, size_t to, size_t at) {
     return code;
 }
 
-/* Names that would be written with escapes cannot be spelled without, so they need no exclusion. */
-static bool plain_name(str s) {
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == '"' || s.p[i] == '\\')
-            return false;
-    return s.n > 0;
-}
-
+/* `open`, a name that is none of the properties', `named`. Names that would be written with escapes cannot be spelled
+ * without, so they need no exclusion. */
 static err_code additional_name(object_run *o, json_t *properties) {
     enum { NAME_BYTES_MAX = 512 };
     schema_run *c = o->c;
     size_t n = 0;
     const char *key;
     json_t *v;
-    if (json_object_size(properties) == 0)
-        return strbuf_add(&o->pair, STR("json-string"), c->e);
-    str *names = malloc(json_object_size(properties) * sizeof *names);
+    if (json_object_size(properties) == 0 && o->how == &as_json)
+        return strbuf_add(&o->pair, STR("json-string \":\" json-ws "), c->e);
+    str *names = malloc((json_object_size(properties) + 1) * sizeof *names);
     if (!names)
         return err_set(c->e, ERR_MEMORY, "no memory for a schema");
     bool too_long = false;
     json_object_foreach(properties, key, v) {
         too_long = too_long || strlen(key) > NAME_BYTES_MAX;
-        if (plain_name(str_from(key)))
+        if (is_plain_name(o, str_from(key)))
             names[n++] = str_from(key);
     }
     qsort(names, n, sizeof *names, by_text);
@@ -113,25 +149,46 @@ static err_code additional_name(object_run *o, json_t *properties) {
                              : other_names(&r, 0, n, 0);
     free(names);
     TRY(code);
-    return strbuf_addf(&o->pair, c->e, "\"\\\"\" %s-%u-n0", c->name, o->number);
+    TRY(gbnf_quote(str_from(o->how->open), &o->pair, c->e));
+    return strbuf_addf(&o->pair, c->e, " %s-%u-n0 %s", c->name, o->number, o->how == &as_json ? "json-ws " : "");
 }
 
 /* ---- objects ---- */
 
-/* o->pair: "key": value. */
-static err_code property_pair(object_run *o, const char *key, const json_t *s) {
+/* `open`, the name, `named`. */
+static err_code put_name(object_run *o, const char *key) {
     schema_run *c = o->c;
     strbuf name = {0};
-    o->pair.n = 0;
-    err_code code = json_quote(str_from(key), &name, c->e);
+    if (o->how != &as_json && !is_plain_name(o, str_from(key)))
+        return schema_unsupported(c, "properties", "a name that cannot be written in the model's notation");
+    err_code code = o->how == &as_json ? json_quote(str_from(key), &name, c->e)
+                                       : strbuf_addf(&name, c->e, "%s%s", o->how->open, key);
     if (code == ERR_OK)
-        code = strbuf_addc(&name, ':', c->e);
+        code = strbuf_add(&name, o->how == &as_json ? STR(":") : str_from(o->how->named), c->e);
     if (code == ERR_OK)
-        code = gbnf_quote(strbuf_str(&name), &o->pair, c->e);
+        code = o->how == &as_json ? schema_literal(c, strbuf_str(&name), &o->pair)
+                                  : gbnf_quote(strbuf_str(&name), &o->pair, c->e);
     strbuf_fini(&name);
     TRY(code);
-    TRY(strbuf_add(&o->pair, STR(" json-ws "), c->e));
-    return schema_part(c, "properties", key, s, &o->pair);
+    return strbuf_add(&o->pair, o->how == &as_json ? STR(" json-ws ") : STR(" "), c->e);
+}
+
+/* The value of property `key` (NULL: of an additional one), and what closes it. */
+static err_code put_value(object_run *o, const char *key, const json_t *s) {
+    schema_run *c = o->c;
+    schema_place before = c->place;
+    const json_t *said = key ? json_object_get(json_object_get(c->root, "properties"), key) : NULL;
+    c->place = o->how != &as_json && schema_is_text(said) ? PLACE_TEXT : PLACE_JSON;
+    TRY(schema_part(c, key ? "properties" : "additionalProperties", key, s, &o->pair));
+    c->place = before;
+    return o->how == &as_json ? ERR_OK : put_mark(o, o->how->close, &o->pair);
+}
+
+/* o->pair: "key": value. */
+static err_code property_pair(object_run *o, const char *key, const json_t *s) {
+    o->pair.n = 0;
+    TRY(put_name(o, key));
+    return put_value(o, key, s);
 }
 
 /* The two rules for property i of n. */
@@ -145,7 +202,8 @@ static err_code property_rules(object_run *o, size_t i, bool required) {
     TRY(strbuf_addf(&o->rules, c->e, " %s-%u-r%zu", name, k, i + 1));
     if (!required)
         TRY(strbuf_addf(&o->rules, c->e, " | %s-%u-f%zu", name, k, i + 1));
-    TRY(strbuf_addf(&o->rules, c->e, "\n%s-%u-r%zu ::= %s\",\" json-ws ", name, k, i, required ? "" : "( "));
+    TRY(strbuf_addf(&o->rules, c->e, "\n%s-%u-r%zu ::= %s", name, k, i, required ? "" : "( "));
+    TRY(put_mark(o, o->how->between, &o->rules));
     TRY(strbuf_add(&o->rules, pair, c->e));
     return strbuf_addf(&o->rules, c->e, "%s %s-%u-r%zu\n", required ? "" : " )?", name, k, i + 1);
 }
@@ -160,20 +218,19 @@ static err_code last_rules(object_run *o, size_t n, const json_t *s, json_t *pro
                            o->min_more ? "[]" : "\"\"", c->name, o->number, n, o->min_more ? "[]" : "\"\"");
     o->pair.n = 0;
     TRY(additional_name(o, properties));
-    TRY(strbuf_add(&o->pair, STR(" \":\" json-ws "), c->e));
-    if (more)
-        TRY(schema_part(c, "additionalProperties", NULL, more, &o->pair));
-    else
-        TRY(strbuf_add(&o->pair, STR("json-value"), c->e));
+    TRY(put_value(o, NULL, more ? more : json_true()));
     if (o->max_more != GRAMMAR_NO_END)
         snprintf(most, sizeof most, "%u", o->max_more);
-    TRY(strbuf_addf(&o->rules, c->e, "%s-%u-r%zu ::= ( \",\" json-ws %s-%u-a ){%u,%s}\n", c->name, o->number, n,
-                    c->name, o->number, o->min_more, most));
+    TRY(strbuf_addf(&o->rules, c->e, "%s-%u-r%zu ::= ( ", c->name, o->number, n));
+    TRY(put_mark(o, o->how->between, &o->rules));
+    TRY(strbuf_addf(&o->rules, c->e, "%s-%u-a ){%u,%s}\n", c->name, o->number, o->min_more, most));
     if (o->max_more != GRAMMAR_NO_END)
         snprintf(most, sizeof most, "%u", o->max_more - 1);
-    TRY(strbuf_addf(&o->rules, c->e, "%s-%u-f%zu ::= %s%s-%u-a ( \",\" json-ws %s-%u-a ){%u,%s}%s\n", c->name,
-                    o->number, n, o->min_more ? "" : "( ", c->name, o->number, c->name, o->number,
-                    o->min_more ? o->min_more - 1 : 0, most, o->min_more ? "" : " )?"));
+    TRY(strbuf_addf(&o->rules, c->e, "%s-%u-f%zu ::= %s%s-%u-a ( ", c->name, o->number, n, o->min_more ? "" : "( ",
+                    c->name, o->number));
+    TRY(put_mark(o, o->how->between, &o->rules));
+    TRY(strbuf_addf(&o->rules, c->e, "%s-%u-a ){%u,%s}%s\n", c->name, o->number, o->min_more ? o->min_more - 1 : 0,
+                    most, o->min_more ? "" : " )?"));
     TRY(strbuf_addf(&o->rules, c->e, "%s-%u-a ::= ", c->name, o->number));
     TRY(strbuf_add(&o->rules, strbuf_str(&o->pair), c->e));
     return strbuf_addc(&o->rules, '\n', c->e);
@@ -243,11 +300,16 @@ static err_code object_rules(object_run *o, const json_t *s, strbuf *to) {
     TRY(count_more(o, s, n, n_required));
     TRY(last_rules(o, n, s, properties));
     TRY(strbuf_add(c->out, strbuf_str(&o->rules), c->e));
-    return strbuf_addf(to, c->e, "( \"{\" json-ws %s-%u-f0 json-ws \"}\" )", c->name, o->number);
+    TRY(strbuf_add(to, STR("( "), c->e));
+    TRY(put_mark(o, o->how->begin, to));
+    TRY(strbuf_addf(to, c->e, "%s-%u-f0 %s", c->name, o->number, o->how == &as_json ? "json-ws " : ""));
+    TRY(gbnf_quote(str_from(o->how->finish), to, c->e));
+    return strbuf_add(to, STR(" )"), c->e);
 }
 
 err_code schema_object(schema_run *c, const json_t *s, strbuf *to) {
     object_run o = {.c = c, .rules = {.max = SCHEMA_GRAMMAR_BYTES_MAX}, .pair = {.max = SCHEMA_GRAMMAR_BYTES_MAX}};
+    o.how = c->place == PLACE_WHOLE ? c->how : &as_json;
     o.number = c->n_rules++;
     err_code code = object_rules(&o, s, to);
     strbuf_fini(&o.rules);

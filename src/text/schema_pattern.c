@@ -5,8 +5,8 @@
  *   refused   anchors elsewhere, \b, look-around, references to groups, \p{..}, flags
  *
  * A pattern may match anywhere in the string, so without ^ and $ any characters may stand around it. A character that
- * JSON must escape stands for its escape. Where engines disagree (\d and \w beyond ASCII, what . leaves out), only what
- * all of them accept is in the grammar.
+ * JSON must escape stands for its escape; where a text is not JSON, it stands for nothing if it cannot be there. Where
+ * engines disagree (\d and \w beyond ASCII, what . leaves out), only what all of them accept is in the grammar.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -135,7 +135,36 @@ static err_code put_escaped(pattern_run *r, int32_t ch) {
     return code;
 }
 
-static bool must_escape(int32_t ch) { return ch < 0x20 || ch == '"' || ch == '\\'; }
+/* How characters stand in a string: any; those that stand for themselves; the others have an escape, or no place. */
+typedef struct {
+    const char *any;
+    bool escapes;
+    grammar_range plain[5]; /* the rest is empty */
+} spelling;
+enum { N_PLAIN = sizeof((spelling *)0)->plain / sizeof(grammar_range) };
+#define NO_RANGE \
+    { 1, 0 }
+
+static const spelling
+    in_json = {"json-char",
+               true,
+               {{0x20, '"' - 1}, {'"' + 1, '\\' - 1}, {'\\' + 1, 0xD7FF}, {0xE000, 0x10FFFF}, NO_RANGE}},
+    in_json_of_notation =
+        {"json-char",
+         true,
+         {{0x20, '"' - 1}, {'"' + 1, '<' - 1}, {'<' + 1, '\\' - 1}, {'\\' + 1, 0xD7FF}, {0xE000, 0x10FFFF}}},
+    bare = {"json-bare", false, {{1, '<' - 1}, {'<' + 1, 0xD7FF}, {0xE000, 0x10FFFF}, NO_RANGE, NO_RANGE}};
+
+static const spelling *spelling_of(const schema_run *c) {
+    return c->place == PLACE_TEXT ? &bare : c->how ? &in_json_of_notation : &in_json;
+}
+
+static bool is_plain(const spelling *s, int32_t ch) {
+    for (int i = 0; i < N_PLAIN; i++)
+        if (s->plain[i].first <= ch && ch <= s->plain[i].last)
+            return true;
+    return false;
+}
 
 static bool has(const character_set *set, int32_t ch) {
     for (size_t i = 0; i < set->n; i++)
@@ -144,11 +173,12 @@ static bool has(const character_set *set, int32_t ch) {
     return false;
 }
 
-/* The part of [first, last] that needs no escape, as parts of a set. */
+/* The part of [first, last] that stands for itself, as parts of a set. */
 static err_code put_plain_range(pattern_run *r, int32_t first, int32_t last, size_t *n) {
-    static const grammar_range good[] = {{0x20, '"' - 1}, {'"' + 1, '\\' - 1}, {'\\' + 1, 0xD7FF}, {0xE000, 0x10FFFF}};
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        int32_t from = first > good[i].first ? first : good[i].first, to = last < good[i].last ? last : good[i].last;
+    const grammar_range *plain = spelling_of(r->c)->plain;
+    for (int i = 0; i < N_PLAIN; i++) {
+        int32_t from = first > plain[i].first ? first : plain[i].first,
+                to = last < plain[i].last ? last : plain[i].last;
         if (from > to)
             continue;
         TRY(strbuf_addf(r->to, r->c->e, "%s\\U%08X-\\U%08X", (*n)++ ? "" : "[", (unsigned)from, (unsigned)to));
@@ -166,8 +196,9 @@ static err_code put_set(pattern_run *r, character_set *set) {
         TRY(put(r, "] "));
         n_parts++;
     }
-    for (int32_t ch = 0; ch <= '\\'; ch++)
-        if (must_escape(ch) && has(set, ch)) {
+    const spelling *spell = spelling_of(r->c);
+    for (int32_t ch = 0; ch <= '\\' && spell->escapes; ch++)
+        if (!is_plain(spell, ch) && has(set, ch)) {
             TRY(put(r, n_parts++ ? "| " : ""));
             TRY(put_escaped(r, ch));
             TRY(put(r, " "));
@@ -328,7 +359,7 @@ static err_code read_repeated(pattern_run *r) {
 
 static err_code read_sequence(pattern_run *r, bool top) {
     if (top && !eat(r, "^"))
-        TRY(put(r, "json-char* "));
+        TRY(strbuf_addf(r->to, r->c->e, "%s* ", spelling_of(r->c)->any));
     TRY(put(r, "\"\" "));
     bool end = false;
     while (peek(r, 0) >= 0 && peek(r, 0) != '|' && peek(r, 0) != ')' && !end) {
@@ -338,7 +369,7 @@ static err_code read_sequence(pattern_run *r, bool top) {
         else
             TRY(read_repeated(r));
     }
-    return top && !end ? put(r, "json-char* ") : ERR_OK;
+    return top && !end ? strbuf_addf(r->to, r->c->e, "%s* ", spelling_of(r->c)->any) : ERR_OK;
 }
 
 static err_code read_choice(pattern_run *r, bool top) {
@@ -352,9 +383,9 @@ static err_code read_choice(pattern_run *r, bool top) {
 
 err_code schema_pattern(schema_run *c, str pattern, strbuf *to) {
     pattern_run r = {.c = c, .s = pattern, .to = to};
-    TRY(put(&r, "( \"\\\"\" ( "));
+    TRY(put(&r, "( "));
     TRY(read_choice(&r, true));
     if (r.at < pattern.n)
         return refuse(&r, "a parenthesis closes nothing");
-    return put(&r, ") \"\\\"\" )");
+    return put(&r, ")");
 }

@@ -190,6 +190,40 @@ static void keyword_by_keyword(void **state) {
     }
 }
 
+/* Deep schemas: alternatives, lists, objects; and deeper than may be. */
+static void deep_schemas(void **state) {
+    static const struct {
+        const char *open, *close;
+    } nest[] = {
+        {"{\"anyOf\":[{\"const\":0},", "]}"},
+        {"{\"items\":", "}"},
+        {"{\"properties\":{\"a\":", "}}"},
+        {"{\"prefixItems\":[", "]}"},
+    };
+    strbuf text = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof nest / sizeof *nest; i++)
+        for (int n = SCHEMA_DEPTH_MAX / 2; n <= 2 * SCHEMA_DEPTH_MAX; n *= 4) {
+            grammar *g = NULL;
+            err e = {0};
+            text.n = 0;
+            for (int k = 0; k < n; k++)
+                strbuf_add(&text, str_from(nest[i].open), NULL);
+            strbuf_add(&text, STR("{\"const\":1}"), NULL);
+            for (int k = 0; k < n; k++)
+                strbuf_add(&text, str_from(nest[i].close), NULL);
+            strbuf_addc(&text, 0, NULL);
+            json_t *v = read_schema(text.p);
+            err_code code = schema_compile(&g, v, (str){0}, (str){0}, &e);
+            bool good = n < SCHEMA_DEPTH_MAX ? code == ERR_OK : code == ERR_LIMIT && strstr(e.text, "deeper than 64");
+            if (!good)
+                fail_msg("row %zu, %d: %s", i, n, e.text);
+            grammar_close(g);
+            json_decref(v);
+        }
+    strbuf_fini(&text);
+}
+
 typedef struct {
     const char *schema;
     err_code code;
@@ -329,9 +363,9 @@ static void rules_compose(void **state) {
     strbuf rules = {0};
     grammar *g = NULL;
     err e = {0};
-    assert_int_equal(schema_to_rules(a, "weather", &rules, &e), ERR_OK);
-    assert_int_equal(schema_to_rules(b, "sum", &rules, &e), ERR_OK);
-    assert_int_equal(schema_shared_rules(&rules, &e), ERR_OK);
+    assert_int_equal(schema_to_rules(a, NULL, "weather", &rules, &e), ERR_OK);
+    assert_int_equal(schema_to_rules(b, NULL, "sum", &rules, &e), ERR_OK);
+    assert_int_equal(schema_shared_rules(NULL, &rules, &e), ERR_OK);
     assert_int_equal(strbuf_addf(&rules, &e, "root ::= ( \"<w>\" weather | \"<s>\" sum ) \"</>\"\n"), ERR_OK);
     assert_int_equal(gbnf_compile(&g, strbuf_str(&rules), &e), ERR_OK);
     assert_true(has(g, "<w>{\"city\": \"Oslo\"}</>"));
@@ -350,6 +384,7 @@ static void rules_compose(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keyword_by_keyword),
+        cmocka_unit_test(deep_schemas),
         cmocka_unit_test(refusals_name_keyword_and_place),
         cmocka_unit_test(hostile_ones_are_refused),
         cmocka_unit_test(rules_compose),

@@ -308,7 +308,7 @@ static void signs(void **state) {
 
 /* ---- grammars ---- */
 
-/* Walks a text through the grammar, a byte a token; false where it may not go on. */
+/* Walks a text through the grammar, which is then gone, a byte a token; false where it may not go on. */
 static bool accepts(grammar *g, str text) {
     str piece[257];
     bool is_end[257] = {[256] = true};
@@ -353,6 +353,9 @@ static void grammars(void **state) {
         parse(f, 5, strbuf_str(&text), 5, 20, &out);
         if (!str_starts(strbuf_str(&out), STR("{get|{\"city\":")) || out.p[out.n - 1] != '}')
             fail_msg("%s wrote %.*s, read %.*s", f->name, (int)text.n, text.p, (int)out.n, out.p);
+        if (!accepts(g, strbuf_str(&text)))
+            fail_msg("%s wrote %.*s, which its grammar refuses", f->name, (int)text.n, text.p);
+        assert_int_equal(tool_grammar(f, tools, STR("get"), 1, &g, &e), ERR_OK);
         assert_false(accepts(g, STR("no call")));
     }
     json_decref(args);
@@ -414,18 +417,95 @@ static void grammar_texts(void **state) {
     strbuf_fini(&out);
 }
 
-static void bad_schemas(void **state) {
-    json_t *bad = json_pack("[{s:{s:s, s:{s:s}}}]", "function", "name", "f", "parameters", "type", "king");
-    grammar *g = NULL;
-    err e = {0};
+static json_t *tools_of(const char *parameters) {
+    strbuf text = {0};
+    json_t *v = NULL;
+    assert_int_equal(strbuf_addf(&text, NULL, "[{\"function\":{\"name\":\"f\",\"parameters\":%s}}]", parameters),
+                     ERR_OK);
+    assert_int_equal(json_read(strbuf_str(&text), text.n, &v, NULL), ERR_OK);
+    strbuf_fini(&text);
+    return v;
+}
+
+/* Every format says of arguments all that the schema says: one argument `a` each, and what a call may say of it. */
+static void schemas_hold(void **state) {
+    static const struct {
+        const char *parameters, *good, *bad; /* arguments, as JSON */
+    } row[] = {
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"pattern\":\"^[A-Z]{3}$\"}}}",
+         "{\"a\":\"OSL\"}", "{\"a\":\"Oslo\"}"},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"maxLength\":3}}}", "{\"a\":\"abc\"}",
+         "{\"a\":\"abcd\"}"},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"format\":\"date\"}}}",
+         "{\"a\":\"2026-11-25\"}", "{\"a\":\"2026-11-31\"}"},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"enum\":[\"x\",\"y z\"]}}}",
+         "{\"a\":\"y z\"}", "{\"a\":\"y\"}"},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/d\"}},\"$defs\":{\"d\":{\"type\":\"integer\","
+         "\"maximum\":12}}}",
+         "{\"a\":12}", "{\"a\":13}"},
+        {"{\"$ref\":\"#/$defs/d\",\"$defs\":{\"d\":{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"boolean\"}},"
+         "\"required\":[\"a\"]}}}",
+         "{\"a\":true}", "{}"},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"string\"}},\"required\":["
+         "\"b\"]}",
+         "{\"a\":1,\"b\":\"x\"}", "{\"a\":1}"},
+        {"{\"type\":\"object\",\"properties\":{},\"additionalProperties\":{\"type\":\"integer\"}}", "{\"q\":1}",
+         "{\"q\":true}"},
+    };
+    strbuf text = {0};
     (void)state;
-    for (const tool_format *f = tool_formats; f->name; f++)
-        if (f->args == TOOL_JSON) {
-            assert_int_not_equal(tool_grammar(f, bad, (str){0}, 1, &g, &e), ERR_OK);
-            assert_non_null(strstr(e.text, "tool \"f\""));
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        json_t *list = tools_of(row[i].parameters), *good, *bad;
+        assert_int_equal(json_read(str_from(row[i].good), 100, &good, NULL), ERR_OK);
+        assert_int_equal(json_read(str_from(row[i].bad), 100, &bad, NULL), ERR_OK);
+        for (const tool_format *f = tool_formats; f->name; f++)
+            for (int allowed = 0; allowed < 2; allowed++) {
+                grammar *g = NULL;
+                err e = {0};
+                text.n = 0;
+                if (tool_grammar(f, list, (str){0}, 1, &g, &e) != ERR_OK)
+                    fail_msg("row %zu, %s: %s", i, f->name, e.text);
+                assert_int_equal(tool_write(f, STR("f"), allowed ? good : bad, &text, NULL), ERR_OK);
+                if (accepts(g, strbuf_str(&text)) != allowed)
+                    fail_msg("row %zu, %s: %.*s", i, f->name, (int)text.n, text.p);
+            }
+        json_decref(list);
+        json_decref(good);
+        json_decref(bad);
+    }
+    strbuf_fini(&text);
+}
+
+static void bad_schemas(void **state) {
+    static const struct {
+        const char *parameters, *word;
+        bool listed; /* wrong where arguments are no JSON alone */
+    } bad[] = {
+        {"{\"type\":\"king\"}", "type", false},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"string\",\"not\":{\"const\":\"x\"}}}}", "not", false},
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/nowhere\"}}}", "$ref", false},
+        {"{\"type\":\"array\"}", "arguments are an object", true},
+        {"{\"type\":\"object\",\"properties\":{\"a<b\":{}}}", "cannot be written", true},
+        {"{\"enum\":[{}]}", "as a whole", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        json_t *list = tools_of(bad[i].parameters);
+        for (const tool_format *f = tool_formats; f->name; f++) {
+            grammar *g = NULL;
+            err e = {0};
+            err_code code = tool_grammar(f, list, (str){0}, 1, &g, &e);
+            if (bad[i].listed && f->args == TOOL_JSON) {
+                assert_int_equal(code, ERR_OK);
+                grammar_close(g);
+                continue;
+            }
+            if (code == ERR_OK || !strstr(e.text, "tool \"f\"") || !strstr(e.text, bad[i].word))
+                fail_msg("row %zu, %s: %s", i, f->name, e.text);
             assert_null(g);
         }
-    json_decref(bad);
+        json_decref(list);
+    }
 }
 
 int main(void) {
@@ -434,7 +514,7 @@ int main(void) {
         cmocka_unit_test(no_argument), cmocka_unit_test(long_call),
         cmocka_unit_test(long_names),  cmocka_unit_test(signs),
         cmocka_unit_test(grammars),    cmocka_unit_test(grammar_texts),
-        cmocka_unit_test(bad_schemas),
+        cmocka_unit_test(bad_schemas), cmocka_unit_test(schemas_hold),
     };
     return cmocka_run_group_tests(tests, open_tools, close_tools);
 }
