@@ -1,5 +1,5 @@
 /* gbnf: rules, a NUL, a text. The rules are refused with a reason, or the text is followed byte by byte: a state that
- * is alive may end or goes on with some byte, and following the text again gives the same states. */
+ * is alive may end or goes on with some byte, and an automaton that saw nothing else says the same of the text. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,22 +23,27 @@ static void check_alive(automaton *a, uint32_t state) {
     abort();
 }
 
-static void follow(automaton *a, uint32_t state, str text) {
+/* false: a limit was met. */
+static bool go_on(automaton *a, char byte, uint32_t *state) {
+    err e = {0};
+    if (automaton_next(a, *state, (unsigned char)byte, state, &e) == ERR_OK)
+        return true;
+    if (e.code != ERR_LIMIT || !e.text[0])
+        abort();
+    return false;
+}
+
+static void follow(automaton *a, uint32_t state, automaton *fresh, uint32_t again, str text) {
     for (size_t i = 0; i < text.n && state != AUTOMATON_DEAD; i++) {
-        uint32_t next, again;
-        err e = {0};
-        if (automaton_next(a, state, (unsigned char)text.p[i], &next, &e) != ERR_OK) {
-            if (e.code != ERR_LIMIT || !e.text[0])
-                abort();
+        if (!go_on(a, text.p[i], &state) || !go_on(fresh, text.p[i], &again))
             return;
-        }
-        if (automaton_next(a, state, (unsigned char)text.p[i], &again, &e) != ERR_OK || again != next)
+        if ((state == AUTOMATON_DEAD) != (again == AUTOMATON_DEAD))
             abort();
-        if (next == AUTOMATON_DEAD && automaton_may_end(a, next))
+        if (state == AUTOMATON_DEAD)
+            return;
+        if (automaton_may_end(a, state) != automaton_may_end(fresh, again))
             abort();
-        if (next != AUTOMATON_DEAD)
-            check_alive(a, next);
-        state = next;
+        check_alive(a, state);
     }
 }
 
@@ -47,8 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
     str rules = {(const char *)data, end ? (size_t)(end - data) : n};
     str text = {(const char *)data + rules.n + (end != NULL), n - rules.n - (end != NULL)};
     grammar *g = NULL;
-    automaton *a;
-    uint32_t start;
+    automaton *a, *fresh;
+    uint32_t start, again;
     err e = {0};
     if (n > 4096)
         return 0;
@@ -56,7 +61,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n) {
         return g || !e.text[0] ? (abort(), 0) : 0;
     if (automaton_open(&a, g, &start, &e) == ERR_OK) {
         check_alive(a, start);
-        follow(a, start, str_sub(text, 0, TEXT_MAX));
+        if (automaton_open(&fresh, g, &again, &e) != ERR_OK)
+            abort();
+        follow(a, start, fresh, again, str_sub(text, 0, TEXT_MAX));
+        automaton_close(fresh);
         automaton_close(a);
     } else if (e.code != ERR_LIMIT)
         abort();
