@@ -139,6 +139,13 @@ static err_code make_room(model *m, size_t rank, err *e) {
     return ERR_OK;
 }
 
+/* All numbers, and behind them room for rows on their way to DoRA's norms, for each thread. */
+static size_t block_bytes(const model *m, const target_plan *plan) {
+    size_t threads = (size_t)pool_threads(m->engine.pool);
+    return place_all(&m->config, plan, NULL, NULL) +
+           threads * (PANEL_ROWS + 1) * work_ld(&m->config, plan) * sizeof(float);
+}
+
 static err_code new_in(adapter *a, const adapter_shape *s, const target_plan *plan, err *e) {
     const model_config *c = &a->m->config;
     size_t highest = 0;
@@ -156,13 +163,11 @@ static err_code new_in(adapter *a, const adapter_shape *s, const target_plan *pl
     if (!highest)
         return err_set(e, ERR_USAGE, "an adapter that changes no matrix (choose parts and layers)");
     a->work_ld = work_ld(c, plan);
-    size_t work = (size_t)pool_threads(a->m->engine.pool) * (PANEL_ROWS + 1) * a->work_ld * sizeof(float), at;
-    a->block_bytes = place_all(c, plan, NULL, NULL) + work;
+    a->block_bytes = block_bytes(a->m, plan);
     a->block = os_pages_alloc(a->block_bytes);
     if (!a->block)
         return err_set(e, ERR_MEMORY, "no memory for %zu bytes of an adapter", a->block_bytes);
-    at = place_all(c, plan, a->block, a->target);
-    a->work = (float *)(void *)(a->block + at);
+    a->work = (float *)(void *)(a->block + place_all(c, plan, a->block, a->target));
     return make_room(a->m, highest, e);
 }
 
@@ -230,7 +235,7 @@ size_t adapter_plan_bytes(const model *m, const adapter_shape *s) {
     if (!plan)
         return SIZE_MAX;
     plan_of(c, s, plan);
-    size_t bytes = place_all(c, plan, NULL, NULL);
+    size_t bytes = block_bytes(m, plan);
     free(plan);
     return bytes;
 }

@@ -9,9 +9,9 @@
 
 /* An adapter from a file, for model m: a folder as peft writes it (adapter_config.json, adapter_model.safetensors), or
  * a GGUF file as llama.cpp's converter writes it (general.type "adapter"). Numbers of any type become binary32. m may
- * be one that was opened to plan, unless the adapter is DoRA: then its numbers are there to be merged or saved, and it
- * cannot be used in a forward pass. What is malformed, does not fit m, or would change the answers if it were left out
- * (a tensor that is no target's, a setting that is not supported) is refused by name. */
+ * have been opened to plan: then the adapter is there to be merged, combined and saved. No forward call of m may run
+ * meanwhile. What is malformed, does not fit m, or would change the answers if it were left out (a tensor that is no
+ * target's, a setting that is not supported) is refused by name. */
 err_code adapter_open(adapter **out, model *m, const char *path, err *e);
 
 /* Writes a folder that peft loads; made if it is not there. base: what adapter_config.json calls the model. Each file
