@@ -139,6 +139,15 @@ def tokens():
     fails(2, '"x" is not a token id', "detokenize", MODEL, "1", "x")
     fails(2, "--ids", "logits", MODEL, "--ids", "1,,x")
     fails(2, "", "detokenize", MODEL, VOCAB)
+
+
+def control_characters():
+    """What a model says does not reach the terminal's hands; a pipe gets the bytes as they are."""
+    model = os.path.join(_tap.ROOT, "models", "homeworld")
+    ids = ok("tokenize", model, "--", "a\x1b[2Jb").text.split()
+    assert ok("detokenize", model, *ids).text == "a\x1b[2Jb\n"
+    t = Terminal("detokenize", model, *ids)
+    assert t.end() == 0 and "a\ufffd[2Jb" in t.shown.decode() and b"\x1b" not in t.shown, t.shown
     fails(2, "", "logits", MODEL, "--ids", f"1,{VOCAB}")
 
 
@@ -395,8 +404,8 @@ def chat_terminal():
     assert t.end() == 2 and b"the prompt is missing" in t.shown
 
 
-CASES = [version_and_help, wrong_usage, no_model, tokens, same_bits, run_text, seeds, stops, full_context, perplexity,
-         show_and_bench, output_refused, interrupted, chat_pipe, chat_commands, chat_terminal]
+CASES = [version_and_help, wrong_usage, no_model, tokens, control_characters, same_bits, run_text, seeds, stops,
+         full_context, perplexity, show_and_bench, output_refused, interrupted, chat_pipe, chat_commands, chat_terminal]
 
 
 _tiny.make_model(MODEL)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""doc/formats.md and doc/verify.md tell the truth: the keys, columns, marks and versions of real files and of the sources stand
-on the page, and the program on the other page checks a run by itself and finds what is forged. Prints TAP."""
+"""doc/formats.md, doc/verify.md, doc/extend.md and SECURITY.md tell the truth: the keys, columns, marks and versions of real
+files and of the sources stand on the page, the program of doc/verify.md checks a run by itself and finds what is forged,
+files that are named exist. Prints TAP."""
 import glob
 import json
 import os
@@ -115,6 +116,23 @@ def _():
     assert "loam-part 1 " in text("src/hub/part.c") and "`loam-part 1 BYTES CHUNK TAG`" in part("The registry")
     for header in re.findall(r"`(src/\w+/\w+\.h)`", text("doc/formats.md")):
         assert os.path.isfile(os.path.join(ROOT, header)), header
+
+
+@case("every file that doc/extend.md and SECURITY.md name is there, every target of make, every heading that is linked")
+def _():
+    for page in "doc/extend.md", "SECURITY.md":
+        words = text(page)
+        names = set(re.findall(r"`((?:[\w.]+/)*\w+\.(?:c|h|py|md))`", words))
+        names |= set(re.findall(r"`((?:src|test|share|doc)/[\w/]*)`", words))
+        assert len(names) > 25, page
+        for name in names:
+            if "NAME" not in name:
+                found = [glob.glob(os.path.join(ROOT, at, name) + "*") for at in ("", "src/*", "src/kern/*", "test/*")]
+                assert any(found), (page, name)
+        for target in re.findall(r"`make ([a-z0-9-]+)", words):
+            assert re.search(rf"^{target}:", text("Makefile"), re.M), (page, target)
+        heads = {re.sub(r"\W+", "-", h.lower()) for h in re.findall(r"^#+ (.*)$", words, re.M)}
+        assert set(re.findall(r"\]\(#(.*?)\)", words)) <= heads
 
 
 # ---- doc/verify.md ----
