@@ -126,6 +126,7 @@ static const struct {
     const char *more;
 } meanings[] = {
     {"M", models, ""},
+    {"M2", models, ""},
     {"NAME", kept, ""},
     {"COMMAND", all_commands, ""},
     {"TASK", tasks, ""},
