@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from _server import Server  # noqa: E402
@@ -157,13 +158,16 @@ def _():
 
 # ---- serving ----
 
-def answers(server, name=None, **more):
-    body = {"prompt": "How many eggs?", "max_tokens": 12, "temperature": 0, "ignore_eos": True, **more}
+PROMPT = "How many eggs are in the kitchen today?"  # long enough to be kept for others
+
+
+def answers(server, name=None, prompt=PROMPT, **more):
+    body = {"prompt": prompt, "max_tokens": 12, "temperature": 0, "ignore_eos": True, **more}
     return server.ok("/v1/completions", {**body, **({"model": name} if name else {})})["choices"][0]["text"]
 
 
-def said(*args):
-    text = loam("run", model(), "-p", "How many eggs?", "-n", 12, "--temp", 0, "--ignore-eos", *args).stdout
+def said(*args, prompt=PROMPT):
+    text = loam("run", model(), "-p", prompt, "-n", 12, "--temp", 0, "--ignore-eos", *args).stdout
     return text[:-1]
 
 
@@ -184,6 +188,14 @@ def _():
             assert answers(server, lora=[]) == want["none"]
             assert answers(server, lora=[{"id": 0, "scale": 0.5}]) == want["half"]
             assert answers(server, lora=[{"id": 1, "scale": 0.5}, {"id": 0, "scale": 1}]) == want["ab"]
+        fresh = "Who made the yellow lamp, and where is it?"  # nobody has computed it: they can but share with each other
+        asked = [((), {"lora": []}), (("--lora", a), {}), (("--lora", b), {"name": "tiny:llama-other"}),
+                 (("--lora", a + ":0.5"), {"lora": [{"id": 0, "scale": 0.5}]})]
+        apart_from = [said(*args, prompt=fresh) for args, _ in asked]
+        with ThreadPoolExecutor(12) as pool:  # together, in one batch
+            together = list(pool.map(lambda x: answers(server, prompt=fresh, **x[1]), asked * 3))
+        assert together == apart_from * 3, (together, apart_from)
+        assert server.metric("loam_cached_tokens_total") > 100
         adapters = server.ok("/lora-adapters")
         assert [(x["id"], x["path"], x["scale"]) for x in adapters] == [(0, a, 1), (1, b, 0)], adapters
         server.ok("/lora-adapters", [{"id": 0, "scale": 0}])
