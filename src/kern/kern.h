@@ -142,6 +142,8 @@ typedef struct {
 
     /* ---- gradients: doc/arithmetic.md, "Gradients" ---- */
 
+    /* out f32[cols][16]: what the sixteen rows of panel i_panel of a packed matrix mean (kern/panel.h, block.h). */
+    void (*dequantise)(dtype t, const uint8_t *packed, size_t cols, size_t i_panel, float *out);
     /* Rows [row, row_end) and panels [panel, panel_end) of the chains. scratch: KERN_GEMM_SCRATCH bytes. */
     void (*gemm)(const kern_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end, void *scratch);
     float (*dot)(const float *a, const float *b, size_t n); /* sum of a*b by lanes */

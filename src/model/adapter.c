@@ -14,8 +14,8 @@
 #include "kern/math64.h"
 #include "kern/panel.h"
 #include "model/adapter_int.h"
-#include "model/learner_int.h"
 #include "model/parts.h"
+#include "tensor/linear.h"
 #include "tensor/rows.h"
 
 static const char *const part_names[LORA_PARTS] = {
@@ -103,6 +103,7 @@ static size_t place_all(const model_config *c, const target_plan *plan, uint8_t 
         if (plan[i].dora) {
             t.magnitude = floats(block, &at, rows);
             t.gain = floats(block, &at, rows);
+            t.norm = floats(block, &at, rows);
             t.gained = place(block, &at, rows, rank);
         }
         if (target)
@@ -320,6 +321,7 @@ static void gain_panel(void *ctx, size_t i_panel, int thread) {
         float norm = (float)kern_sqrt64((double)k->sum_squares(row, j->w->cols));
         if (j->start)
             t->magnitude[first + r] = norm;
+        t->norm[first + r] = norm;
         t->gain[first + r] = t->magnitude[first + r] / norm;
         for (size_t i = 0; i < rank; i++)
             gained[i * PANEL_ROWS + r] = b[i * PANEL_ROWS + r] * t->gain[first + r];

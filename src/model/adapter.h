@@ -32,7 +32,7 @@ const char *lora_part_name(lora_part p);
 /* A list of their last parts, "q_proj,v_proj", or "all-linear", as bits 1 << lora_part. An unknown name: ERR_USAGE. */
 err_code lora_parts_from(str list, unsigned *parts, err *e);
 
-typedef struct {
+typedef struct adapter_shape {
     size_t rank;           /* 1 to ADAPTER_RANK_MAX */
     double alpha;          /* scale = alpha / rank, or alpha / sqrt(rank) with rslora; rounded to binary32 once */
     bool rslora, dora;     /* dora: every target has a magnitude */
@@ -45,8 +45,9 @@ typedef struct {
     matrix a;         /* f32[rank][cols] in panels; rows past the last are zeros and stay so */
     matrix b;         /* f32[rows][rank] in panels, likewise */
     float scale;      /* a file may give every target its own rank and scale */
-    float *magnitude; /* DoRA: f32[rows]; else NULL, and so are the next two */
+    float *magnitude; /* DoRA: f32[rows]; else NULL, and so are the next three */
     float *gain;      /* f32[rows]; of adapter_refresh() */
+    float *norm;      /* f32[rows], n above; of adapter_refresh() */
     matrix gained;    /* f32[rows][rank] in panels: rows of b times gain; of adapter_refresh() */
 } adapter_target;
 

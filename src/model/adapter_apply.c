@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/adapter_int.h"
-#include "model/learner_int.h"
+#include "tensor/linear.h"
 #include "tensor/rows.h"
 
 /* Some targets of one adapter that share their input. */

@@ -196,14 +196,9 @@ static void normed(pass *p, const float *from, const float *norm, rows_fn *fn) {
 static void run_products(const pass *p, model_input input, const float *x, size_t k, const product *of,
                          int n_products) {
     model *m = p->m;
-    activations *a = &m->scratch.acts;
     if (m->watch.fn)
         m->watch.fn(m->watch.ctx, input, p->i_layer, x, p->n, k);
-    a->kinds = 0;
-    for (int i = 0; i < n_products; i++)
-        a->kinds |= 1u << kern_acts_kind(of[i].w->type);
-    activations_pack(&m->engine, a, x, k, p->n, k);
-    products_run(&m->engine, a, of, n_products);
+    products_of(&m->engine, &m->scratch.acts, x, k, p->n, of, n_products);
 }
 
 static bool same_adapters(const span *a, const span *b) {

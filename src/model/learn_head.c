@@ -8,7 +8,7 @@
 #include "model/learner_int.h"
 #include "tensor/rows.h"
 
-/* Element (row, col) of a matrix in panels of 16 rows. */
+/* Element (row, col) of a binary32 matrix in panels of 16 rows. */
 static float *element(const matrix *w, size_t row, size_t col) {
     return (float *)(void *)w->packed + (row / 16 * w->cols + col) * 16 + row % 16;
 }
@@ -18,9 +18,11 @@ static void embed_rows(void *ctx, size_t from, size_t to) {
     const model_config *c = &l->m->config;
     for (size_t t = from; t < to; t++) {
         float *x = l->x[0] + t * l->D;
-        const float *w = element(&l->m->embed, (size_t)l->b->ids[t], 0);
-        for (size_t d = 0; d < c->D; d++)
-            x[d] = w[16 * d];
+        size_t row = (size_t)l->b->ids[t];
+        if (l->m->embed.type != DTYPE_F32)
+            matrix_row(&l->m->embed, row, x);
+        for (size_t d = 0; l->m->embed.type == DTYPE_F32 && d < c->D; d++)
+            x[d] = *element(&l->m->embed, row, d);
         if (c->embed_scale != 1)
             l->m->engine.kern->scale(x, (float)c->embed_scale, c->D, x);
     }
@@ -119,8 +121,10 @@ void learn_head(learner *l, bool back) {
     const engine *e = &l->m->engine;
     const model_config *c = &l->m->config;
     const matrix *w = &l->m->output;
-    if (back) {
+    bool learned = !l->tuned;
+    if (back)
         memset(l->dx, 0, l->n * l->D * sizeof(float));
+    if (back && learned) {
         memset(l->out_norm_g, 0, c->D * sizeof(float));
         if (!l->n_counted)
             memset(l->output_g.packed, 0, (c->V + 15) / 16 * 16 * c->D * sizeof(float));
@@ -128,19 +132,21 @@ void learn_head(learner *l, bool back) {
     for (job j = {.l = l}; j.at < l->n_counted; j.at += j.n) {
         j.n = l->n_counted - j.at < l->head_rows ? l->n_counted - j.at : l->head_rows;
         rows_run(e, j.n, norm_rows, &j);
-        gemm_run(e, (kern_gemm[]){linear(w, l->head_in, l->D, j.n, l->logits, l->V)}, 1, l->scratch);
+        learn_bare(l, &(product){w, NULL, l->logits, l->V}, 1, l->head_in, l->D, j.n);
         learn_lap(l, "head");
         rows_run(e, j.n, back ? back_rows : forward_rows, &j);
         learn_lap(l, "cross entropy");
         if (!back)
             continue;
-        gemm_run(e, (kern_gemm[]){linear_dw(&l->output_g, l->logits, l->V, l->head_in, l->D, j.n, j.at > 0)}, 1,
-                 l->scratch);
+        if (learned)
+            gemm_run(e, (kern_gemm[]){linear_dw(&l->output_g, l->logits, l->V, l->head_in, l->D, j.n, j.at > 0)}, 1,
+                     l->scratch);
         learn_lap(l, "head dw");
-        gemm_run(e, (kern_gemm[]){linear_dx(w, l->logits, l->V, j.n, l->dhead, l->D, false)}, 1, l->scratch);
+        linear_back(e, &(linear_dy){w, l->logits, l->V, NULL}, 1, j.n, l->dhead, l->D, l->weight_rows, l->scratch);
         learn_lap(l, "head dx");
         rows_run(e, j.n, norm_back_rows, &j);
-        rows_run(e, (c->D + 15) / 16, norm_columns, &j);
+        if (learned)
+            rows_run(e, (c->D + 15) / 16, norm_columns, &j);
         learn_lap(l, "rows back");
     }
 }

@@ -1,62 +1,16 @@
 /* learn_layer: one transformer block, forward and backward.
  *
- *   forward   as in forward.c, every product a run of chains; what the backward pass needs stays in a trace
+ *   forward   as in forward.c; what the backward pass needs stays in a trace
  *   backward  from the gradient dx of the block's output, branch by branch, last branch first:
  *               dh = residual_scale * dx, through the norm behind the branch
- *               products: dx by chains over the rows of all matrices that share an input, dw by chains over tokens
+ *               products: learn_product.c
  *               dx = dx + (gradient of the branch's input, through the norm in front)
  */
 #include <string.h>
 
+#include "kern/half.h"
 #include "model/learner_int.h"
 #include "tensor/rows.h"
-
-kern_gemm linear(const matrix *w, const float *x, size_t ldx, size_t n, float *y, size_t ldy) {
-    return (kern_gemm){.a = x,
-                       .a_row = ldx,
-                       .a_k = 1,
-                       .b = (const float *)(const void *)w->packed,
-                       .b_panel = w->cols * 16,
-                       .b_k = 16,
-                       .c = y,
-                       .c_row = ldy,
-                       .c_panel = 16,
-                       .rows = n,
-                       .depth = w->cols,
-                       .outs = w->rows};
-}
-
-kern_gemm linear_dx(const matrix *w, const float *dy, size_t ldy, size_t n, float *dx, size_t ldx, bool go_on) {
-    return (kern_gemm){.a = dy,
-                       .a_row = ldy,
-                       .a_k = 1,
-                       .b = (const float *)(const void *)w->packed,
-                       .b_panel = w->cols * 16,
-                       .turned = true,
-                       .c = dx,
-                       .c_row = ldx,
-                       .c_panel = 16,
-                       .rows = n,
-                       .depth = w->rows,
-                       .outs = w->cols,
-                       .go_on = go_on};
-}
-
-kern_gemm linear_dw(const matrix *g, const float *dy, size_t ldy, const float *x, size_t ldx, size_t n, bool go_on) {
-    return (kern_gemm){.a = x,
-                       .a_row = 1,
-                       .a_k = ldx,
-                       .b = dy,
-                       .b_panel = 16,
-                       .b_k = ldy,
-                       .c = (float *)(void *)g->packed,
-                       .c_row = 16,
-                       .c_panel = g->cols * 16,
-                       .rows = g->cols,
-                       .depth = n,
-                       .outs = g->rows,
-                       .go_on = go_on};
-}
 
 /* ---- rows ---- */
 
@@ -66,9 +20,8 @@ typedef struct {
     size_t i_layer;
     const layer *y;
     trace *t;
-    const float *x, *dy, *norm, *bias;
+    const float *x, *dy, *norm;
     float *out;
-    size_t n, ld;
 } job;
 
 static const kern_ops *kern_of(const job *j) { return j->l->m->engine.kern; }
@@ -104,17 +57,6 @@ static void add_rows(void *ctx, size_t from, size_t to) {
     }
 }
 
-static void bias_rows(void *ctx, size_t from, size_t to) {
-    const job *j = ctx;
-    for (size_t t = from; t < to; t++)
-        kern_of(j)->add(j->out + t * j->ld, j->bias, j->n, j->out + t * j->ld);
-}
-
-static void add_bias(learner *l, const float *bias, float *y, size_t n, size_t ld) {
-    if (bias)
-        on_rows(&(job){.l = l, .bias = bias, .out = y, .n = n, .ld = ld}, bias_rows);
-}
-
 /* Norms and rotary embedding of n heads in one row. minus: turned back, and no norm. */
 static void turn(const job *j, size_t t, float *row, size_t n, const float *norm, bool back) {
     const learner *l = j->l;
@@ -131,6 +73,14 @@ static void turn(const job *j, size_t t, float *row, size_t n, const float *norm
     }
 }
 
+/* As a cache in halves keeps them. */
+static void round_to_halves(const job *j, float *x, size_t n) {
+    uint16_t half[CONFIG_HEAD_WIDTH_MAX];
+    kern_of(j)->to_f16(x, n, half);
+    for (size_t i = 0; i < n; i++)
+        x[i] = half_to_f32(half[i]);
+}
+
 static void turn_rows(void *ctx, size_t from, size_t to) {
     const job *j = ctx;
     const learner *l = j->l;
@@ -142,6 +92,10 @@ static void turn_rows(void *ctx, size_t from, size_t to) {
         }
         turn(j, t, j->t->q + t * l->Q, c->H, j->y->q_norm, false);
         turn(j, t, j->t->k + t * l->KV, c->G, j->y->k_norm, false);
+        for (size_t g = 0; l->m->kv_f16 && g < c->G; g++) {
+            round_to_halves(j, j->t->k + t * l->KV + g * c->K, c->K);
+            round_to_halves(j, j->t->v + t * l->KV + g * c->K, c->K);
+        }
     }
 }
 
@@ -158,13 +112,10 @@ static void gate_rows(void *ctx, size_t from, size_t to) {
 static trace *trace_of(learner *l, size_t i_layer) { return &l->traces[l->n_traces == 1 ? 0 : i_layer]; }
 
 void learn_forward(learner *l, size_t i_layer, bool again) {
-    const engine *e = &l->m->engine;
     const layer *y = &l->m->layers[i_layer];
-    const model_config *c = &l->m->config;
     trace *t = trace_of(l, i_layer);
     job j = {.l = l, .i_layer = i_layer, .y = y, .t = t};
     const float *x = l->x[i_layer], *in = x;
-    size_t n = l->n;
     if (y->attn_pre) {
         j.x = x;
         j.norm = y->attn_pre;
@@ -173,23 +124,14 @@ void learn_forward(learner *l, size_t i_layer, bool again) {
         in = t->attn_in;
     }
     learn_lap(l, "rows");
-    gemm_run(e,
-             (kern_gemm[]){linear(&y->q, in, l->D, n, t->q0 ? t->q0 : t->q, l->Q),
-                           linear(&y->k, in, l->D, n, t->k0 ? t->k0 : t->k, l->KV),
-                           linear(&y->v, in, l->D, n, t->v, l->KV)},
-             3, l->scratch);
-    learn_lap(l, "products");
-    add_bias(l, y->q_bias, t->q0 ? t->q0 : t->q, c->H * c->K, l->Q);
-    add_bias(l, y->k_bias, t->k0 ? t->k0 : t->k, c->G * c->K, l->KV);
-    add_bias(l, y->v_bias, t->v, c->G * c->K, l->KV);
+    products qkv = {i_layer, LORA_Q, 3, {{t->q0 ? t->q0 : t->q, l->Q}, {t->k0 ? t->k0 : t->k, l->KV}, {t->v, l->KV}}};
+    learn_products(l, t, &qkv, in, l->D);
     on_rows(&j, turn_rows);
     learn_lap(l, "rows");
     learn_attention(l, i_layer, t);
     learn_lap(l, "attention");
     float *branch = t->attn_out ? t->attn_out : l->dh;
-    gemm_run(e, (kern_gemm[]){linear(&y->o, t->att, l->Q, n, branch, l->D)}, 1, l->scratch);
-    learn_lap(l, "products");
-    add_bias(l, y->o_bias, branch, c->D, l->D);
+    learn_products(l, t, &(products){i_layer, LORA_O, 1, {{branch, l->D}}}, t->att, l->Q);
     on_rows(&(job){.l = l, .x = x, .dy = branch, .norm = y->attn_post, .out = t->mid}, add_rows);
 
     in = t->mid;
@@ -201,19 +143,13 @@ void learn_forward(learner *l, size_t i_layer, bool again) {
         in = t->ffn_in;
     }
     learn_lap(l, "rows");
-    gemm_run(e, (kern_gemm[]){linear(&y->gate, in, l->D, n, t->gate, l->F), linear(&y->up, in, l->D, n, t->up, l->F)},
-             2, l->scratch);
-    learn_lap(l, "products");
-    add_bias(l, y->gate_bias, t->gate, c->F, l->F);
-    add_bias(l, y->up_bias, t->up, c->F, l->F);
-    if (again && !t->ffn_out) /* the backward pass asks for no more */
+    learn_products(l, t, &(products){i_layer, LORA_GATE, 2, {{t->gate, l->F}, {t->up, l->F}}}, in, l->D);
+    if (again && !t->ffn_out && !t->bare[LORA_DOWN]) /* the backward pass asks for no more */
         return;
     on_rows(&j, gate_rows);
     learn_lap(l, "gates");
     branch = t->ffn_out ? t->ffn_out : l->dh;
-    gemm_run(e, (kern_gemm[]){linear(&y->down, l->act, l->F, n, branch, l->D)}, 1, l->scratch);
-    learn_lap(l, "products");
-    add_bias(l, y->down_bias, branch, c->D, l->D);
+    learn_products(l, t, &(products){i_layer, LORA_DOWN, 1, {{branch, l->D}}}, l->act, l->F);
     if (!again)
         on_rows(&(job){.l = l, .x = t->mid, .dy = branch, .norm = y->ffn_post, .out = l->x[i_layer + 1]}, add_rows);
     learn_lap(l, "rows");
@@ -230,19 +166,6 @@ typedef struct {
 } column_job;
 
 enum { COLUMNS = 64 }; /* of a task */
-
-static void bias_columns(void *ctx, size_t i, int thread) {
-    const column_job *j = ctx;
-    size_t at = i * COLUMNS, n = j->cols - at < COLUMNS ? j->cols - at : COLUMNS;
-    (void)thread;
-    j->l->m->engine.kern->sum_rows(j->dy + at, j->ld, j->l->n, n, j->out + at);
-}
-
-static void bias_back(learner *l, const float *g, const float *dy, size_t ld, size_t cols) {
-    if (g)
-        tasks_run(&l->m->engine, (cols + COLUMNS - 1) / COLUMNS, bias_columns,
-                  &(column_job){.l = l, .dy = dy, .out = (float *)(uintptr_t)g, .ld = ld, .cols = cols});
-}
 
 static void norm_columns(void *ctx, size_t i, int thread) {
     const column_job *j = ctx;
@@ -261,6 +184,8 @@ static void norm_columns(void *ctx, size_t i, int thread) {
 
 void learn_norm_weight(learner *l, const float *dy, const float *x, size_t ld, size_t n_inner, const float *r,
                        size_t ldr, size_t cols, float *gw) {
+    if (!gw) /* it is not learned */
+        return;
     tasks_run(&l->m->engine, (cols + COLUMNS - 1) / COLUMNS, norm_columns,
               &(column_job){l, dy, x, r, gw, ld, ldr, n_inner, cols});
 }
@@ -286,7 +211,7 @@ static void branch_rows(void *ctx, size_t from, size_t to) {
 }
 
 /* Gives the gradient of the branch's output before its norm; gw: of the norm's weight. */
-static const float *branch_back(learner *l, const float *out, const float *norm, const float *gw) {
+static float *branch_back(learner *l, const float *out, const float *norm, const float *gw) {
     if (!norm && l->m->config.residual_scale == 1)
         return l->dx;
     on_rows(&(job){.l = l, .x = out, .norm = norm}, branch_rows);
@@ -325,30 +250,18 @@ static void gate_back_rows(void *ctx, size_t from, size_t to) {
     }
 }
 
-static void ffn_back(learner *l, const layer *y, const layer *g, trace *t) {
-    const engine *e = &l->m->engine;
-    const model_config *c = &l->m->config;
-    size_t n = l->n;
-    const float *dh = branch_back(l, t->ffn_out, y->ffn_post, g->ffn_post), *in = y->ffn_pre ? t->ffn_in : t->mid;
+static void ffn_back(learner *l, size_t i_layer, const layer *y, const layer *g, trace *t) {
+    float *dh = branch_back(l, t->ffn_out, y->ffn_post, g->ffn_post);
+    const float *in = y->ffn_pre ? t->ffn_in : t->mid;
     learn_lap(l, "rows back");
-    gemm_run(e, (kern_gemm[]){linear_dx(&y->down, dh, l->D, n, l->act, l->F, false)}, 1, l->scratch);
-    learn_lap(l, "dx");
+    const products down = {i_layer, LORA_DOWN, 1, {{dh, l->D}}};
+    const products gate_up = {i_layer, LORA_GATE, 2, {{t->gate, l->F}, {t->up, l->F}}};
+    learn_products_dx(l, &down, l->act, l->F);
     on_rows(&(job){.l = l, .t = t}, gate_back_rows);
     learn_lap(l, "gates back");
-    gemm_run(e,
-             (kern_gemm[]){linear_dw(&g->down, dh, l->D, l->act, l->F, n, false),
-                           linear_dw(&g->gate, t->gate, l->F, in, l->D, n, false),
-                           linear_dw(&g->up, t->up, l->F, in, l->D, n, false)},
-             3, l->scratch);
-    learn_lap(l, "dw");
-    bias_back(l, g->down_bias, dh, l->D, c->D);
-    bias_back(l, g->gate_bias, t->gate, l->F, c->F);
-    bias_back(l, g->up_bias, t->up, l->F, c->F);
-    gemm_run_chained(e,
-                     (kern_gemm[]){linear_dx(&y->gate, t->gate, l->F, n, l->dn, l->D, false),
-                                   linear_dx(&y->up, t->up, l->F, n, l->dn, l->D, true)},
-                     2, l->scratch);
-    learn_lap(l, "dx");
+    learn_products_dw(l, t, &down, l->act, l->F);
+    learn_products_dx(l, &gate_up, l->dn, l->D);
+    learn_products_dw(l, t, &gate_up, in, l->D);
     input_back(l, t->mid, y->ffn_pre, g->ffn_pre);
 }
 
@@ -380,17 +293,15 @@ static void turn_back_rows(void *ctx, size_t from, size_t to) {
 }
 
 static void attention_back(learner *l, size_t i_layer, const layer *y, const layer *g, trace *t) {
-    const engine *e = &l->m->engine;
     const model_config *c = &l->m->config;
-    size_t n = l->n, heads = c->H + c->G;
-    const float *dh = branch_back(l, t->attn_out, y->attn_post, g->attn_post);
+    size_t heads = c->H + c->G;
+    float *dh = branch_back(l, t->attn_out, y->attn_post, g->attn_post);
     const float *in = y->attn_pre ? t->attn_in : l->x[i_layer];
     learn_lap(l, "rows back");
-    gemm_run(e, (kern_gemm[]){linear_dx(&y->o, dh, l->D, n, l->datt, l->Q, false)}, 1, l->scratch);
-    learn_lap(l, "dx");
-    gemm_run(e, (kern_gemm[]){linear_dw(&g->o, dh, l->D, t->att, l->Q, n, false)}, 1, l->scratch);
-    learn_lap(l, "dw");
-    bias_back(l, g->o_bias, dh, l->D, c->D);
+    const products out = {i_layer, LORA_O, 1, {{dh, l->D}}};
+    const products qkv = {i_layer, LORA_Q, 3, {{l->dq, l->Q}, {l->dk, l->KV}, {l->dv, l->KV}}};
+    learn_products_dx(l, &out, l->datt, l->Q);
+    learn_products_dw(l, t, &out, t->att, l->Q);
     learn_attention_back(l, i_layer, t);
     learn_lap(l, "attention back");
     on_rows(&(job){.l = l, .i_layer = i_layer, .y = y, .t = t}, turn_back_rows);
@@ -401,21 +312,8 @@ static void attention_back(learner *l, size_t i_layer, const layer *y, const lay
         learn_norm_weight(l, l->k_panels, t->k0, l->KV, full ? 1 : c->G, l->r + c->H, heads, full ? c->G * c->K : c->K,
                           (float *)(uintptr_t)g->k_norm);
     }
-    gemm_run(e,
-             (kern_gemm[]){linear_dw(&g->q, l->dq, l->Q, in, l->D, n, false),
-                           linear_dw(&g->k, l->dk, l->KV, in, l->D, n, false),
-                           linear_dw(&g->v, l->dv, l->KV, in, l->D, n, false)},
-             3, l->scratch);
-    learn_lap(l, "dw");
-    bias_back(l, g->q_bias, l->dq, l->Q, c->H * c->K);
-    bias_back(l, g->k_bias, l->dk, l->KV, c->G * c->K);
-    bias_back(l, g->v_bias, l->dv, l->KV, c->G * c->K);
-    gemm_run_chained(e,
-                     (kern_gemm[]){linear_dx(&y->q, l->dq, l->Q, n, l->dn, l->D, false),
-                                   linear_dx(&y->k, l->dk, l->KV, n, l->dn, l->D, true),
-                                   linear_dx(&y->v, l->dv, l->KV, n, l->dn, l->D, true)},
-                     3, l->scratch);
-    learn_lap(l, "dx");
+    learn_products_dx(l, &qkv, l->dn, l->D);
+    learn_products_dw(l, t, &qkv, in, l->D);
     input_back(l, l->x[i_layer], y->attn_pre, g->attn_pre);
     learn_lap(l, "rows back");
 }
@@ -423,6 +321,6 @@ static void attention_back(learner *l, size_t i_layer, const layer *y, const lay
 void learn_backward(learner *l, size_t i_layer) {
     const layer *y = &l->m->layers[i_layer], *g = &l->grads[i_layer];
     trace *t = trace_of(l, i_layer);
-    ffn_back(l, y, g, t);
+    ffn_back(l, i_layer, y, g, t);
     attention_back(l, i_layer, y, g, t);
 }

@@ -12,6 +12,7 @@
 #include "model/rope.h"
 
 enum { LOGITS_BYTES = 64 << 20, HEAD_ROWS_MIN = 128, PANEL_SPARE = 1024, SLACK = 16 };
+static const float DROPOUT_MAX = 0.99f;
 
 static size_t min_of(size_t a, size_t b) { return a < b ? a : b; }
 static size_t lanes(size_t n) { return (n + 15) & ~(size_t)15; }
@@ -63,6 +64,79 @@ static void plan_trace(const learner *l, plan *p, trace *t) {
         *t = r;
 }
 
+/* ---- an adapter to be learned ---- */
+
+static const adapter_shape *shape_of(const learner *l) {
+    return l->o.adapter ? adapter_shape_of(l->o.adapter) : l->o.shape;
+}
+
+/* Of target i = layer * LORA_PARTS + part; rank 0: there is none. */
+static target_plan target_of(const learner *l, size_t i) {
+    const adapter_shape *s = shape_of(l);
+    const lora_part p = (lora_part)(i % LORA_PARTS);
+    if (l->o.adapter) {
+        const adapter_target *t = adapter_at(l->o.adapter, i / LORA_PARTS, p);
+        return t ? (target_plan){t->a.rows, t->scale, t->magnitude != NULL} : (target_plan){0};
+    }
+    bool there = s && s->parts >> p & 1 && (!s->layers || s->layers[i / LORA_PARTS]);
+    return there ? (target_plan){s->rank, 0, s->dora} : (target_plan){0};
+}
+
+/* Gradients' floats; sizes of what is shared by all targets. */
+static size_t plan_targets(learner *l) {
+    const model_config *c = &l->m->config;
+    size_t n = 0, highest = 0;
+    l->lowest = c->L;
+    for (size_t i = 0; i < c->L * LORA_PARTS; i++) {
+        size_t rows, cols;
+        target_plan t = target_of(l, i);
+        lora_part_shape(c, (lora_part)(i % LORA_PARTS), &rows, &cols);
+        if (!t.rank)
+            continue;
+        n += lanes(part_floats(t.rank, cols)) + lanes(part_floats(rows, t.rank)) + (t.dora ? lanes(rows) : 0);
+        highest = t.rank > highest ? t.rank : highest;
+        l->lowest = l->lowest < c->L ? l->lowest : i / LORA_PARTS;
+    }
+    l->R = lanes(highest);
+    return n;
+}
+
+/* DoRA keeps W x, each with the stride of its product. */
+static void plan_bare(const learner *l, plan *p, size_t i_layer, trace *t) {
+    const size_t ld[LORA_PARTS] = {l->Q, l->KV, l->KV, l->D, l->F, l->F, l->D};
+    for (size_t q = 0; q < LORA_PARTS; q++) {
+        bool dora = target_of(l, i_layer * LORA_PARTS + q).dora;
+        for (size_t i = 0; i < l->m->config.L && l->n_traces == 1; i++) /* the trace serves all layers */
+            dora = dora || target_of(l, i * LORA_PARTS + q).dora;
+        float *bare = dora ? floats(p, l->o.tokens_max, ld[q]) : NULL;
+        if (t)
+            t->bare[q] = bare;
+    }
+}
+
+/* Room for weights on their way back. */
+static size_t weight_floats(const learner *l) {
+    const model_config *c = &l->m->config;
+    size_t most = linear_back_floats(&l->m->output, false);
+    for (size_t i = 0; i < c->L * LORA_PARTS; i++) {
+        const matrix *w = lora_matrix(&l->m->layers[i / LORA_PARTS], (lora_part)(i % LORA_PARTS));
+        size_t n = linear_back_floats(w, target_of(l, i).dora);
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
+static void plan_adapter(learner *l, plan *p) {
+    size_t n = l->o.tokens_max;
+    l->W = l->D > l->Q ? l->D : l->Q;
+    l->W = l->F > l->W ? l->F : l->W;
+    l->low = floats(p, n, l->R);
+    for (int i = 0; i < ADAPT_TOGETHER_MAX; i++)
+        l->low_back[i] = floats(p, n, l->R);
+    l->dropped = shape_of(l)->dropout > 0 ? floats(p, n, l->W) : NULL;
+    l->weight_rows = floats(p, weight_floats(l), 1);
+}
+
 static size_t gradient_floats(const model *m) {
     const model_config *c = &m->config;
     part parts[PARTS];
@@ -91,7 +165,7 @@ static bool plan_all(learner *l, plan *p) {
     l->angle_rows = min_of(n, c->ctx_train);
     if (n > SIZE_MAX / 64)
         return false;
-    l->g = floats(p, gradient_floats(l->m), 1);
+    l->g = floats(p, shape_of(l) ? plan_targets(l) : gradient_floats(l->m), 1);
     for (size_t i = 0; i <= c->L; i++) {
         float *x = floats(p, n, l->D);
         if (l->x)
@@ -99,6 +173,10 @@ static bool plan_all(learner *l, plan *p) {
     }
     for (size_t i = 0; i < l->n_traces; i++)
         plan_trace(l, p, l->traces ? &l->traces[i] : NULL);
+    for (size_t i = 0; i < l->n_traces; i++)
+        plan_bare(l, p, i, l->traces ? &l->traces[i] : NULL);
+    if (shape_of(l))
+        plan_adapter(l, p);
     l->dx = floats(p, n, l->D);
     l->dh = floats(p, n, l->D);
     l->dn = floats(p, n, l->D);
@@ -147,6 +225,38 @@ static err_code add_param(learner *l, const char *name, size_t rows, size_t cols
     size_t n = part_floats(rows, cols);
     l->params[l->n_params++] = (param){.name = copy.p, .rows = rows, .cols = cols, .n = n, .w = w, .g = *at};
     *at += lanes(n);
+    return ERR_OK;
+}
+
+/* The next of an adapter's tensors: its gradient, which is a matrix where w is one. */
+static err_code add_lora(learner *l, size_t i, lora_tensor what, const matrix *w, float **at, matrix *g, err *e) {
+    char name[ADAPTER_NAME_MAX];
+    adapter_tensor_name(name, i / LORA_PARTS, (lora_part)(i % LORA_PARTS), what);
+    *g = *w;
+    g->packed = (uint8_t *)*at;
+    return add_param(l, name, w->rows, w->cols, (float *)(void *)w->packed, at, e);
+}
+
+static err_code list_adapter(learner *l, err *e) {
+    size_t n = l->m->config.L * LORA_PARTS;
+    float *at = l->g;
+    ARENA_NEW(&l->mem, l->params, n * LORA_TENSORS, e);
+    ARENA_NEW(&l->mem, l->grads, l->m->config.L, e);
+    ARENA_NEW(&l->mem, l->tuned, n, e);
+    for (size_t i = 0; i < n; i++) {
+        const adapter_target *t = adapter_at(l->o.adapter, i / LORA_PARTS, (lora_part)(i % LORA_PARTS));
+        lora_grad *g = &l->tuned[i];
+        matrix m;
+        if (!t)
+            continue;
+        TRY(add_lora(l, i, LORA_A, &t->a, &at, &g->a, e));
+        TRY(add_lora(l, i, LORA_B, &t->b, &at, &g->b, e));
+        if (!t->magnitude)
+            continue;
+        const matrix magnitude = {.type = DTYPE_F32, .rows = t->b.rows, .packed = (uint8_t *)t->magnitude};
+        g->magnitude = at;
+        TRY(add_lora(l, i, LORA_MAGNITUDE, &magnitude, &at, &m, e));
+    }
     return ERR_OK;
 }
 
@@ -210,8 +320,12 @@ static err_code open_in(learner *l, err *e) {
     const model_config *c = &l->m->config;
     if (l->o.tokens_max < 1 || l->o.tokens_max > INT32_MAX / 2)
         return err_set(e, ERR_USAGE, "a batch of %zu tokens, must be 1 to %d", l->o.tokens_max, INT32_MAX / 2);
-    if (l->m->how != MODEL_WEIGHTS_F32 || !l->m->packed)
-        return err_set(e, ERR_USAGE, "%s: only a model with binary32 weights can learn", l->m->path);
+    if (l->m->how != MODEL_WEIGHTS_F32 && !l->o.adapter)
+        return err_set(e, ERR_USAGE, "%s: only a model with binary32 weights can learn (or an adapter of it)",
+                       l->m->path);
+    if (!l->m->packed)
+        return err_set(e, ERR_USAGE, "%s: a model without its weights cannot learn", l->m->path);
+    assert(!l->o.adapter || adapter_model(l->o.adapter) == l->m);
     ARENA_NEW(&l->mem, l->x, c->L + 1, e);
     ARENA_NEW(&l->mem, l->traces, c->L, e);
     plan p = {0};
@@ -223,7 +337,7 @@ static err_code open_in(learner *l, err *e) {
         return err_set(e, ERR_MEMORY, "no memory for %zu bytes to learn with (use smaller batches)", l->block_bytes);
     p = (plan){.block = l->block};
     plan_all(l, &p);
-    TRY(list_params(l, e));
+    TRY(l->o.adapter ? list_adapter(l, e) : list_params(l, e));
     return angles(l, e);
 }
 
@@ -258,6 +372,16 @@ param *learner_params(learner *l, size_t *n) {
 model *learner_model(learner *l) { return l->m; }
 
 /* ---- a batch ---- */
+
+static err_code check_adapting(const learner *l, const batch *b, bool back, err *e) {
+    if (!(b->dropout >= 0 && b->dropout <= DROPOUT_MAX))
+        return err_set(e, ERR_USAGE, "a dropout of %g, must be 0 to %g", (double)b->dropout, (double)DROPOUT_MAX);
+    if (b->dropout > 0 && !l->dropped)
+        return err_set(e, ERR_USAGE, "dropout in a batch of a learner that was opened without");
+    if (b->bare && (back || !l->tuned))
+        return err_set(e, ERR_USAGE, "a batch without the adapter has no gradient");
+    return ERR_OK;
+}
 
 static err_code check_batch(const learner *l, const batch *b, err *e) {
     const model_config *c = &l->m->config;
@@ -308,20 +432,22 @@ static void take_batch(learner *l, const batch *b) {
 
 static err_code run(learner *l, const batch *b, bool back, float *loss, double *sum, err *e) {
     TRY(check_batch(l, b, e));
+    TRY(check_adapting(l, b, back, e));
     take_batch(l, b);
-    size_t L = l->m->config.L;
+    size_t L = l->m->config.L, lowest = l->tuned ? l->lowest : 0;
     learn_embed(l);
     for (size_t i = 0; i < L; i++)
         learn_forward(l, i, false);
     memset(l->loss, 0, l->n * sizeof *l->loss);
     learn_head(l, back);
     if (back) {
-        for (size_t i = L; i-- > 0;) {
+        for (size_t i = L; i-- > lowest;) {
             if (l->n_traces == 1 && i + 1 < L)
                 learn_forward(l, i, true);
             learn_backward(l, i);
         }
-        learn_embed_back(l);
+        if (!l->tuned)
+            learn_embed_back(l);
     }
     double total = 0;
     for (size_t t = 0; t < l->n; t++)

@@ -1,5 +1,5 @@
-/* learner_int: what a learner is inside. Shared by learner.c and the chapters learn_layer.c, learn_attention.c and
- * learn_head.c.
+/* learner_int: what a learner is inside. Shared by learner.c and the chapters learn_layer.c, learn_product.c,
+ * learn_adapter.c, learn_attention.c and learn_head.c.
  *
  * Activations stand in rows of tokens, row t of x at x + t*ld. A row is rounded up to whole lanes; sixteen floats
  * behind every array may be read.
@@ -7,23 +7,31 @@
 #ifndef LOAM_MODEL_LEARNER_INT_H
 #define LOAM_MODEL_LEARNER_INT_H
 
+#include "model/adapter_int.h"
 #include "model/learner.h"
 #include "model/model_int.h"
-#include "tensor/gemm.h"
+#include "tensor/linear.h"
 
 /* What a layer's forward pass leaves for its backward pass. NULL where the layer has no such thing. */
 typedef struct {
-    float *attn_in;   /* [n][D] normed input of q, k, v; the layer's input itself where there is no norm */
-    float *q0, *k0;   /* [n][H*K], [n][G*K] before their norms */
-    float *q, *k, *v; /* as they go into attention */
-    float *att;       /* [n][H*K] what comes out */
-    float *stat;      /* [n][H][2] M and Z */
-    float *attn_out;  /* [n][D] before the norm behind attention */
-    float *mid;       /* [n][D] the residual stream between attention and feed-forward */
-    float *ffn_in;    /* [n][D] normed input of gate and up; mid where there is no norm */
-    float *gate, *up; /* [n][F] */
-    float *ffn_out;   /* [n][D] before the norm behind feed-forward */
+    float *attn_in;          /* [n][D] normed input of q, k, v; the layer's input itself where there is no norm */
+    float *q0, *k0;          /* [n][H*K], [n][G*K] before their norms */
+    float *q, *k, *v;        /* as they go into attention */
+    float *att;              /* [n][H*K] what comes out */
+    float *stat;             /* [n][H][2] M and Z */
+    float *attn_out;         /* [n][D] before the norm behind attention */
+    float *mid;              /* [n][D] the residual stream between attention and feed-forward */
+    float *ffn_in;           /* [n][D] normed input of gate and up; mid where there is no norm */
+    float *gate, *up;        /* [n][F] */
+    float *ffn_out;          /* [n][D] before the norm behind feed-forward */
+    float *bare[LORA_PARTS]; /* DoRA's targets: W x, rows as those of the product */
 } trace;
+
+/* Gradients of one target of an adapter: as adapter_target has its numbers. a.rows 0: no target. */
+typedef struct {
+    matrix a, b;
+    float *magnitude;
+} lora_grad;
 
 /* 64 positions of a segment, the unit of attention's tasks. */
 typedef struct {
@@ -44,7 +52,16 @@ struct learner {
     arena mem;                /* params, names, tables of pointers */
     matrix embed_g, output_g; /* the same when tied */
     float *out_norm_g;
-    layer *grads; /* [L] pointers to gradients where a layer has weights */
+    layer *grads; /* [L] pointers to gradients where a layer has weights that are learned */
+
+    /* with an adapter; the three above are without pointers then */
+    lora_grad *tuned;                    /* [L][LORA_PARTS]; NULL: without */
+    size_t lowest;                       /* layer with a target: below it nothing is asked for */
+    size_t R, W;                         /* leading dimensions: of the highest rank; the widest of all */
+    float *low;                          /* [n][R] A x */
+    float *low_back[ADAPT_TOGETHER_MAX]; /* [n][R] its gradient, of parts that go together */
+    float *dropped;                      /* [n][W] A's input when some of it is left out; NULL: no dropout */
+    float *weight_rows;                  /* of linear_back() */
 
     uint8_t *block; /* one block for all that follows */
     size_t block_bytes;
@@ -74,11 +91,6 @@ struct learner {
     size_t n, n_counted;
 };
 
-/* y (+)= x W^T and its gradients, all as chains; dx over the rows of w ascending, dw over the tokens ascending. */
-kern_gemm linear(const matrix *w, const float *x, size_t ldx, size_t n, float *y, size_t ldy);
-kern_gemm linear_dx(const matrix *w, const float *dy, size_t ldy, size_t n, float *dx, size_t ldx, bool go_on);
-kern_gemm linear_dw(const matrix *g, const float *dy, size_t ldy, const float *x, size_t ldx, size_t n, bool go_on);
-
 static inline void learn_lap(const learner *l, const char *part) {
     if (l->o.lap)
         l->o.lap(l->o.lap_ctx, part);
@@ -90,6 +102,32 @@ void learn_embed_back(learner *l);
 void learn_forward(learner *l, size_t i_layer, bool again);
 /* The trace is used up; l->dx, the gradient of the layer's output, becomes that of its input. */
 void learn_backward(learner *l, size_t i_layer);
+
+/* A layer's products that share an input: parts `first` and those behind it, n_parts of them; y or its gradient. */
+typedef struct {
+    size_t layer;
+    lora_part first;
+    int n_parts;
+    struct {
+        float *y; /* [n][ld] */
+        size_t ld;
+    } of[ADAPT_TOGETHER_MAX];
+} products;
+
+/* y = W x of n rows, no more: products[i].bias is not added. */
+void learn_bare(learner *l, const product *p, int n_products, const float *x, size_t ldx, size_t n);
+/* y = W x, with what an adapter adds, and biases; x [n][ldx]. */
+void learn_products(learner *l, trace *t, const products *p, const float *x, size_t ldx);
+/* dx [n][ldx] of the gradients in p. */
+void learn_products_dx(learner *l, const products *p, float *dx, size_t ldx);
+/* Gradients of what is learned of them. After learn_products_dx() of the same. */
+void learn_products_dw(learner *l, const trace *t, const products *p, const float *x, size_t ldx);
+/* The adapter's part in each. */
+void learn_adapt(learner *l, trace *t, const products *p, const float *x, size_t ldx);
+void learn_adapt_dx(learner *l, const products *p, float *dx, size_t ldx);
+void learn_adapt_dw(learner *l, const trace *t, const products *p, const float *x, size_t ldx);
+/* Numbers that one layer's part of an adapter brings, NULL: none; while it takes part in the batch at hand. */
+const adapter_target *learn_target(const learner *l, size_t i_layer, lora_part p);
 
 void learn_attention(learner *l, size_t i_layer, trace *t);
 void learn_attention_back(learner *l, size_t i_layer, const trace *t); /* datt to dq, dk, dv */

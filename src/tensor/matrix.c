@@ -144,3 +144,12 @@ void products_run(const engine *e, const activations *a, const product *p, int n
     product_job j = {e, a, p, n_products};
     pool_run(e->pool, product_part, &j);
 }
+
+void products_of(const engine *e, activations *a, const float *x, size_t ldx, size_t n, const product *p,
+                 int n_products) {
+    a->kinds = 0;
+    for (int i = 0; i < n_products; i++)
+        a->kinds |= 1u << kern_acts_kind(p[i].w->type);
+    activations_pack(e, a, x, ldx, n, p[0].w->cols);
+    products_run(e, a, p, n_products);
+}

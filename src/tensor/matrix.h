@@ -53,5 +53,8 @@ typedef struct {
 
 /* All products at once, over all rows of the activations; the panels are shared among threads. */
 void products_run(const engine *e, const activations *a, const product *p, int n_products);
+/* The same for x f32[n][ldx], which is packed into *a as the products ask for. */
+void products_of(const engine *e, activations *a, const float *x, size_t ldx, size_t n, const product *p,
+                 int n_products);
 
 #endif

@@ -17,7 +17,7 @@ enum { N = 40 };
 static const int32_t ids[N] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3};
 static const float weight[N] = {1, 1, 1, 0, 0, 1, 1};
 static const segment segments[] = {{0, 17}, {17, N}};
-static const batch some = {ids, ids, weight, N, segments, 2};
+static const batch some = {.ids = ids, .target = ids, .weight = weight, .n = N, .segment = segments, .n_segments = 2};
 
 static model_config shape(void) {
     static const uint8_t slides[] = {1, 0};

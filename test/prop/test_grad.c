@@ -298,7 +298,7 @@ static void model_case(const char *what, model *m) {
         target[i] = (int32_t)rng_below(4, RNG_TEST, i, c->V);
         weight[i] = i % 7 == 3 ? 0.0f : i % 5 == 1 ? 0.25f : 1.0f;
     }
-    const batch b = {ids, target, weight, N, segments, 3};
+    const batch b = {.ids = ids, .target = target, .weight = weight, .n = N, .segment = segments, .n_segments = 3};
     if (learner_gradient(l, &b, loss, &sum, &e))
         fail_msg("%s: %s", what, e.text);
     param *p = learner_params(l, &n);

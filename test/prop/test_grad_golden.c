@@ -69,7 +69,8 @@ static void one_model(const char *name, const json_t *want) {
     snprintf(path, sizeof path, "test/golden/models/%s", name);
     must(model_open(&m, path, &(model_options){.weights = MODEL_WEIGHTS_F32}, &e), &e);
     must(learner_open(&l, m, &(learner_options){.tokens_max = n}, &e), &e);
-    const batch b = {ids, target, weight, n, segments, json_array_size(s)};
+    const batch b = {
+        .ids = ids, .target = target, .weight = weight, .n = n, .segment = segments, .n_segments = json_array_size(s)};
     must(learner_gradient(l, &b, loss, &sum, &e), &e);
     for (size_t i = 0; i < n; i++) {
         double v = number(json_array_get(json_object_get(want, "loss"), i));

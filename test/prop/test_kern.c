@@ -167,6 +167,32 @@ static void dequantisers_equal_the_oracle(void **state) {
     }
 }
 
+/* Panels of one block, of odd and even numbers of blocks, of more than a chunk; the last panel is not full. */
+static void panels_dequantised_equal_the_oracle(void **state) {
+    (void)state;
+    enum { ROWS = 37, BLOCKS = 11 };
+    for (int i = 0; i < DTYPE_COUNT; i++)
+        for (size_t n_blocks = 1; n_blocks <= BLOCKS; n_blocks += n_blocks < 3 ? 1 : 4) {
+            dtype t = (dtype)i;
+            size_t k = dtype_table[t].block_elems * n_blocks;
+            uint8_t stored[ROWS * BLOCKS * 210];
+            float *got = gen_alloc(k * 16 * 4), row[BLOCKS * 256], column[BLOCKS * 256];
+            gen_blocks(t, 600 + n_blocks, n_blocks % 2, stored, ROWS * n_blocks);
+            uint8_t *packed = gen_pack(t, stored, ROWS, k);
+            for (int s = 0; s < n_isas; s++)
+                for (size_t r = 0; r < 48; r++) {
+                    if (r % 16 == 0)
+                        isa[s]->dequantise(t, packed, k, r / 16, got);
+                    for (size_t j = 0; j < k; j++)
+                        column[j] = got[16 * j + r % 16];
+                    panel_dequantise_row(t, packed, k, r, row);
+                    same(dtype_table[t].name, isa[s], column, row, k);
+                }
+            free(packed);
+            free(got);
+        }
+}
+
 static void worked_example(void **state) { /* the one of doc/arithmetic.md, section 5 */
     (void)state;
     uint8_t stored[18] = {0x00, 0x38, 0x97, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88,
@@ -458,6 +484,7 @@ int main(void) {
         cmocka_unit_test(extreme_values),
         cmocka_unit_test(panels_round_trip),
         cmocka_unit_test(dequantisers_equal_the_oracle),
+        cmocka_unit_test(panels_dequantised_equal_the_oracle),
         cmocka_unit_test(packed_activations_mean_the_same),
         cmocka_unit_test(attention_equals_the_oracle),
         cmocka_unit_test(row_kernels_equal_the_oracle),

@@ -52,7 +52,12 @@ static void close_bench(bench *b) {
 static int32_t ids[N], target[N];
 static float weight[N], loss[N];
 static segment segments[] = {{0, 1}, {1, 71}, {71, 72}, {72, 136}, {136, N}};
-static batch the_batch = {ids, target, weight, N, segments, sizeof segments / sizeof *segments};
+static batch the_batch = {.ids = ids,
+                          .target = target,
+                          .weight = weight,
+                          .n = N,
+                          .segment = segments,
+                          .n_segments = sizeof segments / sizeof *segments};
 
 static void fill_batch(size_t V) {
     for (uint64_t i = 0; i < N; i++) {
@@ -203,7 +208,12 @@ static void segments_do_not_see_each_other(void **state) {
             double sum = gradient(&b, &part);
             float *want = all_gradients(&b, &n);
             const segment whole = {0, to - from};
-            part = (batch){ids + from, target + from, weight + from, to - from, &whole, 1};
+            part = (batch){.ids = ids + from,
+                           .target = target + from,
+                           .weight = weight + from,
+                           .n = to - from,
+                           .segment = &whole,
+                           .n_segments = 1};
             assert_true(gradient(&b, &part) == sum);
             assert_memory_equal(loss, all + from, (to - from) * sizeof *loss);
             float *got = all_gradients(&b, &n);
@@ -346,7 +356,7 @@ static void differences(void **state) {
             continue;
         bench b = open_bench(families[f], NULL, 1, N, false);
         static const segment two[] = {{0, 33}, {33, 40}};
-        const batch few = {ids, target, weight, 40, two, 2};
+        const batch few = {.ids = ids, .target = target, .weight = weight, .n = 40, .segment = two, .n_segments = 2};
         fill_batch(model_config_of(b.m)->V);
         gradient(&b, &few);
         param *p = learner_params(b.l, &n_params);

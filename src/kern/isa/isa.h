@@ -9,6 +9,7 @@ void KERN_FN(acts_pack)(acts_kind kind, const float *x, size_t ldx, size_t n, si
                         void *acts);
 void KERN_FN(product)(dtype t, const uint8_t *packed, size_t rows, size_t k, size_t from, size_t to, const void *acts,
                       size_t n, float *y, size_t ldy);
+void KERN_FN(dequantise)(dtype t, const uint8_t *packed, size_t cols, size_t i_panel, float *out);
 void KERN_FN(rmsnorm)(const float *x, const float *w, size_t n, float eps, float *y);
 void KERN_FN(rope)(float *x, const float *cos, const float *sin, size_t half);
 void KERN_FN(gated)(kern_activation f, const float *gate, const float *up, size_t n, float *y);

@@ -33,6 +33,7 @@ const kern_ops KERN_FN(kern_ops) = {
     .weights = KERN_FN(weights),
     .adamw = KERN_FN(adamw),
     .fma_run = KERN_FN(fma_run),
+    .dequantise = KERN_FN(dequantise),
     .gemm = KERN_FN(gemm),
     .dot = KERN_FN(dot),
     .rmsnorm_back = KERN_FN(rmsnorm_back),
