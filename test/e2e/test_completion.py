@@ -66,7 +66,7 @@ def _():
     assert offers("run", "p") == ["pocket-model", ":files .gguf"]
     assert offers("run", "org") == ["org/tiny:Q8_0", ":files .gguf"]
     assert offers("rm", "") == offers("rm", "a", "b", "") == ["org/tiny:Q8_0"]
-    assert offers("eval", "-n", "5", "m", "") == ["homeworld", "memorisation"]
+    assert {"homeworld", "memorisation"} <= set(offers("eval", "-n", "5", "m", ""))
     assert offers("quantize", "m", "") == [":files .gguf", ":folders"] and "Q4_K_M" in offers("quantize", "m", "o.gguf", "Q4_K")
     assert offers("trace", "") == ["index", ":files .db", ":folders"] and offers("trace", "index", "") == [":files .db", "-"]
     assert offers("data", "build", "") == [":files .db"]
