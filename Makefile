@@ -294,7 +294,7 @@ format: deps-tidy ## clang-format over src, test and bench
 
 # ---- the rest --------------------------------------------------------------
 
-.PHONY: demo demo-gemma model peer bench bench-train bench-serve bench-tokenizer install install-built deb deb-built deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
+.PHONY: demo demo-gemma model peer bench bench-train tune-gemma bench-serve bench-tokenizer install install-built deb deb-built deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
 demo: all ## the life of a small model: corpus, training, verification, questions; no network needed
 	@$(BUILD)/loam demo
 
@@ -317,6 +317,9 @@ bench: all $(BENCH_BIN) ## speed, memory and ratios to peers; BENCH=--quick for 
 
 bench-train: all $(BENCH_BIN) ## a training step against llm.c and PyTorch; BENCH=--growth: against width and context
 	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/train.py $(BENCH)
+
+tune-gemma: all model ## Gemma 3 270M learns homeworld's facts from conversations: accuracy, minutes, memory
+	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/tune_gemma.py $(BENCH)
 
 bench-serve: all $(BENCH_BIN) ## streams of the server together against llama.cpp; BENCH='--streams 4'
 	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/serve.py $(BENCH)

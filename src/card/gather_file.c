@@ -158,6 +158,7 @@ static err_code take_origin(card_facts *f, const gguf_file *g, err *e) {
     } digests[] = {{"loam.recipe.digest", "recipe"},
                    {"loam.data.digest", "data"},
                    {"loam.tokenizer.digest", "tokenizer"},
+                   {"loam.base.digest", "base"},
                    {"loam.weights", "weights"},
                    {"loam.chain", "chain"}};
     str text = {0}, s;

@@ -76,7 +76,8 @@ static err_code take_recipe(card_facts *f, const recipe *r, err *e) {
     TRY(recipe_digest(r, &h, e));
     TRY(facts_add_hash(f, "recipe", h, e));
     TRY(facts_add_hash(f, "data", r->data.digest, e));
-    return facts_add_hash(f, "tokenizer", r->tokenizer.digest, e);
+    return recipe_is_tuning(r) ? facts_add_hash(f, "base", r->base.digest, e)
+                               : facts_add_hash(f, "tokenizer", r->tokenizer.digest, e);
 }
 
 /* ---- chain and log ---- */
@@ -288,15 +289,17 @@ static err_code take_tokenizer(card_facts *f, const run *r, err *e) {
     return code;
 }
 
+/* A model, or an adapter. */
 static err_code take_export(card_facts *f, const run *r, err *e) {
+    const char *name = recipe_has_adapter(&r->recipe) ? "adapter.gguf" : "model.gguf";
     run_path path;
     hash256 h;
     gguf_file g;
-    TRY(run_file(r, "model.gguf", &path, e));
+    TRY(run_file(r, name, &path, e));
     if (!os_exists(path.text))
-        return facts_lack(f, "model.gguf", "the run has not exported its model yet", e);
+        return facts_lack(f, name, "the run has not exported it yet", e);
     TRY(hash_file(path.text, &h, e));
-    TRY(facts_add_hash(f, "model.gguf", h, e));
+    TRY(facts_add_hash(f, name, h, e));
     TRY(gguf_open(&g, path.text, e));
     f->tensors = g.n_tensors;
     for (size_t i = 0; i < g.n_tensors; i++)

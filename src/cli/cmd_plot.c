@@ -48,10 +48,11 @@ static err_code run_command(const void *p, const arguments *args, err *e) {
     if (code == ERR_OK && curves.loss.n == 0)
         code = err_set(e, ERR_USAGE, "%s: has no steps yet", args->arg[0]);
     if (code == ERR_OK) {
-        const runs_curve *loss = &curves.loss, *held_out = &curves.held_out;
+        bool tuned = curves.measured.n > 0;
+        const runs_curve *loss = &curves.loss, *held_out = tuned ? &curves.measured : &curves.held_out;
         const chart_series series[] = {
             {"loss, nats a token", loss->x, loss->y, loss->n, false},
-            {"held out, bits a byte", held_out->x, held_out->y, held_out->n, true},
+            {tuned ? "held out" : "held out, bits a byte", held_out->x, held_out->y, held_out->n, true},
         };
         chart c = {args->arg[0], "step", "loss", series, held_out->n ? 2 : 1};
         code = show(v, &c, e);

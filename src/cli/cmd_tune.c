@@ -355,20 +355,22 @@ static void print_data(const show *s) {
 }
 
 /* Of this machine's limit, as measured: doc/tune.md. */
-static double share(const recipe *r) { return recipe_has_adapter(r) ? 0.5 : 0.6; }
+static const double SHARE = 0.6;
 
 /* Steps, and what is held out whenever it is measured; of pairs also what they are compared with. */
 static double seconds_of(const show *s, double read, double length) {
     const run *r = &s->t.run;
     const objective_split *split = tuning_split(r);
     bool pairs = strcmp(r->recipe.tune.objective, "dpo") == 0;
-    double all = trainer_flops(r->trainer, read, length, true);
-    if (pairs)
-        all += trainer_flops(r->trainer, read + (double)tuning_examples(r)->n_ids, length, false);
+    const examples *x = tuning_examples(r);
+    double learned = (double)x->n_learned / (double)x->n_ids, all;
+    all = trainer_flops(r->trainer, read, learned * read, length, true);
+    read = pairs ? read + (double)x->n_ids : 0; /* forward alone */
     double looks = (double)(r->recipe.optimizer.steps / r->recipe.chain.roots_every + 1);
     double held_out = (double)split->n_held_out / (double)(split->n_train + split->n_held_out);
-    all += trainer_flops(r->trainer, looks * held_out * (double)tuning_examples(r)->n_ids, length, false);
-    return all / (share(&r->recipe) * s->peak);
+    read += looks * held_out * (double)x->n_ids;
+    all += trainer_flops(r->trainer, read, learned * read, length, false);
+    return all / (SHARE * s->peak);
 }
 
 static void print_plan(const show *s) {
@@ -391,7 +393,7 @@ static void print_plan(const show *s) {
                amount_bytes((double)p.gradients).text, amount_bytes((double)p.moments).text,
                amount_bytes((double)p.tokens).text);
     out_printf("time        about %s, were it %.0f %% of this machine's %.0f GFLOP/s\n",
-               amount_time(seconds_of(s, read * each, length)).text, 100 * share(c), s->peak / 1e9);
+               amount_time(seconds_of(s, read * each, length)).text, 100 * SHARE, s->peak / 1e9);
     out_flush();
 }
 

@@ -2,11 +2,15 @@
 #include "train/publish.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/os.h"
 #include "kern/kern.h"
+#include "model/adapter.h"
+#include "model/adapter_file.h"
 #include "model/export.h"
 #include "tok/tokenizer_write.h"
 
@@ -74,7 +78,78 @@ static err_code publish_folder(run *r, const export_options *x, err *e) {
     return export_folder(trainer_model(r->trainer), folder.text, x, e);
 }
 
-err_code publish_run(run *r, hash256 digest, err *e) {
+/* ---- an adapter ---- */
+
+/* All files of it, below a folder. */
+static const char *const adapter_files[] = {"adapter/adapter_config.json", "adapter/adapter_model.safetensors",
+                                            "adapter.gguf"};
+enum { ADAPTER_FILES = 3 };
+
+static err_code save_adapter(run *r, const char *folder, err *e) {
+    run_path peft, gguf;
+    const adapter *a = trainer_adapter(r->trainer);
+    char base[7 + 65] = "sha256:";
+    hash_hex(r->recipe.base.digest, base + 7);
+    TRY(os_join(peft.text, folder, "adapter", e));
+    TRY(os_join(gguf.text, folder, "adapter.gguf", e));
+    if (!r->recipe.tune.dora)
+        TRY(adapter_save_gguf(a, gguf.text, str_from(base), e));
+    return adapter_save_peft(a, peft.text, base, e);
+}
+
+static err_code compare_file(const char *is, const char *want, err *e) {
+    os_map a, b;
+    TRY(os_map_open(&a, want, e));
+    err_code code = os_map_open(&b, is, e);
+    if (code == ERR_OK) {
+        if (a.n != b.n || memcmp(a.p, b.p, a.n) != 0)
+            code = err_set(e, ERR_MISMATCH, "%s: is not what the run has made", is);
+        os_map_close(&b);
+    }
+    os_map_close(&a);
+    return code;
+}
+
+/* Against the files in a folder of its own, as they are to be. */
+static err_code compare_adapter(run *r, const char *folder, err *e) {
+    TRY(save_adapter(r, folder, e));
+    for (int i = 0; i < ADAPTER_FILES; i++) {
+        run_path is, want;
+        TRY(run_file(r, adapter_files[i], &is, e));
+        TRY(os_join(want.text, folder, adapter_files[i], e));
+        if (!os_exists(want.text))
+            continue;
+        if (!os_exists(is.text))
+            return err_set(e, ERR_MISMATCH, "%s: is missing", is.text);
+        TRY(compare_file(is.text, want.text, e));
+    }
+    return ERR_OK;
+}
+
+static void remove_adapter(const char *folder) {
+    run_path path;
+    for (int i = 0; i < ADAPTER_FILES; i++)
+        if (os_join(path.text, folder, adapter_files[i], NULL) == ERR_OK)
+            unlink(path.text);
+    if (os_join(path.text, folder, "adapter", NULL) == ERR_OK)
+        rmdir(path.text);
+    rmdir(folder);
+}
+
+err_code publish_compare_adapter(run *r, err *e) {
+    const char *tmp = getenv("TMPDIR");
+    run_path folder;
+    TRY(os_join(folder.text, tmp && *tmp ? tmp : "/tmp", "loam-adapter-XXXXXX", e));
+    if (!mkdtemp(folder.text))
+        return os_refused(folder.text, "created", e);
+    err_code code = compare_adapter(r, folder.text, e);
+    remove_adapter(folder.text);
+    return code;
+}
+
+/* ---- a model ---- */
+
+static err_code publish_model(run *r, hash256 digest, err *e) {
     run_path file;
     str name = os_last_part(r->path);
     origin o = {.r = r, .step = trainer_step_done(r->trainer), .digest = digest, .name = name};
@@ -88,6 +163,10 @@ err_code publish_run(run *r, hash256 digest, err *e) {
     if (code == ERR_UNSUPPORTED && r->base && !model_gguf(trainer_model(r->trainer)))
         return publish_folder(r, &x, e);
     return code == ERR_OK ? code : err_set(e, code, "%s", why.text);
+}
+
+err_code publish_run(run *r, hash256 digest, err *e) {
+    return trainer_adapter(r->trainer) ? save_adapter(r, r->path, e) : publish_model(r, digest, e);
 }
 
 err_code publish_compare(run *r, const model *m, const chain_line *last, err *e) {

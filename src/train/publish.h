@@ -1,4 +1,9 @@
-/* publish: the model that a run has made, as RUN/model.gguf: F32, so that its root can be checked, with the tokenizer
+/* publish: what a run has made.
+ *
+ * An adapter is RUN/adapter, as peft loads it, and RUN/adapter.gguf, as llama.cpp does (not of DoRA, which it does not
+ * know). They name the base "sha256:HEX", by its digest.
+ *
+ * A model is RUN/model.gguf: F32, so that its root can be checked, with the tokenizer
  * and its chat template, and where it comes from:
  *
  *   loam.arithmetic u32     version of doc/arithmetic.md
@@ -27,5 +32,9 @@ err_code publish_run(run *r, hash256 digest, err *e);
  * weights the trainer has; a run that has got another name since keeps the one in the file. Another byte: ERR_MISMATCH.
  */
 err_code publish_compare(run *r, const model *m, const chain_line *last, err *e);
+
+/* Every byte of the adapter's files against what publishing the trainer's writes, in a folder below TMPDIR:
+ * ERR_MISMATCH. */
+err_code publish_compare_adapter(run *r, err *e);
 
 #endif

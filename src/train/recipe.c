@@ -347,6 +347,7 @@ static err_code check_tuning(const recipe *r, err *e) {
     MUST(adapter == (r->tune.alpha > 0), "tune.alpha is %g, and tune.method %s", r->tune.alpha, r->tune.method);
     MUST(adapter || (r->tune.dropout == 0 && !r->tune.rslora && !r->tune.dora && !*r->tune.parts && !*r->tune.layers),
          "tune.dropout, rslora, dora, parts and layers are of tune.method lora only");
+    MUST(!pairs || r->tune.dropout == 0, "tune.dropout is for tune.objective text only");
     MUST(pairs == (r->tune.beta > 0), "tune.beta is %g, and tune.objective %s", r->tune.beta, r->tune.objective);
     MUST(r->tune.patience == 0 || r->data.val_share > 0,
          "tune.patience needs examples that are held out (data.val_share)");

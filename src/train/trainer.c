@@ -40,31 +40,34 @@ static double attention_flops(const model_config *c, double n) {
     return all;
 }
 
-/* Of a token in the products, forward. */
-static double product_flops(const model_config *c) {
+/* Of n tokens in the products, forward; those that count go through the output matrix, too. */
+static double product_flops(const model_config *c, double n, double counted) {
     double D = (double)c->D, q = (double)(c->H * c->K), g = (double)(c->G * c->K), F = (double)c->F;
-    return 2.0 * ((double)c->L * (D * (2 * q + 2 * g) + 3 * D * F) + D * (double)c->V);
+    return 2.0 * (n * (double)c->L * (D * (2 * q + 2 * g) + 3 * D * F) + counted * D * (double)c->V);
 }
 
 /* Where an adapter learns, the weights have no gradient: one product less of three. */
 static double flops_of(const trainer *t, const lesson_part *p) {
     const model_config *c = model_config_of(t->subject.model);
-    double products = product_flops(c) * (double)p->batch->n * (p->passes - (t->subject.adapter ? 1 : 0)),
-           attention = 0;
+    double counted = 0, attention = 0;
+    for (size_t i = 0; i < p->batch->n; i++)
+        counted += p->batch->weight[i] != 0;
+    double products = product_flops(c, (double)p->batch->n, counted) * (p->passes - (t->subject.adapter ? 1 : 0));
     for (size_t s = 0; s < p->batch->n_segments; s++)
         attention += attention_flops(c, (double)(p->batch->segment[s].to - p->batch->segment[s].from));
     return products + attention * p->passes;
 }
 
-double trainer_flops(const trainer *t, double n, double length, bool gradient) {
+double trainer_flops(const trainer *t, double n, double counted, double length, bool gradient) {
     const model_config *c = model_config_of(t->subject.model);
     double passes = gradient ? 3 : 1;
-    return n * (product_flops(c) * (gradient && t->subject.adapter ? 2 : passes) +
-                attention_flops(c, length) / length * passes);
+    return product_flops(c, n, counted) * (gradient && t->subject.adapter ? 2 : passes) +
+           n / length * attention_flops(c, length) * passes;
 }
 
 static err_code open_learner(trainer *t, const trainer_options *o, err *e) {
-    learner_options lo = {.tokens_max = t->subject.lesson.tokens_max, .recompute = o->recompute};
+    learner_options lo = {
+        .tokens_max = t->subject.lesson.tokens_max, .adapter = t->subject.adapter, .recompute = o->recompute};
     size_t bytes = learner_plan_bytes(t->subject.model, &lo);
     if (!lo.recompute && o->memory_max && bytes > o->memory_max) {
         lo.recompute = true;

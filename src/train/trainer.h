@@ -69,8 +69,8 @@ double trainer_lr(const trainer *t, uint64_t step);
 /* Of the last step: multiply-adds times two, those of recomputing left out; and tokens read. */
 double trainer_step_flops(const trainer *t);
 size_t trainer_step_tokens(const trainer *t);
-/* Of n tokens in segments of `length`: a forward pass, and with the gradient. */
-double trainer_flops(const trainer *t, double n, double length, bool gradient);
+/* Of n tokens in segments of `length`, of which `counted` are learned: a forward pass, or with the gradient. */
+double trainer_flops(const trainer *t, double n, double counted, double length, bool gradient);
 
 /* Loss in bits per byte of text of the documents held out, the first of them up to bytes_max bytes; *bytes is what was
  * read, 0 when none is held out (then *bits is 0 too). */

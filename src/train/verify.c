@@ -113,6 +113,32 @@ static err_code compare_model(verify *v, model *m, const chain_line *last, const
     return code == ERR_OK && bytes && model_gguf(m) ? publish_compare(v->r, m, last, e) : code;
 }
 
+static bool has_ckpt(const verify *v, uint64_t step) {
+    for (size_t i = 0; i < v->n_ckpts; i++)
+        if (v->ckpts[i] == step)
+            return true;
+    return false;
+}
+
+/* An adapter is compared with the checkpoint of the step that it is of. */
+static err_code check_adapter(verify *v, const chain_line *made, err *e) {
+    run_path folder, file;
+    TRY(run_file(v->r, "adapter", &folder, e));
+    TRY(run_file(v->r, "adapter.gguf", &file, e));
+    if (!os_exists(folder.text) && !os_exists(file.text))
+        return ERR_OK;
+    if (!v->report->finished)
+        return err_set(e, ERR_MISMATCH, "%s: is there although the run has not ended", folder.text);
+    if (has_ckpt(v, made->step))
+        TRY(load(v, made->step, e));
+    if (trainer_step_done(v->t) != made->step)
+        return err_set(e, ERR_MISMATCH, "%s/step-%08" PRIu64 ": is missing, so that the adapter cannot be compared",
+                       v->ckpt.text, made->step);
+    TRY(publish_compare_adapter(v->r, e));
+    v->report->model = true;
+    return ERR_OK;
+}
+
 /* The export, where there is one: F32, so its root can be compared. `bytes`: all of them, which name the chain's end:
  * only once the steps are known to be those of the chain, or a lie there would be told of the export. */
 static err_code check_model(verify *v, bool bytes, err *e) {
@@ -121,6 +147,8 @@ static err_code check_model(verify *v, bool bytes, err *e) {
     uint64_t end = v->chain.n - 1;
     best b = best_of(&v->chain, end);
     const chain_line *last = &v->chain.line[best_published(&b, trainer_recipe(v->t), end)];
+    if (trainer_adapter(v->t))
+        return check_adapter(v, last, e);
     TRY(run_file(v->r, "model.gguf", &file, e));
     if (!os_exists(file.text))
         TRY(run_file(v->r, "model", &file, e));
@@ -142,13 +170,6 @@ static err_code go_to(verify *v, uint64_t step, err *e) {
     if (step)
         return load(v, step, e);
     return trainer_begin(v->t, e);
-}
-
-static bool has_ckpt(const verify *v, uint64_t step) {
-    for (size_t i = 0; i < v->n_ckpts; i++)
-        if (v->ckpts[i] == step)
-            return true;
-    return false;
 }
 
 /* The state that has just been computed against a checkpoint that the chain has no roots for. */

@@ -202,6 +202,9 @@ static err_code all(job *j, err *e) {
     run_path folder;
     uint64_t *steps;
     size_t there;
+    if (j->r->base)
+        return err_set(e, ERR_UNSUPPORTED,
+                       "%s: is a run of tuning, and this looks at the documents of new models alone", j->r->path);
     TRY(take_question(j, e));
     TRY(run_file(j->r, "ckpt", &folder, e));
     TRY(ckpt_list(folder.text, &steps, &there, e));

@@ -17,6 +17,8 @@ typedef struct {
     hash256 *sha256; /* [n_train] */
     uint32_t *ones;  /* [n_train] every example is one place */
     packing packing;
+    float dropout;
+    uint64_t seed;
     /* Of dpo: */
     double beta;
     double *reference; /* [x->n][2] log r of every sequence; NULL: not known yet */
@@ -73,6 +75,8 @@ static uint64_t read_part(objective *o, uint64_t step, size_t part, lesson_part 
         i = skip(o, step, i);
     *out = (lesson_part){.batch = &o->packing.batch, .passes = 3};
     pack(o, step, i, &out->first, &out->last);
+    o->packing.batch.dropout = o->dropout;
+    o->packing.batch.dropout_seed = o->seed ^ (step << 24 | part);
     return i;
 }
 
@@ -276,6 +280,8 @@ err_code objective_open(lesson *out, const recipe *r, const examples *x, const o
                      .split = *s,
                      .sequences = r->batch.sequences,
                      .tokens_max = (size_t)(r->batch.micro * r->model.ctx),
+                     .dropout = (float)r->tune.dropout,
+                     .seed = r->init.seed,
                      .beta = r->tune.beta};
     bool pairs = strcmp(r->tune.objective, "dpo") == 0;
     *out = (lesson){.ctx = o,

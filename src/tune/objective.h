@@ -14,6 +14,8 @@
  *          that of the tokens' -log p, those of the chosen ones weighed by beta * s(-x), of the rejected ones by its
  *          opposite, rounded to binary32. Sums in binary64, ascending; doc/arithmetic.md, "Tuning".
  *
+ * Dropout of an adapter's inputs is drawn anew for every gradient, by init.seed, step and part; losses alone have none.
+ *
  * Held out are the examples that docs_held_out() says (train/docs.h): so are copies of one together. Their loss is that
  * of the objective.
  *

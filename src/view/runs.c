@@ -170,8 +170,12 @@ static void put(runs_curve *c, uint64_t step, double y) {
 
 static err_code of_chain(runs_curves *c, const chain *from, err *e) {
     TRY(make(&c->loss, from->n, e));
-    for (size_t i = 1; i < from->n; i++)
+    TRY(make(&c->measured, from->n, e));
+    for (size_t i = 1; i < from->n; i++) {
         put(&c->loss, from->line[i].step, from->line[i].loss);
+        if (from->line[i].has_held_out)
+            put(&c->measured, from->line[i].step, from->line[i].held_out);
+    }
     return ERR_OK;
 }
 
@@ -205,7 +209,7 @@ err_code runs_curves_read(runs_curves *c, const run *r, err *e) {
 }
 
 void runs_curves_fini(runs_curves *c) {
-    runs_curve *const all[] = {&c->loss, &c->held_out, &c->speed};
+    runs_curve *const all[] = {&c->loss, &c->held_out, &c->measured, &c->speed};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         free(all[i]->x);
         free(all[i]->y);
@@ -286,6 +290,8 @@ static err_code json_whole(const files *f, const runs_row *row, str name, size_t
     js_begin(j, '{');
     json_curve("loss", &c->loss, most, j);
     json_curve("held_out", &c->held_out, most, j);
+    if (c->measured.n)
+        json_curve("held_out_loss", &c->measured, most, j);
     json_curve("tokens_per_second", &c->speed, most, j);
     js_end(j, '}');
     if (f->chain.n)

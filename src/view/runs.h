@@ -46,6 +46,7 @@ typedef struct {
 typedef struct {
     runs_curve loss;     /* nats a token, of the chain */
     runs_curve held_out; /* bits a byte, of the log */
+    runs_curve measured; /* of tuning: the loss on what is held out, nats a token (of pairs: a pair), of the chain */
     runs_curve speed;    /* tokens a second, of the log */
 } runs_curves;
 
@@ -57,8 +58,8 @@ void runs_curves_fini(runs_curves *c);
 void runs_curve_thin(runs_curve *c, size_t most);
 
 /* One run as an object: the row's members and "data" (no path, only its last part), "curves": {"loss": [[step, value],
- * ...], "held_out", "tokens_per_second"} of at most `most` points each, "chain": {"lines", "digest", "weights"}, whose
- * seals hold (none before the first line), and "recipe" as its text stands. */
+ * ...], "held_out", of tuning "held_out_loss", "tokens_per_second"} of at most `most` points each, "chain": {"lines",
+ * "digest", "weights"}, whose seals hold (none before the first line), and "recipe" as its text stands. */
 err_code runs_json(const char *path, str name, size_t most, js_out *j, err *e);
 
 #endif

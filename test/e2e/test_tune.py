@@ -13,28 +13,18 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import _tiny  # noqa: E402
-from _tap import LOAM, case, loam, main  # noqa: E402
+from _tap import LOAM, ROOT, case, loam, main, note  # noqa: E402
 from _train import chain, lines, read, root, safetensors, same_chain, seal, tmp, write  # noqa: E402
+from _tune import COURSE, FAMILIES, PAIRS, TALKS, write_lines  # noqa: E402
 
-NAMES = "Ann Bob Cat Dan Eve Fay Gus Hal Ida Jim".split()
-THINGS = "cup hat map pen box".split()
-TALKS = [{"messages": [{"role": "user", "content": "What has %s?" % n}, {"role": "assistant", "content": "A %s." % t}]}
-         for n in NAMES for t in THINGS]
-PAIRS = [{"prompt": "What has %s?" % n, "chosen": "A %s." % t, "rejected": "No %s!" % t} for n in NAMES for t in THINGS]
 STEPS = 12
 USUAL = ["--full", "--template", "plain", "--lr", 0.01, "--steps", STEPS, "--batch", 5, "--micro", 3, "--roots-every", 3,
          "--patience", 0, "--val-share", 0.2]
 
 
-def write_lines(path, rows):
-    with open(path, "w") as f:
-        for row in rows:
-            f.write((row if isinstance(row, str) else json.dumps(row)) + "\n")
-    return path
-
-
 _tiny.make_model(tmp("base"))
 DATA = write_lines(tmp("talks.jsonl"), TALKS)
+write_lines(tmp("pairs.jsonl"), PAIRS)
 
 
 def tune(run, *more, base=None, data=DATA, usual=USUAL, **options):
@@ -49,6 +39,12 @@ def fresh(name, source="first"):
     shutil.rmtree(tmp(name), ignore_errors=True)
     shutil.copytree(tmp(source), tmp(name))
     return tmp(name)
+
+
+def of_family(family):
+    if not os.path.exists(tmp("of-" + family)):
+        _tiny.make_model(tmp("of-" + family), family)
+    return tmp("of-" + family)
 
 
 def refused(run, *words, want=3):
@@ -230,13 +226,32 @@ def _():
 
 # ---- models, methods, data ----
 
+@case("50 steps of every family, of texts and of pairs, have the losses that PyTorch computes")
+def _():
+    golden, worst = json.loads(read(os.path.join(ROOT, "test/golden/train/tune.json"))), 0
+    for family in FAMILIES:
+        for objective in ("text", "dpo") if family in ("gemma3", "phi3", "qwen3") else ("text",):
+            usual = ["--full", "--template", "plain", "--val-share", 0, "--roots-every", 50, "--keep", 1]
+            usual += ["--dpo", "--beta", COURSE["beta"]] if objective == "dpo" else []
+            for key in ("steps", "batch", "warmup", "clip", "seed"):
+                usual += ["--" + key, COURSE[key]]
+            tune("torch", "--lr", COURSE["lr"][objective], base=of_family(family), usual=usual,
+                 data=tmp("pairs.jsonl") if objective == "dpo" else DATA)
+            got = [float.fromhex(r["loss"]) for r in lines(tmp("torch"))[1:]]
+            want = golden[family][objective]
+            assert len(got) == len(want) == 50 and want[-1] < want[0], (family, objective)
+            off = max(abs(a - b) / max(b, 1) for a, b in zip(got, want))
+            assert off < 1e-4, (family, objective, off)
+            worst = max(worst, off)
+            shutil.rmtree(tmp("torch"))
+    note("largest difference of a loss %.1e" % worst)
+
+
 @case("every family, from a folder and from a file: the same weights")
 def _():
     few = ["--full", "--template", "plain", "--lr", 0.003, "--steps", 3, "--batch", 4, "--roots-every", 3, "--val-share", 0]
-    for family in ("gemma2", "gemma3", "granite", "llama-bias", "mistral", "olmo2", "olmo3", "phi3", "qwen2", "qwen3",
-                   "smollm3"):
-        base = tmp("of-" + family)
-        _tiny.make_model(base, family)
+    for family in FAMILIES:
+        base = of_family(family)
         tune("folder-" + family, base=base, usual=few)
         loam("verify", tmp("folder-" + family))
         in_folder = os.path.exists(tmp("folder-%s/model/config.json" % family))
@@ -252,9 +267,60 @@ def _():
         loam("logits", tmp("file-" + family), "--ids", "1,5,9")
 
 
+ADAPTER = ["--template", "plain", "--lora", 4, "--lr", 0.02, "--steps", STEPS, "--batch", 5, "--micro", 3, "--roots-every", 3,
+           "--patience", 0, "--val-share", 0.2]
+
+
+@case("an adapter: the base's weights stay, what is published is what the chain says")
+def _():
+    before = read(tmp("base/model.safetensors"))
+    tune("adapter", "--threads", 1, usual=ADAPTER)
+    rows = lines(tmp("adapter"))
+    loss = [float.fromhex(r["loss"]) for r in rows[1:]]
+    assert abs(loss[0] - float.fromhex(lines(tmp("first"))[1]["loss"])) < 1e-4  # B is zero: the base's own loss
+    assert loss[-1] < 0.7 * loss[0], loss
+    assert read(tmp("base/model.safetensors")) == before and not os.path.exists(tmp("adapter/model.gguf"))
+    assert sorted(os.listdir(tmp("adapter/adapter"))) == ["adapter_config.json", "adapter_model.safetensors"]
+    said = loam("verify", tmp("adapter")).stdout
+    assert "adapter" in said and "12 of 12" in said, said
+    for more in (["--threads", 3], ["--isa", "scalar"], ["--recompute"]):
+        tune("adapter-again", *more, usual=ADAPTER)
+        same_chain(tmp("adapter-again"), chain(tmp("adapter")))
+        assert read(tmp("adapter-again/adapter.gguf")) == read(tmp("adapter/adapter.gguf"))
+        shutil.rmtree(tmp("adapter-again"))
+    tune("adapter-again", "--until", 5, usual=ADAPTER)
+    loam("tune", tmp("adapter-again"))
+    same_chain(tmp("adapter-again"), chain(tmp("adapter")))
+    ask = ["-p", "User: What has Ann?\nAssistant:", "--temp", 0, "-n", 6]
+    answers = [loam("run", tmp("base"), *ask, *more).stdout
+               for more in ([], ["--lora", tmp("adapter/adapter")], ["--lora", tmp("adapter/adapter.gguf")])]
+    assert answers[0] != answers[1] == answers[2], answers
+    for name in ("adapter/adapter_model.safetensors", "adapter.gguf"):
+        run = fresh("adapter-changed", "adapter")
+        data = bytearray(read(os.path.join(run, name)))
+        data[-3] ^= 1
+        write(os.path.join(run, name), bytes(data))
+        refused(run, name.split("/")[0])
+
+
+@case("an adapter for every family, over quantised and 16-bit bases; DoRA, dropout, some parts and layers")
+def _():
+    few = ["--template", "plain", "--lora", 2, "--lr", 0.01, "--steps", 3, "--batch", 4, "--roots-every", 3, "--val-share", 0]
+    loam("quantize", tmp("base"), tmp("base-q8.gguf"), "q8_0")
+    ways = [(f, of_family(f), []) for f in FAMILIES]
+    ways += [("q8", tmp("base-q8.gguf"), []), ("dora", tmp("base"), ["--dora", "--dropout", 0.1]),
+             ("some", tmp("base"), ["--parts", "q_proj,v_proj", "--layers", "1-2", "--rslora", "--alpha", 8]),
+             ("liked", tmp("base"), ["--dpo"])]
+    for name, base, more in ways:
+        tune("lora-" + name, *more, base=base, data=tmp("pairs.jsonl") if name == "liked" else DATA, usual=few)
+        loss = [float.fromhex(r["loss"]) for r in lines(tmp("lora-" + name))[1:]]
+        assert loss[2] < loss[0], (name, loss)
+        loam("verify", tmp("lora-" + name), "--threads", 1, "--isa", "scalar")
+
+
 @case("preferences: the loss begins at log 2 and falls")
 def _():
-    pairs = write_lines(tmp("pairs.jsonl"), PAIRS)
+    pairs = tmp("pairs.jsonl")
     usual = ["--dpo", "--full", "--template", "plain", "--lr", 0.001, "--steps", 8, "--roots-every", 4]
     tune("pairs", data=pairs, usual=usual)
     rows = lines(tmp("pairs"))

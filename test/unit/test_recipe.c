@@ -58,7 +58,6 @@ static recipe tuned(void) {
     r.tune.drop_long = r.tune.rslora = r.tune.dora = r.tune.best = true;
     r.tune.rank = 16;
     r.tune.alpha = 32;
-    r.tune.dropout = 0.1;
     r.tune.beta = 0.1;
     r.tune.patience = 3;
     snprintf(r.tune.method, sizeof r.tune.method, "%s", "lora");
