@@ -18,6 +18,9 @@
 #include "tensor/linear.h"
 #include "tensor/rows.h"
 
+/* On the way to DoRA's norms, for each thread: sixteen rows of B A, a panel of W, one row of W. */
+enum { WORK_ROWS = 2 * PANEL_ROWS + 1 };
+
 static const char *const part_names[LORA_PARTS] = {
     [LORA_Q] = "self_attn.q_proj", [LORA_K] = "self_attn.k_proj", [LORA_V] = "self_attn.v_proj",
     [LORA_O] = "self_attn.o_proj", [LORA_GATE] = "mlp.gate_proj", [LORA_UP] = "mlp.up_proj",
@@ -143,8 +146,7 @@ static err_code make_room(model *m, size_t rank, err *e) {
 /* All numbers, and behind them room for rows on their way to DoRA's norms, for each thread. */
 static size_t block_bytes(const model *m, const target_plan *plan) {
     size_t threads = (size_t)pool_threads(m->engine.pool);
-    return place_all(&m->config, plan, NULL, NULL) +
-           threads * (PANEL_ROWS + 1) * work_ld(&m->config, plan) * sizeof(float);
+    return place_all(&m->config, plan, NULL, NULL) + threads * WORK_ROWS * work_ld(&m->config, plan) * sizeof(float);
 }
 
 static err_code new_in(adapter *a, const adapter_shape *s, const target_plan *plan, err *e) {
@@ -311,12 +313,14 @@ static void gain_panel(void *ctx, size_t i_panel, int thread) {
     adapter_target *t = j->t;
     size_t first = i_panel * PANEL_ROWS, rows = j->w->rows - first, rank = t->b.cols, ld = j->a->work_ld;
     size_t n = rows < PANEL_ROWS ? rows : PANEL_ROWS;
-    float *d = j->a->work + (size_t)thread * (PANEL_ROWS + 1) * ld, *row = d + PANEL_ROWS * ld;
+    float *d = j->a->work + (size_t)thread * WORK_ROWS * ld, *w = d + PANEL_ROWS * ld, *row = w + PANEL_ROWS * ld;
     const float *b = (const float *)(const void *)t->b.packed + first * rank;
     float *gained = (float *)(void *)t->gained.packed + first * rank;
     panel_product(j, i_panel, n, d, thread);
+    k->dequantise(j->w->type, j->w->packed, j->w->cols, i_panel, w);
     for (size_t r = 0; r < n; r++) {
-        matrix_row(j->w, first + r, row);
+        for (size_t c = 0; c < j->w->cols; c++)
+            row[c] = w[c * PANEL_ROWS + r];
         k->add_scaled(row, d + r * ld, t->scale, j->w->cols, row);
         float norm = (float)kern_sqrt64((double)k->sum_squares(row, j->w->cols));
         if (j->start)

@@ -12,7 +12,7 @@ struct adapter {
     arena mem;              /* the above */
     uint8_t *block;         /* all numbers, and behind them `work` */
     size_t block_bytes;
-    float *work; /* f32[threads][17][work_ld]: rows on their way to DoRA's norms */
+    float *work; /* f32[threads][33][work_ld]: rows on their way to DoRA's norms */
     size_t work_ld;
 };
 

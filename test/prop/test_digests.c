@@ -42,6 +42,32 @@ static const struct {
     {"product Q5_K, any bits", "f74f73099a29e4aaaf7d3dc3c0fbb305125660f0d1b01e2382c7f29f435fbc9e"},
     {"product Q6_K", "ec550f9dfaff974f419919a8883327cf2882d3e685d4c3e030c392c96d553fd3"},
     {"product Q6_K, any bits", "dc177d93a7eadcbc60f856ff6dd1e7db7dc62ed202d49484767dcb61b8362eda"},
+    {"dequantise F32", "a05995ba714ec15ac6d70167bfc54c3076bc2ea4e85e004dfa7b10c0f59027d9"},
+    {"dequantise F32, any bits", "735a7d50f62144dc69236fda6b2652a66a9416aed5e23cb815c765e52786eac9"},
+    {"dequantise F16", "763bcba4ff5b0d0aa2b112bcbbd78220e82f4e1bd55fc4680e4e534d42118112"},
+    {"dequantise F16, any bits", "6db98d1d14f6e8e8145e26f398bf0b92e444b097fdc192f0b034ade2549dd663"},
+    {"dequantise BF16", "68a58bc9006ffc582039ac1275f947655a83280fb181cd0cd2d6ac3d3f4fbc23"},
+    {"dequantise BF16, any bits", "b2f4e600bf18f91f43e28c1b7e055095b5ee4f854b5022c0a9052fbf6e9d914e"},
+    {"dequantise Q4_0", "5b30cd5d8d7a47a8bce0cd5aabaa053537de8ffb3b80f6287d1719ec460e8ffa"},
+    {"dequantise Q4_0, any bits", "908b1c8d0ad1da898224565496c9ef6aec2b1cea042949a0d5510850ebcec97c"},
+    {"dequantise Q4_1", "6bcb2c609513e4ebd57771fdcab15a814b42a5886522e24817f621a649015c51"},
+    {"dequantise Q4_1, any bits", "50944aee7ebffbceaca9c5b11efa60a26b990b83895fcbfa8b97f85733b27e06"},
+    {"dequantise Q5_0", "6793134d6e23dc6b82b272a0dc768bf895ceb91bb7dfbab498d75135bae04b74"},
+    {"dequantise Q5_0, any bits", "2348383dff4aae19aaffcfffeea2e68c88eed95a910eb8b30f3b239dad1519f1"},
+    {"dequantise Q5_1", "7d8b4f7f2ef2dc7966f72d9347ebcbfd336afd318f3793b38abb633c6b6d1343"},
+    {"dequantise Q5_1, any bits", "557fbc780d9854793331f533dedb8ec47b641a5cc3257749727183ec274f2ba1"},
+    {"dequantise Q8_0", "7b81a35878652bf1c826744b96b49499f44105ac053f5d94fd82cabf5379a57d"},
+    {"dequantise Q8_0, any bits", "98a93033420891383082225d184bfceb442f7498ece17f940c3a655c40f24986"},
+    {"dequantise Q2_K", "c0c7a2b4b776afa6405a6f5cc2ffb7b7b283d2006becbae891e184da17716851"},
+    {"dequantise Q2_K, any bits", "55e8d730fc2ea6defe7e6d82361209963f6f82316fc48f823810d69425ad665d"},
+    {"dequantise Q3_K", "0812995cadcc9aeb53b31de3d17f2f294c3708726f1c9584f762f1a00ca1cf27"},
+    {"dequantise Q3_K, any bits", "0058533061a65152329d3846fa9b0d0f3cd05e19a1eedc1cb6ec3a7eafc36283"},
+    {"dequantise Q4_K", "87ee998d36b439f733911a2ed65c6420b7b614b38896ad8a11444df1e3c6c4fe"},
+    {"dequantise Q4_K, any bits", "acb4508547b23ccead2fc186b6b64af7801c837542d166b2af67df2bc076f6d4"},
+    {"dequantise Q5_K", "4b9e153cffcab6c502b51260d25d17b1651b568d22350f450814770d34245906"},
+    {"dequantise Q5_K, any bits", "05856bbf94eb5048a5a945d4172585623deec6343f6de9f0a004669ea1d2aef1"},
+    {"dequantise Q6_K", "bd1e4cdc40f754bf525bb824b84e20e5487ace96ff1387ccdafbd784bb90b8dd"},
+    {"dequantise Q6_K, any bits", "8beec2f438b396fcc1991fbd80631a56fc48ae32b3f7618a5b9d1c16cd1de057"},
     {"rmsnorm", "3d8c486ce014f41c46e7e3403c328435ad83e54c95a91e1d595fe1dd4075435d"},
     {"rmsnorm, no weight", "dc6021d89c7d9b2c9a64f7014a1a914982c9c863240ad7cf46e9600cf240614b"},
     {"silu", "a5c817db2be9fe0bd50c6e753cf003ad169df4dfc06c6f7f674300a92f002c36"},
@@ -133,6 +159,11 @@ static void products(const kern_ops *o) {
             snprintf(name, sizeof name, "product %s%s", dtype_table[t].name, wild ? ", any bits" : "");
             digest_floats(name, o, y, N * LDY);
             free(acts);
+            static float panel[16 * 1024];
+            memset(panel, 0, sizeof panel);
+            o->dequantise(t, packed, k, 2, panel);
+            snprintf(name, sizeof name, "dequantise %s%s", dtype_table[t].name, wild ? ", any bits" : "");
+            digest_floats(name, o, panel, k * 16);
             free(packed);
             free(stored);
         }
