@@ -155,12 +155,9 @@ static err_code take_metadata(card_facts *f, const gguf_file *g, err *e) {
 static err_code take_origin(card_facts *f, const gguf_file *g, err *e) {
     static const struct {
         const char *key, *name;
-    } digests[] = {{"loam.recipe.digest", "recipe"},
-                   {"loam.data.digest", "data"},
-                   {"loam.tokenizer.digest", "tokenizer"},
-                   {"loam.base.digest", "base"},
-                   {"loam.weights", "weights"},
-                   {"loam.chain", "chain"}};
+    } digests[] = {
+        {"loam.recipe.digest", "recipe"}, {"loam.data.digest", "data"}, {"loam.tokenizer.digest", "tokenizer"},
+        {"loam.base.digest", "base"},     {"loam.weights", "weights"},  {"loam.chain", "chain"}};
     str text = {0}, s;
     hash256 h;
     if (gguf_get_str(g, "loam.recipe", (str){0}, &text, NULL) != ERR_OK || text.n == 0)

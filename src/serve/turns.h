@@ -23,7 +23,7 @@ typedef struct {
     chat_message *m;
     size_t n, cap;
     size_t n_argument_values; /* that were read from text: all calls of a request share the body's limit */
-    str thought; /* of the assistant's message that comes next */
+    str thought;              /* of the assistant's message that comes next */
 } turns;
 
 err_code turns_chat(turns *t, const json_t *messages, str front, err *e);

@@ -18,8 +18,8 @@ typedef struct {
     int32_t *ids, *target; /* [tokens_max] */
     float *weight;         /* [tokens_max] */
     segment *segment;      /* [tokens_max / 2], sequences have at least two tokens */
-    batch batch; /* dropout is the caller's to set */
-    size_t n_learned; /* positions of weight 1 */
+    batch batch;           /* dropout is the caller's to set */
+    size_t n_learned;      /* positions of weight 1 */
 } packing;
 
 /* x must outlive it. */

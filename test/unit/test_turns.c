@@ -306,11 +306,8 @@ static void wrong_tools(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(messages),
-        cmocka_unit_test(wrong_messages),
-        cmocka_unit_test(many_arguments),
-        cmocka_unit_test(choices),
-        cmocka_unit_test(wrong_tools),
+        cmocka_unit_test(messages), cmocka_unit_test(wrong_messages), cmocka_unit_test(many_arguments),
+        cmocka_unit_test(choices),  cmocka_unit_test(wrong_tools),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,7 +31,8 @@ void KERN_FN(weights)(const float *l, size_t n, float max, double temperature, d
         doubles t = x * 0x1.71547652b82fep+0 + 0x1.8p52, nf = t - 0x1.8p52;
         doubles r = (x - nf * 0x1.62e42fefa0000p-1) - nf * 0x1.cf79abc9e3b3ap-40, p = one;
         TERM(14)
-        TERM(13) TERM(12) TERM(11) TERM(10) TERM(9) TERM(8) TERM(7) TERM(6) TERM(5) TERM(4) TERM(3) TERM(2)
+        TERM(13)
+        TERM(12) TERM(11) TERM(10) TERM(9) TERM(8) TERM(7) TERM(6) TERM(5) TERM(4) TERM(3) TERM(2)
             words power = ((words)t + 2046) & 4095,
                   half = power >> 1; /* biased twice */
         doubles y = (1.0 + r * p) * (doubles)(half << 52) * (doubles)((power - half) << 52);
