@@ -11,6 +11,27 @@ extern const char *const eval_task_names[]; /* ends with NULL */
 err_code eval_homeworld(const char *path, const common_values *common, int64_t seed, const char *mix, strbuf *json,
                         err *e);
 
+/* The task homeworld. */
+typedef struct {
+    int64_t seed;
+    const char *kind, *mix;
+} world_values;
+extern const option world_options[];
+#define WORLD_GROUP(type) \
+    { "TASK homeworld", world_options, offsetof(type, world) }
+#define WORLD_DEFAULTS \
+    { .seed = 1, .kind = "facts,reading,plans", .mix = "full" }
+
+typedef struct {
+    const world_values *v;
+    const loaded *l;
+    int64_t n; /* questions of each kind; 0: the usual number */
+    bool verbose, json;
+    strbuf *into;        /* where the JSON goes instead of standard output; NULL: there */
+    score_table *scores; /* where scores go, and nothing is printed; NULL: a report is */
+} world_task;
+err_code eval_world(const world_task *k, err *e); /* eval_world.c */
+
 /* Options of the tasks that read a file of items. */
 typedef struct {
     bool chat;

@@ -33,7 +33,7 @@ typedef enum {
 } record_form;
 extern const char *const record_form_names[RECORD_FORMS_N];
 
-enum { RECORD_MESSAGES_MAX = 4096 };
+enum { RECORD_MESSAGES_MAX = 1024 };
 
 /* One way in which the record goes on: the whole conversation. */
 typedef struct {
