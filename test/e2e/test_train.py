@@ -250,6 +250,11 @@ def _():
     loam("verify", run)
     loam("verify", run, "--spot", 1)  # says less
     assert noted(run)["what"] == "whole" and " all steps" in loam("runs", run).stdout
+    loam("sign", run, "--new-key", tmp("noted-key"))  # the note is not signed: who checks a run verifies it, too
+    os.remove(os.path.join(run, "verified.json"))
+    loam("verify", run)
+    loam("check", run, "--key", tmp("noted-key.pub"))
+    os.remove(os.path.join(run, "model.sig"))
     path = os.path.join(run, "ckpt", "step-%08d" % 12, "model.safetensors")
     flip(path, -1)
     loam("verify", run, want=3)

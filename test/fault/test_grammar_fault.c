@@ -11,6 +11,7 @@
 
 #include "fault/fault.h"
 #include "gen/constraint.h"
+#include "gen/thinking.h"
 #include "text/gbnf.h"
 #include "text/schema.h"
 
@@ -28,6 +29,48 @@ static void compiling(void **state) {
         assert_int_equal(code == ERR_OK, g != NULL);
         assert_true(code == ERR_OK || code == ERR_MEMORY);
         grammar_close(g);
+    }
+}
+
+/* A thought before a form: the form's grammar is replaced, or stays as it was. */
+static void thoughts(void **state) {
+    (void)state;
+    FAULT_EACH(FAULT_MEMORY, 2000) {
+        grammar *g = NULL, *before;
+        err e = {0};
+        fault.armed = false;
+        assert_int_equal(gbnf_compile(&g, STR("root ::= \"a\" [b-d]*"), &e), ERR_OK);
+        before = g;
+        fault.armed = true;
+        err_code code = thinking_grammar(&thinking_formats[0], THINKING_MAY_BEGIN, &g, &e);
+        fault_end(code == ERR_OK);
+        assert_int_equal(code == ERR_OK, g != before);
+        assert_true(code == ERR_OK || code == ERR_MEMORY);
+        grammar_close(g);
+    }
+}
+
+static err_code hear(void *ctx, bool thought, str text, err *e) {
+    (void)e;
+    *(size_t *)ctx += text.n + thought;
+    return ERR_OK;
+}
+
+static void telling_apart(void **state) {
+    (void)state;
+    FAULT_EACH(FAULT_MEMORY, 100) {
+        thinking k;
+        err e = {0};
+        size_t heard = 0;
+        thinking_init(&k, &thinking_formats[0], THINKING_MAY_BEGIN, hear, &heard);
+        err_code code = thinking_feed(&k, STR("<think>\nI see"), &e);
+        if (code == ERR_OK)
+            code = thinking_feed(&k, STR(".</think> It is noon."), &e);
+        if (code == ERR_OK)
+            code = thinking_end(&k, &e);
+        fault_end(code == ERR_OK);
+        assert_true(code == ERR_OK ? heard > 0 : code == ERR_MEMORY);
+        thinking_fini(&k);
     }
 }
 
@@ -93,9 +136,8 @@ static void masks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(compiling),
-        cmocka_unit_test(schemas),
-        cmocka_unit_test(masks),
+        cmocka_unit_test(compiling), cmocka_unit_test(thoughts), cmocka_unit_test(telling_apart),
+        cmocka_unit_test(schemas),   cmocka_unit_test(masks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
