@@ -219,11 +219,15 @@ void os_pages_free(void *p, size_t bytes) {
 
 /* ---- clock and machine ---- */
 
-double os_now(void) {
+static double seconds_of(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
+
+double os_now(void) { return seconds_of(CLOCK_MONOTONIC); }
+
+double os_thread_seconds(void) { return seconds_of(CLOCK_THREAD_CPUTIME_ID); }
 
 void os_utc(int64_t seconds, char out[OS_UTC_BYTES]) {
     struct tm t;

@@ -52,7 +52,8 @@ bool os_exists(const char *path);
 void *os_pages_alloc(size_t bytes);
 void os_pages_free(void *p, size_t bytes);
 
-double os_now(void); /* seconds, monotonic */
+double os_now(void);            /* seconds, monotonic */
+double os_thread_seconds(void); /* for which a CPU has worked for the calling thread */
 enum { OS_UTC_BYTES = 40 };
 /* Seconds since 1970 as RFC 3339 has them, "2026-11-25T12:00:00Z"; beyond what a calendar can say: "". */
 void os_utc(int64_t seconds, char out[OS_UTC_BYTES]);

@@ -50,35 +50,31 @@ void training_close(training *t) {
 
 typedef struct {
     const kern_ops *kern;
-    size_t n; /* steps of fma_run */
-    double operations[POOL_THREADS_MAX];
+    double rate[POOL_THREADS_MAX]; /* operations a second, each thread's best */
 } peak;
 
+/* Slices of about a millisecond by the thread's own clock: programs beside take time, but not speed. */
 static void run_peak(void *ctx, int part, int n_parts) {
+    enum { SLICES = 20, STEPS = 1 << 14 };
     (void)n_parts;
     peak *p = ctx;
     float sink[3] = {0.5f, 0.25f, 0};
-    p->operations[part] = p->kern->fma_run(p->n, sink);
+    for (int i = 0; i < SLICES; i++) {
+        double begun = os_thread_seconds(), n = p->kern->fma_run(STEPS, sink);
+        double seconds = os_thread_seconds() - begun;
+        if (seconds > 0 && n / seconds > p->rate[part])
+            p->rate[part] = n / seconds;
+    }
 }
 
-/* The best of five runs of at least four milliseconds. */
 double training_peak(const training *t) {
-    peak p = {.kern = kern_select(model_isa(trainer_model(t->run.trainer))), .n = 500};
-    double best = 0;
-    for (int rounds = 0; rounds < 5;) {
-        double begun = os_now(), sum = 0;
-        pool_run(t->pool, run_peak, &p);
-        double seconds = os_now() - begun;
-        if (seconds < 4e-3 && p.n < (size_t)1 << 24) {
-            p.n *= 2;
-            continue;
-        }
-        for (int i = 0; i < pool_threads(t->pool); i++)
-            sum += p.operations[i];
-        best = sum / seconds > best ? sum / seconds : best;
-        rounds++;
-    }
-    return best;
+    peak p = {.kern = kern_select(model_isa(trainer_model(t->run.trainer)))};
+    int n = pool_threads(t->pool), n_cpus = os_n_cpus();
+    double sum = 0;
+    pool_run(t->pool, run_peak, &p);
+    for (int i = 0; i < n; i++)
+        sum += p.rate[i];
+    return n > n_cpus ? sum * n_cpus / n : sum;
 }
 
 amount amount_count(double n) {

@@ -27,7 +27,8 @@ run_load_options training_options(const training *t, const common_values *common
                                   progress *bar);
 void training_close(training *t);
 
-/* Multiply-adds times two a second that this machine can do on the run's threads: measured, about 0.1 s. */
+/* Multiply-adds times two a second that this machine can do on the run's threads: measured, the best of short slices,
+ * a few hundredths of a second. */
 double training_peak(const training *t);
 
 /* "1.2k", "3.4M": three figures, powers of 1000. */

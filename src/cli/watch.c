@@ -10,9 +10,13 @@
 
 /* ---- a step ---- */
 
-static double share_of_peak(const watch *w) {
-    return w->seconds > 0 && w->peak > 0 ? 100 * w->flops / w->seconds / w->peak : 0;
+/* Of the limit, from 0 to 1: what has been done can be done, whatever was measured. */
+static double share_of_peak(const watch *w, double flops, double seconds) {
+    double rate = seconds > 0 ? flops / seconds : 0;
+    return w->peak <= 0 ? 0 : rate < w->peak ? rate / w->peak : 1;
 }
+
+static double percent_of_peak(const watch *w) { return 100 * share_of_peak(w, w->flops, w->seconds); }
 
 static double time_left(const watch *w, uint64_t step) {
     double done = (double)(step - w->first);
@@ -31,10 +35,10 @@ static void status(watch *w, const loop_event *v) {
     if (err_is_terminal()) {
         if (now - w->drawn >= 0.1)
             progress_line(&w->line, form, v->step, last, v->line->loss, held_out, amount_count(rate).text,
-                          share_of_peak(w), amount_time(time_left(w, v->step)).text);
+                          percent_of_peak(w), amount_time(time_left(w, v->step)).text);
         w->drawn = now - w->drawn >= 0.1 ? now : w->drawn;
     } else if (now - w->drawn >= 10 || v->step == last) {
-        out_note(form, v->step, last, v->line->loss, held_out, amount_count(rate).text, share_of_peak(w),
+        out_note(form, v->step, last, v->line->loss, held_out, amount_count(rate).text, percent_of_peak(w),
                  amount_time(time_left(w, v->step)).text);
         w->drawn = now;
     }
@@ -54,7 +58,7 @@ static err_code step_json(const watch *w, const loop_event *v, size_t n_tokens, 
     js_key(&j, "tok_s");
     js_real(&j, v->seconds > 0 ? (double)n_tokens / v->seconds : 0, 6);
     js_key(&j, "fma_share");
-    js_real(&j, v->seconds > 0 && w->peak > 0 ? v->flops / v->seconds / w->peak : 0, 4);
+    js_real(&j, share_of_peak(w, v->flops, v->seconds), 4);
     js_end(&j, '}');
     err_code code = js_print(&j);
     out_flush();
@@ -172,7 +176,7 @@ static err_code print_end(const watch *w, err *e) {
                best_stops(&b, r->tune.patience) ? ": what is held out was not learned better any more" : "");
     if (w->seconds > 0)
         out_printf("loss        %.4f at the last step\nspeed       %s tokens/s, %.0f %% of the FMA limit, %s\n",
-                   w->loss, amount_count(w->tokens / w->seconds).text, share_of_peak(w),
+                   w->loss, amount_count(w->tokens / w->seconds).text, percent_of_peak(w),
                    amount_time(os_now() - w->begun).text);
     if (w->bits > 0)
         out_printf("held out    %.4f bits per byte\n", w->bits);
