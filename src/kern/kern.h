@@ -59,6 +59,15 @@ typedef struct {
     float softcap; /* 0: none; else s = cap * tanh(s / cap) */
 } kern_attn;
 
+/* Candidates of a search for a range: kern_ops.fit_range. */
+enum { KERN_FIT_MAX = 32 }; /* elements of a block */
+typedef struct {
+    float first, step;
+    int n_steps;
+    bool absolute; /* errors count by their size, not its square */
+    bool bounded;  /* candidates that leave the range of integers are cut */
+} kern_fit_plan;
+
 /* One step of AdamW (Loshchilov and Hutter, 2019), all numbers rounded to binary32 once. train/optim.h gives them. */
 typedef struct {
     float scale;        /* multiplies the gradient */
@@ -139,6 +148,19 @@ typedef struct {
     /* Nothing but multiply-adds, 2 operations each, on registers: what the machine can do at most. sink f32[3]: a
      * factor and a summand, both below 1, and a result. Returns the operations done. */
     double (*fma_run)(size_t n, float *sink);
+
+    /* ---- quantising: searches for the scales of sixteen blocks at once, a lane a block. x, w f32[n][16], n at most
+     * KERN_FIT_MAX: values, and how much the square of each error counts (>= 0); scale, min f32[16]; integers q
+     * u8[n][16], offset so that the least is 0. Fixed candidates in a fixed order, a later one only when it is better;
+     * binary32, one operation after another, as the reference quantiser does it (kern/quantise.h) ---- */
+
+    /* x ~ scale * (q - half), q 0 .. 2*half-1, half at most 64. w NULL: x^2. 19 scales around that of the largest. */
+    void (*fit_signed)(int n, int half, const float *x, const float *w, float *scale, uint8_t *q);
+    /* The same, weights x^2, one element at a time made better, at most five rounds. */
+    void (*fit_step)(int n, int half, const float *x, float *scale, uint8_t *q);
+    /* x ~ scale * q - min, q 0 .. most, min >= 0: least squares for candidates of the range from `first` on. */
+    void (*fit_range)(const kern_fit_plan *plan, int n, int most, const float *x, const float *w, float *scale,
+                      float *min, uint8_t *q);
 
     /* ---- gradients: doc/arithmetic.md, "Gradients" ---- */
 

@@ -93,87 +93,105 @@ static void pack_fifth(const uint8_t *q, uint8_t qh[4]) {
     memcpy(qh, &bits, sizeof bits);
 }
 
-/* w f32[32]: importances of the block, or NULL. */
-typedef bool block_fn(const float *x, const float *w, uint8_t *out);
+/* A block: x ~ d*q + m (m 0 where the format has none), q u8[32]. */
+typedef bool pack_fn(float d, float m, const uint8_t *q, uint8_t *out);
 
-static bool q4_0(const float *x, const float *w, uint8_t *out) {
+static bool pack_q4_0(float d, float m, const uint8_t *q, uint8_t *out) {
     block_q4_0 b;
-    uint8_t q[N];
     bool good = true;
-    b.d = quantise_half(w ? fit_signed(N, 8, x, w, q) : round_signed(x, 8, q), &good);
-    pack_nibbles(q, b.qs);
-    memcpy(out, &b, sizeof b);
-    return good;
-}
-
-static bool q5_0(const float *x, const float *w, uint8_t *out) {
-    block_q5_0 b;
-    uint8_t q[N];
-    bool good = true;
-    b.d = quantise_half(w ? fit_signed(N, 16, x, w, q) : round_signed(x, 16, q), &good);
-    pack_nibbles(q, b.qs);
-    pack_fifth(q, b.qh);
-    memcpy(out, &b, sizeof b);
-    return good;
-}
-
-/* d and m of a block with an offset. */
-static bool scale_and_min(const float *x, const float *w, int most, uint8_t *q, uint16_t *d, uint16_t *m) {
-    float min, scale;
-    bool good = true;
-    if (w) {
-        scale = fit_range(&fit_weighted, N, most, x, w, q, &min);
-        min = -min;
-    } else {
-        scale = round_range(x, most, q, &min);
-    }
-    *d = quantise_half(scale, &good);
-    *m = quantise_half(min, &good);
-    return good;
-}
-
-static bool q4_1(const float *x, const float *w, uint8_t *out) {
-    block_q4_1 b;
-    uint8_t q[N];
-    bool good = scale_and_min(x, w, 15, q, &b.d, &b.m);
-    pack_nibbles(q, b.qs);
-    memcpy(out, &b, sizeof b);
-    return good;
-}
-
-static bool q5_1(const float *x, const float *w, uint8_t *out) {
-    block_q5_1 b;
-    uint8_t q[N];
-    bool good = scale_and_min(x, w, 31, q, &b.d, &b.m);
-    pack_nibbles(q, b.qs);
-    pack_fifth(q, b.qh);
-    memcpy(out, &b, sizeof b);
-    return good;
-}
-
-static bool q8_0(const float *x, const float *w, uint8_t *out) {
-    (void)w;
-    block_q8_0 b;
-    bool good = true;
-    float d = fabsf(largest(x)) / 127, id = d != 0 ? 1.0f / d : 0.0f;
+    (void)m;
     b.d = quantise_half(d, &good);
-    for (int i = 0; i < N; i++)
-        b.qs[i] = (int8_t)round_away(x[i] * id);
+    pack_nibbles(q, b.qs);
     memcpy(out, &b, sizeof b);
+    return good;
+}
+
+static bool pack_q5_0(float d, float m, const uint8_t *q, uint8_t *out) {
+    block_q5_0 b;
+    bool good = true;
+    (void)m;
+    b.d = quantise_half(d, &good);
+    pack_nibbles(q, b.qs);
+    pack_fifth(q, b.qh);
+    memcpy(out, &b, sizeof b);
+    return good;
+}
+
+static bool pack_q4_1(float d, float m, const uint8_t *q, uint8_t *out) {
+    block_q4_1 b;
+    bool good = true;
+    b.d = quantise_half(d, &good);
+    b.m = quantise_half(m, &good);
+    pack_nibbles(q, b.qs);
+    memcpy(out, &b, sizeof b);
+    return good;
+}
+
+static bool pack_q5_1(float d, float m, const uint8_t *q, uint8_t *out) {
+    block_q5_1 b;
+    bool good = true;
+    b.d = quantise_half(d, &good);
+    b.m = quantise_half(m, &good);
+    pack_nibbles(q, b.qs);
+    pack_fifth(q, b.qh);
+    memcpy(out, &b, sizeof b);
+    return good;
+}
+
+static bool q8_0(const float *x, size_t n, uint8_t *out) {
+    bool good = true;
+    for (size_t at = 0; at < n; at += N, out += sizeof(block_q8_0)) {
+        block_q8_0 b;
+        float d = fabsf(largest(x + at)) / 127, id = d != 0 ? 1.0f / d : 0.0f;
+        b.d = quantise_half(d, &good);
+        for (int i = 0; i < N; i++)
+            b.qs[i] = (int8_t)round_away(x[at + (size_t)i] * id);
+        memcpy(out, &b, sizeof b);
+    }
+    return good;
+}
+
+/* The formats of at most five bits. */
+typedef struct {
+    int half, most; /* of one sign: q - half; else, half 0: q from a minimum on */
+    pack_fn *pack;
+} small;
+static const small smalls[DTYPE_COUNT] = {
+    [DTYPE_Q4_0] = {8, 15, pack_q4_0},
+    [DTYPE_Q4_1] = {0, 15, pack_q4_1},
+    [DTYPE_Q5_0] = {16, 31, pack_q5_0},
+    [DTYPE_Q5_1] = {0, 31, pack_q5_1},
+};
+
+static bool plain_blocks(const small *s, size_t bytes, const float *x, size_t n, uint8_t *out) {
+    bool good = true;
+    for (size_t at = 0; at < n; at += N, out += bytes) {
+        uint8_t q[N];
+        float min = 0, d = s->half ? round_signed(x + at, s->half, q) : round_range(x + at, s->most, q, &min);
+        good &= s->pack(d, min, q, out);
+    }
     return good;
 }
 
 /* How much an error counts: importance, and more where the value is large. */
-static bool blocks(block_fn *fn, size_t bytes, const float *x, size_t n, const float *importance, uint8_t *out) {
-    float sum = 0, w[N];
-    for (size_t i = 0; importance && i < n; i++)
+static bool weighted_blocks(const kern_ops *k, const small *s, size_t bytes, const float *x, size_t n,
+                            const float *importance, uint8_t *out) {
+    fit_group g;
+    float sum = 0, w[FIT_FLOATS];
+    bool good = true;
+    for (size_t i = 0; i < n; i++)
         sum += x[i] * x[i];
     float mean = sum / (float)n;
-    bool good = true;
-    for (size_t at = 0; at < n; at += N, out += bytes) {
-        for (size_t i = 0; importance && i < N; i++)
-            w[i] = importance[at + i] * sqrtf(mean + x[at + i] * x[at + i]);
-        good &= fn(x + at, importance ? w : NULL, out);
+    for (size_t at = 0; at < n; at += FIT_FLOATS) {
+        size_t left = n - at < FIT_FLOATS ? n - at : FIT_FLOATS;
+        fit_weigh(x + at, importance + at, left, mean, w);
+        fit_begin(&g, left / N, N, x + at, w);
+        if (s->half)
+            fit_signed(k, &g, s->half, true);
+        else
+            fit_range(k, &g, &fit_weighted, s->most);
+        for (size_t i = 0; i < g.n; i++, out += bytes)
+            good &= s->pack(g.scale[i], s->half ? 0 : -g.min[i], g.q + N * i, out);
     }
     return good;
 }
@@ -201,26 +219,33 @@ static bool bf16(const float *x, size_t n, uint8_t *out) {
 
 /* ---- all ---- */
 
-static block_fn *const small[DTYPE_COUNT] = {
-    [DTYPE_Q4_0] = q4_0, [DTYPE_Q4_1] = q4_1, [DTYPE_Q5_0] = q5_0, [DTYPE_Q5_1] = q5_1, [DTYPE_Q8_0] = q8_0,
-};
+static bool supers(const kern_ops *k, dtype t, const float *x, size_t n, const float *importance, uint8_t *out) {
+    bool good = true;
+    for (size_t at = 0; at < n; at += QUANTISE_SUPER, out += dtype_table[t].block_bytes)
+        good &= quantise_super(k, t, x + at, importance ? importance + at : NULL, out);
+    return good;
+}
 
-bool quantise_row(dtype t, const float *x, size_t n, const float *importance, uint8_t *out) {
+bool quantise_row(const kern_ops *k, dtype t, const float *x, size_t n, const float *importance, uint8_t *out) {
     float most = dtype_table[t].block_elems > 1 ? LARGEST : FLT_MAX;
     for (size_t i = 0; i < n; i++)
         if (!(fabsf(x[i]) <= most))
             return false;
+    const small *s = &smalls[t];
     size_t bytes = dtype_table[t].block_bytes;
-    if (t == DTYPE_F32)
+    switch (t) {
+    case DTYPE_F32:
         memcpy(out, x, n * sizeof *x);
-    else if (t == DTYPE_F16)
+        return true;
+    case DTYPE_F16:
         return f16(x, n, out);
-    else if (t == DTYPE_BF16)
+    case DTYPE_BF16:
         return bf16(x, n, out);
-    else if (small[t])
-        return blocks(small[t], bytes, x, n, importance, out);
-    bool good = true;
-    for (size_t at = 0; t != DTYPE_F32 && at < n; at += QUANTISE_SUPER, out += bytes)
-        good &= quantise_super(t, x + at, importance ? importance + at : NULL, out);
-    return good;
+    case DTYPE_Q8_0:
+        return q8_0(x, n, out);
+    default:
+        if (!s->pack)
+            return supers(k, t, x, n, importance, out);
+        return importance ? weighted_blocks(k, s, bytes, x, n, importance, out) : plain_blocks(s, bytes, x, n, out);
+    }
 }

@@ -26,6 +26,7 @@ static const uint64_t SHARD_BYTES = 5000000000;
 
 /* Some rows on their way: stored form -> (floats ->) the wanted form. */
 typedef struct {
+    const kern_ops *kern;
     const model_tensor *t;
     dtype to;
     const float *importance;
@@ -57,7 +58,7 @@ static void convert_row(rows_job *j, size_t r, int thread, uint8_t *out, uint8_t
         return;
     }
     row_values(j, r, thread, stored, values);
-    if (quantise_row(j->to, values, t->cols, j->importance, out))
+    if (quantise_row(j->kern, j->to, values, t->cols, j->importance, out))
         return;
     for (size_t seen = atomic_load(&j->bad); r < seen && !atomic_compare_exchange_weak(&j->bad, &seen, r);) {
     }
@@ -107,7 +108,7 @@ static err_code put_matrix(sink *s, const model_tensor *t, dtype to, const float
     pool *p = s->m->engine.pool;
     size_t threads = (size_t)pool_threads(p), bytes = dtype_row_bytes(to, t->cols), n = PART_BYTES / bytes + 1;
     n = n < t->rows ? n : t->rows;
-    rows_job j = {.t = t, .to = to, .importance = importance};
+    rows_job j = {.kern = s->m->engine.kern, .t = t, .to = to, .importance = importance};
     const export_change *change = &s->o->change;
     bool changes = false;
     if (change->begin)
@@ -144,7 +145,7 @@ static err_code put_vector(sink *s, const model_tensor *t, dtype to, err *e) {
     uint8_t *out = malloc(dtype_row_bytes(to, t->rows));
     if (!out)
         return err_set(e, ERR_MEMORY, "%s: no memory for tensor %s", s->m->path, t->name);
-    quantise_row(to, t->vector, t->rows, NULL, out);
+    quantise_row(s->m->engine.kern, to, t->vector, t->rows, NULL, out);
     err_code code = put(s, out, dtype_row_bytes(to, t->rows), e);
     free(out);
     return code;

@@ -30,6 +30,10 @@ float KERN_FN(sum_squares)(const float *x, size_t n);
 void KERN_FN(weights)(const float *l, size_t n, float max, double temperature, double *w);
 void KERN_FN(adamw)(const kern_adamw *a, const float *grad, size_t n, float *w, float *m, float *v);
 double KERN_FN(fma_run)(size_t n, float *sink);
+void KERN_FN(fit_signed)(int n, int half, const float *x, const float *w, float *scale, uint8_t *q);
+void KERN_FN(fit_step)(int n, int half, const float *x, float *scale, uint8_t *q);
+void KERN_FN(fit_range)(const kern_fit_plan *plan, int n, int most, const float *x, const float *w, float *scale,
+                        float *min, uint8_t *q);
 void KERN_FN(gemm)(const kern_gemm *g, size_t row, size_t row_end, size_t panel, size_t panel_end, void *scratch);
 float KERN_FN(dot)(const float *a, const float *b, size_t n);
 void KERN_FN(rmsnorm_back)(const float *x, const float *w, const float *dy, const float *add, size_t n, float eps,
