@@ -1,5 +1,6 @@
 /* Replays test/golden/jinja/cases.json (what Jinja2 makes of each template), then the limits and
- * the sandbox, which have no reference: they must end soon, in one error of the right class. */
+ * the sandbox, which have no reference: they must end soon (by the clock of the CPU: the machine may have other work),
+ * in one error of the right class. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -55,10 +56,10 @@ static void refused(const char *source, err_code want) {
     strbuf out = {0};
     err e = {0};
     assert_int_equal(strbuf_add(&out, STR("kept"), &e), ERR_OK);
-    double start = os_now();
+    double start = os_thread_seconds();
     err_code code = run(source, NULL, &out, &e);
-    if (code != want || os_now() - start > 20.0)
-        fail_msg("%.80s: %s (%d) after %.1f s", source, e.text, (int)code, os_now() - start);
+    if (code != want || os_thread_seconds() - start > 20.0)
+        fail_msg("%.80s: %s (%d) after %.1f s", source, e.text, (int)code, os_thread_seconds() - start);
     assert_int_equal(e.code, want);
     assert_non_null(strstr(e.text, "template line "));
     assert_true(str_is(strbuf_str(&out), "kept"));
@@ -281,9 +282,9 @@ static void long_history_is_fast(void **state) {
                           "{{- '<|im_start|>' + m['role'] + '\\n' + c + '<|im_end|>\\n' }}{%- endfor %}"),
                       NULL, &e),
         ERR_OK);
-    double start = os_now();
+    double start = os_thread_seconds();
     assert_int_equal(jinja_render(t, vars, 0, &out, &e), ERR_OK);
-    assert_true(os_now() - start < 0.2);
+    assert_true(os_thread_seconds() - start < 0.2);
     assert_true(out.n > 10000);
     jinja_free(t);
     strbuf_fini(&out);
