@@ -27,8 +27,8 @@ static const option own_options[] = {
     {"combine", 0, OPT_CHOICE, "HOW", "make one adapter of all before anything else: cat (exact), linear, ties",
      AT(combine), 0, 0, combinations},
     {"density", 0, OPT_REAL, "D", "of ties: the share of each adapter's numbers that is kept", AT(density), 0, 1, NULL},
-    {"adapter", 0, OPT_FLAG, NULL, "OUT is the adapter: a .gguf file for llama.cpp, or a folder for peft", AT(adapter),
-     0, 0, NULL},
+    {"adapter", 0, OPT_FLAG, NULL, "write the adapter to OUT: a .gguf file for llama.cpp, or a folder for peft",
+     AT(adapter), 0, 0, NULL},
     {"force", 'f', OPT_FLAG, NULL, "replace OUT when it is a file that is there", AT(force), 0, 0, NULL},
     {0},
 };

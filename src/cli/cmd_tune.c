@@ -51,7 +51,7 @@ static const char *const schedules[] = {"cosine", "linear", "constant", NULL};
 
 static const option data_options[] = {
     {"base", 0, OPT_TEXT, "M", "the model to begin with; it stays as it is", AT(base), 0, 0, NULL},
-    {"data", 0, OPT_TEXT, "D", "JSON Lines, or a data set (loam data build), of examples", AT(data), 0, 0, NULL},
+    {"data", 0, OPT_TEXT, "D", "examples: a file of JSON Lines, or a data set (loam data build)", AT(data), 0, 0, NULL},
     {"where", 0, OPT_TEXT, "SQL", "only the documents of a data set that satisfy this condition", AT(where), 0, 0,
      NULL},
     {"template", 0, OPT_TEXT, "NAME|FILE",
@@ -64,7 +64,7 @@ static const option data_options[] = {
     {"drop-long", 0, OPT_FLAG, NULL, "leave longer examples out, instead of refusing them", AT(drop_long), 0, 0, NULL},
     {"val-share", 0, OPT_REAL, "P", "share of the examples held out to measure with; default 0.05", AT(val_share), 0,
      0.5, NULL},
-    {"show-data", 0, OPT_INT, "N", "show the first N examples as the model will see them, and stop", AT(show_data), 1,
+    {"show-data", 0, OPT_INT, "N", "show the first N examples as the model will see them, and stop", AT(show_data), 0,
      1e6, NULL},
     {0},
 };

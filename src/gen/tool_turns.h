@@ -4,10 +4,10 @@
  * "function", "function": {"name", "arguments": OBJECT}}]}, a result is a message of role tool with more {"name",
  * "tool_call_id"}. What a template makes of these is found out once, by rendering a small conversation:
  *
- *   tools    in the variable `tools`; else as text in the system message's member `tools` (Phi-4-mini); else the model
- * is told of them by our own words in the system message, and all that follows is ours, too calls    arguments as an
- * object; else as text; else the calls are written into the message in the model's format results  role tool; else a
- * user's message with <tool_response> around it
+ * - tools: in the variable `tools`; else as text in the system message's member `tools` (Phi-4-mini); else the model is
+ *   told of them by our own words in the system message, and all that follows is ours, too;
+ * - calls: arguments as an object; else as text; else the calls are written into the message in the model's format;
+ * - results: role tool; else a user's message with <tool_response> around it.
  *
  * Proved by test_chat.c (tool_turns), test/e2e/test_serve_tools.py.
  */

@@ -201,7 +201,8 @@ static void test_tools(void **state) {
     o = usual(&path, 1);
     assert_int_equal(examples_open(&x, &o, NULL), ERR_OK);
     assert_int_equal(examples_show(&x, tok, 0, false, &text, NULL), ERR_OK);
-    assert_true(str_find(strbuf_str(&text), STR("[[<tool_call>{\"name\": \"f\", \"arguments\": {\"x\":1}}"), 0) > 0);
+    assert_true(str_find(strbuf_str(&text),
+                         STR("[[<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\":1}}\n</tool_call>"), 0) > 0);
     assert_true(str_find(strbuf_str(&text), STR("<|im_start|>user\n<tool_response>\nb"), 0) > 0);
     assert_true(str_find(strbuf_str(&text), STR("[[c<|im_end|>]]"), 0) > 0);
     strbuf_fini(&text);
