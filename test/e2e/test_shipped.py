@@ -19,7 +19,8 @@ with open(os.path.join(MODEL, "README.md"), encoding="utf-8") as f:
 
 
 def files(folder):
-    return [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
+    """But the note that loam verify leaves of itself: other tests verify this run, too."""
+    return [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names if name != "verified.json"]
 
 
 @case("it is small, whole, and names no place of the machine that made it")

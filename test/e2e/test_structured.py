@@ -286,7 +286,7 @@ def _():
                         ({"json_schema": {"type": "objekt"}}, "no such type")):
         r = SERVER.ask("/v1/chat/completions", {**CHAT, **more})
         assert r.status == 400 and words in r.json["error"]["message"], (more, r.body)
-    assert SERVER.ask("/v1/messages", {**CHAT, "output_config": {"effort": "high"}}).status == 400
+    assert SERVER.ask("/v1/messages", {**CHAT, "output_config": {"effort": 5}}).status == 400
     assert SERVER.ask("/api/chat", {**CHAT, "format": "yaml"}).status == 400
 
 
