@@ -208,7 +208,7 @@ int main(int argc, char **argv) {
     learner *l = NULL;
     size_t n = (size_t)(v.batch * v.ctx), n_params;
     MUST(model_create(&m, &c, &(model_options){.pool = g.pool, .isa = v.isa}, e));
-    const learner_options options = {n, v.recompute, take_lap, &watch};
+    const learner_options options = {.tokens_max = n, .recompute = v.recompute, .lap = take_lap, .lap_ctx = &watch};
     MUST(learner_open(&l, m, &options, e));
     param *p = learner_params(l, &n_params);
     double weights = 0, params = 0;
