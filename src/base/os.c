@@ -160,6 +160,14 @@ err_code os_join(char out[OS_PATH_BYTES], const char *folder, const char *name, 
     return all >= 0 && all < OS_PATH_BYTES ? ERR_OK : err_set(e, ERR_LIMIT, "%.60s...: the path is too long", folder);
 }
 
+err_code os_scratch(char out[OS_PATH_BYTES], const char *name, err *e) {
+    const char *place = getenv("TMPDIR");
+    int n = snprintf(out, OS_PATH_BYTES, "%s/%s-XXXXXX", place && *place ? place : "/tmp", name);
+    if (n < 0 || n >= OS_PATH_BYTES)
+        return err_set(e, ERR_LIMIT, "TMPDIR: the path is too long");
+    return mkdtemp(out) ? ERR_OK : os_refused(out, "created", e);
+}
+
 str os_last_part_of(str s) {
     while (s.n > 1 && s.p[s.n - 1] == '/')
         s.n--;

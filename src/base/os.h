@@ -42,6 +42,8 @@ err_code os_write_file(const char *path, str contents, err *e);
 enum { OS_PATH_BYTES = 4096 };
 /* "FOLDER/NAME", with one slash between; NAME empty: FOLDER. Longer than OS_PATH_BYTES - 1: ERR_LIMIT. */
 err_code os_join(char out[OS_PATH_BYTES], const char *folder, const char *name, err *e);
+/* Makes a folder of a new name that begins with `name`, for this user alone, in $TMPDIR or /tmp; its path in out. */
+err_code os_scratch(char out[OS_PATH_BYTES], const char *name, err *e);
 /* What stands behind the last slash, slashes at the end left out. */
 str os_last_part(const char *path);
 str os_last_part_of(str path);

@@ -5,7 +5,6 @@
 #include <ftw.h>
 #include <spawn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -228,16 +227,13 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 }
 
 /* Goes to the folder that the demo works in: the one named, which must be new, or one of its own. */
-static err_code enter(const char *named, char own[static 4096], err *e) {
-    const char *tmp = getenv("TMPDIR"), *folder = named;
-    if (!named) {
-        snprintf(own, 4096, "%s/loam-demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-        folder = mkdtemp(own);
-        if (!folder)
-            return err_set(e, ERR_IO, "%s: %s", own, strerror(errno));
-    } else if (mkdir(named, 0777) != 0)
+static err_code enter(const char *named, char own[OS_PATH_BYTES], err *e) {
+    if (!named)
+        TRY(os_scratch(own, "loam-demo", e));
+    else if (mkdir(named, 0777) != 0)
         return err_set(e, errno == EEXIST ? ERR_USAGE : ERR_IO, "%s: %s (name a folder that is not there yet)", named,
                        strerror(errno));
+    const char *folder = named ? named : own;
     return chdir(folder) == 0 ? ERR_OK : err_set(e, ERR_IO, "%s: %s", folder, strerror(errno));
 }
 
@@ -311,7 +307,7 @@ static err_code conclude(player *p, double seconds, err *e) {
 
 static err_code run_command(const void *values_of, const arguments *args, err *e) {
     player p = {.v = values_of, .json = {.e = e}};
-    char own[4096] = "";
+    char own[OS_PATH_BYTES] = "";
     TRY(enter(args->n ? args->arg[0] : NULL, own, e));
     double begun = os_now();
     interrupt_catch();

@@ -160,20 +160,9 @@ static const option_group groups[] = {
 
 /* ---- the recipe ---- */
 
-static err_code set_name(char to[RECIPE_NAME_BYTES], const char *what, const char *name, err *e) {
-    if (strlen(name) >= RECIPE_NAME_BYTES)
-        return err_set(e, ERR_USAGE, "%s %.40s...: is too long", what, name);
-    memset(to, 0, RECIPE_NAME_BYTES);
-    memcpy(to, name, strlen(name));
-    return ERR_OK;
-}
-
 /* What the user has said, over what *r has. */
 static err_code apply(const values *v, recipe *r, err *e) {
-    const struct {
-        int64_t said;
-        uint64_t *to;
-    } counts[] = {
+    const said_count counts[] = {
         {v->layers, &r->model.layers},
         {v->heads, &r->model.heads},
         {v->kv_heads, &r->model.kv_heads},
@@ -190,32 +179,26 @@ static err_code apply(const values *v, recipe *r, err *e) {
         {v->roots_every, &r->chain.roots_every},
         {v->width, &r->model.width},
     };
-    const struct {
-        double said, *to;
-    } reals[] = {
+    const said_real reals[] = {
         {v->val_share, &r->data.val_share}, {v->theta, &r->model.rope_theta}, {v->lr, &r->optimizer.lr},
         {v->min_lr, &r->optimizer.min_lr},  {v->beta1, &r->optimizer.beta1},  {v->beta2, &r->optimizer.beta2},
         {v->eps, &r->optimizer.eps},        {v->decay, &r->optimizer.decay},  {v->clip, &r->optimizer.clip},
         {v->init_embed, &r->init.embed},    {v->init_gain, &r->init.gain},    {v->elsewhere, &r->data.elsewhere},
     };
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        if (counts[i].said >= 0)
-            *counts[i].to = (uint64_t)counts[i].said;
-    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
-        if (reals[i].said >= 0)
-            *reals[i].to = reals[i].said;
+    take_counts(counts, sizeof counts / sizeof *counts);
+    take_reals(reals, sizeof reals / sizeof *reals);
     if (v->untied)
         r->model.tied = false;
-    if (v->answers)
-        TRY(set_name(r->data.answers, "--answers", v->answers, e));
     if (v->answers && *v->answers && v->elsewhere < 0)
         r->data.elsewhere = ELSEWHERE_DEFAULT;
     if (v->special)
         r->tokenizer.parse_special = strcmp(v->special, "parse") == 0;
-    if (v->arch)
-        TRY(set_name(r->model.arch, "--arch", v->arch, e));
-    if (v->schedule)
-        TRY(set_name(r->optimizer.schedule, "--schedule", v->schedule, e));
+    const said_name names[] = {
+        {"--answers", v->answers, r->data.answers},
+        {"--arch", v->arch, r->model.arch},
+        {"--schedule", v->schedule, r->optimizer.schedule},
+    };
+    TRY(take_names(names, sizeof names / sizeof *names, e));
     if (!arch_by_name(str_from(r->model.arch)))
         return err_set(e, ERR_USAGE, "--arch %s: is not known (there are: %s)", r->model.arch, arch_names());
     return ERR_OK;

@@ -15,7 +15,7 @@ typedef struct {
     const char *base, *data, *where, *template_name, *roles, *parts, *layers, *schedule;
     double val_share, alpha, dropout, beta, epochs, lr, min_lr, beta1, beta2, eps, decay, clip;
     int64_t ctx, show_data, rank, steps, batch, micro, warmup, seed, roots_every, patience, until, ckpt_every, keep;
-    bool drop_long, full, dpo, rslora, dora, last, recompute, plan;
+    bool drop_long, full, dpo, rslora, dora, last, recompute, dry_run;
 } values;
 
 /* -1 (or NULL): left open, for the recipe that is there, the data or the method to decide. */
@@ -126,7 +126,7 @@ static const option running_options[] = {
     {"recompute", 0, OPT_FLAG, NULL,
      "keep less and compute it again: for lack of memory, and then chosen by itself; same bits", AT(recompute), 0, 0,
      NULL},
-    {"plan", 0, OPT_FLAG, NULL, "say what it would take, and stop before the first step", AT(plan), 0, 0, NULL},
+    {"dry-run", 0, OPT_FLAG, NULL, "say what it would take, and stop before the first step", AT(dry_run), 0, 0, NULL},
     {0},
 };
 #undef AT
@@ -142,31 +142,16 @@ static const option_group groups[] = {
 
 /* ---- the recipe ---- */
 
-static err_code set_name(char to[RECIPE_NAME_BYTES], const char *what, const char *name, err *e) {
-    if (!name)
-        return ERR_OK;
-    if (strlen(name) >= RECIPE_NAME_BYTES)
-        return err_set(e, ERR_USAGE, "--%s %.40s...: is too long", what, name);
-    memset(to, 0, RECIPE_NAME_BYTES);
-    memcpy(to, name, strlen(name));
-    return ERR_OK;
-}
-
 /* What the user has said, over what *r has. */
 static err_code apply(const values *v, recipe *r, err *e) {
-    const struct {
-        int64_t said;
-        uint64_t *to;
-    } counts[] = {
+    const said_count counts[] = {
         {v->ctx, &r->model.ctx},          {v->rank, &r->tune.rank},
         {v->steps, &r->optimizer.steps},  {v->batch, &r->batch.sequences},
         {v->micro, &r->batch.micro},      {v->warmup, &r->optimizer.warmup},
         {v->seed, &r->init.seed},         {v->roots_every, &r->chain.roots_every},
         {v->patience, &r->tune.patience},
     };
-    const struct {
-        double said, *to;
-    } reals[] = {
+    const said_real reals[] = {
         {v->val_share, &r->data.val_share}, {v->alpha, &r->tune.alpha},      {v->dropout, &r->tune.dropout},
         {v->beta, &r->tune.beta},           {v->lr, &r->optimizer.lr},       {v->min_lr, &r->optimizer.min_lr},
         {v->beta1, &r->optimizer.beta1},    {v->beta2, &r->optimizer.beta2}, {v->eps, &r->optimizer.eps},
@@ -178,21 +163,20 @@ static err_code apply(const values *v, recipe *r, err *e) {
                  {v->rslora, &r->tune.rslora, true},
                  {v->dora, &r->tune.dora, true},
                  {v->last, &r->tune.best, false}};
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        if (counts[i].said >= 0)
-            *counts[i].to = (uint64_t)counts[i].said;
-    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
-        if (reals[i].said >= 0)
-            *reals[i].to = reals[i].said;
+    take_counts(counts, sizeof counts / sizeof *counts);
+    take_reals(reals, sizeof reals / sizeof *reals);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (flags[i].said)
             *flags[i].to = flags[i].value;
-    TRY(set_name(r->tune.method, "full", v->full ? "full" : NULL, e));
-    TRY(set_name(r->tune.objective, "dpo", v->dpo ? "dpo" : NULL, e));
-    TRY(set_name(r->tune.roles, "roles", v->roles, e));
-    TRY(set_name(r->tune.parts, "parts", v->parts, e));
-    TRY(set_name(r->tune.layers, "layers", v->layers, e));
-    return set_name(r->optimizer.schedule, "schedule", v->schedule, e);
+    const said_name names[] = {
+        {"--full", v->full ? "full" : NULL, r->tune.method},
+        {"--dpo", v->dpo ? "dpo" : NULL, r->tune.objective},
+        {"--roles", v->roles, r->tune.roles},
+        {"--parts", v->parts, r->tune.parts},
+        {"--layers", v->layers, r->tune.layers},
+        {"--schedule", v->schedule, r->optimizer.schedule},
+    };
+    return take_names(names, sizeof names / sizeof *names, e);
 }
 
 /* A template may write the date: it is then that of the run's beginning, for ever. */
@@ -404,7 +388,7 @@ static err_code tune(show *s, err *e) {
     s->peak = training_peak(&s->t);
     if (!v->common.json)
         print_plan(s);
-    if (v->plan)
+    if (v->dry_run)
         return ERR_OK;
     loop_options o = {
         .until = (uint64_t)v->until,
@@ -472,7 +456,7 @@ const command command_tune = {
         "A tuning run is a run: the same recipe, examples and base give the same bits on every machine, it continues "
         "after any interruption, and loam verify executes it again.\n\n"
         "  loam tune mine --base M --data talks.jsonl --show-data 2\n"
-        "  loam tune mine --base M --data talks.jsonl --plan\n"
+        "  loam tune mine --base M --data talks.jsonl --dry-run\n"
         "  loam tune mine --base M --data talks.jsonl\n"
         "  loam run M --lora mine/adapter.gguf -p \"...\"\n"
         "  loam verify mine --spot 2",

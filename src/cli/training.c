@@ -1,4 +1,6 @@
 /* training: see training.h. */
+#include <string.h>
+
 #include "cli/training.h"
 
 #include <stdio.h>
@@ -87,4 +89,30 @@ amount amount_count(double n) {
     amount a;
     snprintf(a.text, sizeof a.text, "%.*f%s", u == 0 || n >= 99.95 ? 0 : n >= 9.995 ? 1 : 2, n, unit[u]);
     return a;
+}
+
+/* ---- what is said of a recipe ---- */
+
+void take_counts(const said_count *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (s[i].said >= 0)
+            *s[i].to = (uint64_t)s[i].said;
+}
+
+void take_reals(const said_real *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (s[i].said >= 0)
+            *s[i].to = s[i].said;
+}
+
+err_code take_names(const said_name *s, size_t n, err *e) {
+    for (size_t i = 0; i < n; i++) {
+        if (!s[i].said)
+            continue;
+        if (strlen(s[i].said) >= RECIPE_NAME_BYTES)
+            return err_set(e, ERR_USAGE, "%s %.40s...: is too long", s[i].option, s[i].said);
+        memset(s[i].to, 0, RECIPE_NAME_BYTES);
+        memcpy(s[i].to, s[i].said, strlen(s[i].said));
+    }
+    return ERR_OK;
 }

@@ -31,6 +31,22 @@ void training_close(training *t);
  * a few hundredths of a second. */
 double training_peak(const training *t);
 
+/* What the user has said of a recipe, over what is there; -1 and NULL are nothing. */
+typedef struct {
+    int64_t said;
+    uint64_t *to;
+} said_count;
+typedef struct {
+    double said, *to;
+} said_real;
+typedef struct {
+    const char *option, *said; /* "--schedule", "cosine" */
+    char *to;                  /* [RECIPE_NAME_BYTES] */
+} said_name;
+void take_counts(const said_count *s, size_t n);
+void take_reals(const said_real *s, size_t n);
+err_code take_names(const said_name *s, size_t n, err *e); /* too long: ERR_USAGE */
+
 /* "1.2k", "3.4M": three figures, powers of 1000. */
 amount amount_count(double n);
 

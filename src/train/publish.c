@@ -2,7 +2,6 @@
 #include "train/publish.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -137,11 +136,8 @@ static void remove_adapter(const char *folder) {
 }
 
 err_code publish_compare_adapter(run *r, err *e) {
-    const char *tmp = getenv("TMPDIR");
     run_path folder;
-    TRY(os_join(folder.text, tmp && *tmp ? tmp : "/tmp", "loam-adapter-XXXXXX", e));
-    if (!mkdtemp(folder.text))
-        return os_refused(folder.text, "created", e);
+    TRY(os_scratch(folder.text, "loam-adapter", e));
     err_code code = compare_adapter(r, folder.text, e);
     remove_adapter(folder.text);
     return code;

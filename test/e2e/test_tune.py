@@ -362,7 +362,7 @@ def _():
 
 @case("a plan and a look at the data leave nothing behind")
 def _():
-    said = tune("looked", "--plan").stdout
+    said = tune("looked", "--dry-run").stdout
     for word in ("all weights", "50 examples", "memory", "time", "12 steps of 5 examples"):
         assert word in said, said
     assert not os.path.exists(tmp("looked"))

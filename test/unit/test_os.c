@@ -361,6 +361,27 @@ static void paths_are_joined(void **state) {
     assert_int_equal(os_last_part("/").n, 0);
 }
 
+/* Two folders of one name, for their owner alone; a place that is not there is named. */
+static void test_scratch(void **state) {
+    (void)state;
+    char a[OS_PATH_BYTES], b[OS_PATH_BYTES];
+    struct stat is;
+    err e = {0};
+    assert_int_equal(os_scratch(a, "test-os", NULL), ERR_OK);
+    assert_int_equal(os_scratch(b, "test-os", NULL), ERR_OK);
+    assert_string_not_equal(a, b);
+    assert_int_equal(stat(a, &is), 0);
+    assert_int_equal(is.st_mode & 0777, 0700);
+    assert_int_equal(rmdir(a) | rmdir(b), 0);
+    const char *before = getenv("TMPDIR");
+    char kept[OS_PATH_BYTES];
+    snprintf(kept, sizeof kept, "%s", before ? before : "");
+    setenv("TMPDIR", "/nowhere", 1);
+    assert_int_equal(os_scratch(a, "test-os", &e), ERR_IO);
+    assert_non_null(strstr(e.text, "/nowhere/test-os-"));
+    before ? setenv("TMPDIR", kept, 1) : unsetenv("TMPDIR");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_are_joined),
@@ -377,6 +398,7 @@ int main(void) {
         cmocka_unit_test(large_blocks_are_aligned_and_zeroed),
         cmocka_unit_test(machine_figures_are_plausible),
         cmocka_unit_test(terminal_width),
+        cmocka_unit_test(test_scratch),
     };
     return cmocka_run_group_tests(tests, make_dir, empty_dir);
 }
