@@ -211,8 +211,8 @@ static recipe usual(const values *v, str template) {
                  .roles = "assistant",
                  .date = date_of(template),
                  .beta = v->dpo ? 0.1 : 0,
-                 .patience = 3,
-                 .best = true},
+                 .patience = v->val_share == 0 ? 0 : 3,
+                 .best = v->val_share != 0},
     };
     if (!v->full) {
         r.tune.rank = v->rank > 0 ? (uint64_t)v->rank : 16;
@@ -287,7 +287,16 @@ static err_code new_recipe(show *s, recipe *r, err *e) {
     return code == ERR_OK ? check_memory(r, e) : code;
 }
 
-/* The folder is there: what the user says must be what it says. */
+static err_code take_template(const values *v, const run *there, recipe *here, err *e) {
+    strbuf text = {0};
+    err_code code = tuning_template(v->base ? v->base : there->base, v->template_name, &text, e);
+    here->tune.template = hash_of(text.p, text.n);
+    strbuf_fini(&text);
+    return code;
+}
+
+/* The folder is there: what the user says must be what it says. How often examples are read (--epochs) is in it as a
+ * number of steps, which they and the share held out have made: it is not compared. */
 static err_code same_recipe(const values *v, const char *path, err *e) {
     run there = {0};
     recipe here;
@@ -298,6 +307,8 @@ static err_code same_recipe(const values *v, const char *path, err *e) {
     here = there.recipe;
     if (code == ERR_OK)
         code = apply(v, &here, e);
+    if (code == ERR_OK && v->template_name)
+        code = take_template(v, &there, &here, e);
     if (code == ERR_OK)
         code = recipe_difference(&here, &there.recipe, &what, e);
     if (code == ERR_OK && what.n)

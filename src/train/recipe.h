@@ -30,7 +30,7 @@
 #include "model/config.h"
 #include "train/schedule.h"
 
-enum { RECIPE_TEXT_BYTES_MAX = 1 << 16, RECIPE_NAME_BYTES = 32 };
+enum { RECIPE_TEXT_BYTES_MAX = 1 << 16, RECIPE_NAME_BYTES = 128 };
 
 typedef struct {
     uint64_t arithmetic; /* KERN_ARITHMETIC_VERSION */

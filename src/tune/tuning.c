@@ -146,10 +146,6 @@ static err_code fill(recipe *r, const tuning *t, double epochs, err *e) {
         r->optimizer.warmup = least((r->optimizer.steps + 32) / 33, r->optimizer.steps - 1);
     if (r->chain.roots_every == TUNING_OPEN)
         r->chain.roots_every = most(r->optimizer.steps / 10, 1);
-    if (t->split.n_held_out == 0) {
-        r->tune.patience = 0;
-        r->tune.best = false;
-    }
     return ERR_OK;
 }
 

@@ -198,6 +198,23 @@ def _():
 
 # ---- what is held out ----
 
+@case("the same command goes on, whatever it says: few examples, many parts, another template")
+def _():
+    few = tmp("few.jsonl")
+    with open(DATA) as f, open(few, "w") as to:
+        to.writelines(f.readlines()[:3])
+    words = ("--base", tmp("base"), "--data", few, "--patience", 3, "--epochs", 2, "--template")
+    other = tmp("other.jinja")
+    with open(other, "w") as f:
+        f.write("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")
+    loam("tune", tmp("few"), *words, "plain", "--until", 1)
+    loam("tune", tmp("few"), *words, "plain")
+    said = loam("tune", tmp("few"), *words, other, want=2).stderr
+    assert "tune.template" in said, said
+    parts = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
+    loam("tune", tmp("parts"), *words, "plain", "--parts", parts, "--layers", "0,1", "--dry-run")
+
+
 @case("what is not learned better any more ends the run, and the best step is published")
 def _():
     tune("patient", "--patience", 2, "--lr", 0)
