@@ -12,6 +12,7 @@
 #include "serve/lineage.h"
 #include "serve/sandbox.h"
 #include "serve/serve.h"
+#include "text/utf8.h"
 
 enum { SECRET_BYTES_MAX = 4096, PEM_BYTES_MAX = 1 << 20, NAME_BYTES_MAX = 128, READ_MAX = 1024 };
 
@@ -126,16 +127,21 @@ typedef struct {
     serve_options o;
 } server;
 
-/* "models/gemma-3-270m.gguf" to "gemma-3-270m" */
+/* "models/gemma-3-270m.gguf" to "gemma-3-270m"; clients can say what it is: it is UTF-8. */
 static err_code name_of(const char *path, char out[NAME_BYTES_MAX], err *e) {
     str s = os_last_part(path);
     if (str_ends(s, STR(".gguf")))
         s.n -= 5;
-    if (s.n == 0 || s.n >= NAME_BYTES_MAX)
-        return err_set(e, ERR_USAGE, "%s: no name for a model", path);
-    memcpy(out, s.p, s.n);
-    out[s.n] = 0;
-    return ERR_OK;
+    strbuf good = {0};
+    err_code code = utf8_repair(s, &good, e);
+    if (code == ERR_OK && (good.n == 0 || good.n >= NAME_BYTES_MAX))
+        code = err_set(e, ERR_USAGE, "%s: no name for a model", path);
+    if (code == ERR_OK) {
+        memcpy(out, good.p, good.n);
+        out[good.n] = 0;
+    }
+    strbuf_fini(&good);
+    return code;
 }
 
 static err_code read_template(served *m, serve_source *to, const values *v, err *e) {

@@ -4,7 +4,8 @@
  *   POST  [{"id": 0, "scale": 0.5}]       scales of requests that say nothing; others stay
  *   any request   "lora": [{"id": 0, "scale": 0.5}]       these alone, for this request
  *
- * They are those of the first model. Proved by test_lora.py.
+ * /lora-adapters is about the first model's; "lora" about those of the request's model. What of a path is no UTF-8 is
+ * shown as U+FFFD. Proved by test_lora.py.
  */
 #include "serve/params.h"
 #include "serve/route.h"
@@ -54,9 +55,9 @@ static err_code list_adapters(serve *s, http_call *c, json_t *body, str rest, er
     json_t *list = json_array();
     (void)body, (void)rest, (void)e;
     for (size_t i = 0; i < m->source.n_lora; i++)
-        json_array_append_new(list,
-                              json_pack("{s:I, s:s, s:s, s:f}", "id", (json_int_t)i, "path", m->source.lora[i].path,
-                                        "name", m->source.lora[i].name, "scale", (double)atomic_load(&m->scale[i])));
+        json_array_append_new(list, json_pack("{s:I, s:o, s:s, s:f}", "id", (json_int_t)i, "path",
+                                              json_repaired(str_from(m->source.lora[i].path)), "name",
+                                              m->source.lora[i].name, "scale", (double)atomic_load(&m->scale[i])));
     reply_json(c, 200, list);
     return ERR_OK;
 }

@@ -4,8 +4,8 @@
 
 #include "serve/serve.h"
 
-/* ERR_OK: has answered, or promised to. Else the error is answered by the caller. body: of a POST, an object or a list,
- * borrowed (json_incref to keep it); NULL for a GET. rest: what stood for '*' in the path. */
+/* ERR_OK: has answered, or promised to. Else the error is answered by the caller. body: of a POST, an object (of
+ * /lora-adapters a list), borrowed (json_incref to keep it); NULL for a GET. rest: what stood for '*' in the path. */
 typedef err_code route_fn(serve *s, http_call *c, json_t *body, str rest, err *e);
 
 typedef struct {

@@ -179,9 +179,20 @@ static bool open_path(void *ctx, str path) {
     return str_is(path, "/health") || page_is_path(path);
 }
 
+/* The next place, of a model that is to be called so. */
+static err_code new_model(serve *s, const char *name, serve_model **out, err *e) {
+    if (s->n_models == SERVE_MODELS_MAX)
+        return err_set(e, ERR_USAGE, "more than %d models and adapters", SERVE_MODELS_MAX);
+    if (serve_find_name(s, str_from(name)))
+        return err_set(e, ERR_USAGE, "two models are called \"%s\"", name);
+    *out = &s->model[s->n_models++];
+    return ERR_OK;
+}
+
 static err_code model_begin(serve *s, const serve_source *source, const engine_options *o, err *e) {
-    serve_model *m = &s->model[s->n_models++];
+    serve_model *m;
     engine_options own = *o;
+    TRY(new_model(s, source->name, &m, e));
     m->source = *source;
     m->bytes = model_weight_bytes(source->m);
     m->pooling_code = pooling_of(source->m, &m->pooling, &m->pooling_why);
@@ -205,25 +216,16 @@ static err_code model_begin(serve *s, const serve_source *source, const engine_o
 static err_code begin_adapters(serve *s, serve_model *own, err *e) {
     for (size_t i = 0; i < own->source.n_lora; i++) {
         const serve_adapter *a = &own->source.lora[i];
-        serve_model *m = &s->model[s->n_models];
-        if (s->n_models == SERVE_MODELS_MAX)
-            return err_set(e, ERR_USAGE, "more than %d models and adapters", SERVE_MODELS_MAX);
+        char name[SERVE_NAME_BYTES];
+        serve_model *m;
         atomic_init(&own->scale[i], a->scale);
-        snprintf(m->name, sizeof m->name, "%s:%s", own->source.name, a->name);
-        if (serve_find_name(s, str_from(m->name)))
-            return err_set(e, ERR_USAGE, "two models are called \"%s\"", m->name);
-        m->source = own->source;
-        m->source.name = m->name;
+        snprintf(name, sizeof name, "%s:%s", own->source.name, a->name);
+        TRY(new_model(s, name, &m, e));
+        *m = *own;
         m->of = own;
         m->i_lora = i;
-        m->g = own->g;
-        m->chat = own->chat;
-        m->tools = own->tools;
-        m->bytes = own->bytes;
-        m->pooling = own->pooling;
-        m->pooling_code = own->pooling_code;
-        m->pooling_why = own->pooling_why;
-        s->n_models++;
+        memcpy(m->name, name, sizeof name);
+        m->source.name = m->name;
     }
     return ERR_OK;
 }
@@ -248,10 +250,7 @@ err_code serve_open(serve **out, const serve_source *models, size_t n, const ser
     if (code == ERR_OK && o->cache_folder)
         code = prefix_files_open(&s->kept, o->cache_folder, o->cache_folder_bytes, e);
     for (size_t i = 0; i < n && code == ERR_OK; i++) {
-        if (serve_find_name(s, str_from(models[i].name)))
-            code = err_set(e, ERR_USAGE, "two models are called \"%s\"", models[i].name);
-        else
-            code = model_begin(s, &models[i], &each, e);
+        code = model_begin(s, &models[i], &each, e);
         if (code == ERR_OK)
             code = begin_adapters(s, &s->model[s->n_models - 1], e);
         if (code != ERR_OK)

@@ -49,7 +49,8 @@ typedef struct {
     size_t n_lora;
 } serve_source;
 
-/* A model, or one with a certain adapter ("NAME:ADAPTER"), which shares what the model has. */
+/* A model, or one with a certain adapter ("NAME:ADAPTER"): a copy of the model but for the first four, which owns none
+ * of it. */
 typedef struct serve_model {
     serve_source source;
     struct serve_model *of;                  /* whose engine and template these are; NULL: its own */

@@ -18,7 +18,6 @@
 #include "text/debcopy.h"
 #include "text/json.h"
 #include "text/json_write.h"
-#include "text/utf8.h"
 
 enum { CITED = 20 /* sources in a citation */, READ_BYTES = 256 << 10 };
 
@@ -68,14 +67,7 @@ static json_t *made(card *c, json_t *v) {
     return v;
 }
 
-static json_t *text_of(card *c, str s) {
-    if (utf8_valid(s))
-        return made(c, json_stringn(s.n ? s.p : "", s.n));
-    strbuf good = {0};
-    json_t *v = utf8_repair(s, &good, NULL) == ERR_OK ? json_stringn(good.n ? good.p : "", good.n) : NULL;
-    strbuf_fini(&good);
-    return made(c, v);
-}
+static json_t *text_of(card *c, str s) { return made(c, json_repaired(s)); }
 
 static void put(card *c, json_t *object, const char *key, json_t *v) {
     if (json_object_set_new(object, key, v) != 0) /* takes v in any case */

@@ -287,6 +287,13 @@ bool json_get_bool(const json_t *obj, const char *key, bool otherwise) {
 
 str json_str_of(const json_t *string) { return (str){json_string_value(string), json_string_length(string)}; }
 
+json_t *json_repaired(str s) {
+    strbuf good = {0};
+    json_t *v = utf8_repair(s, &good, NULL) == ERR_OK ? json_stringn(good.n ? good.p : "", good.n) : NULL;
+    strbuf_fini(&good);
+    return v;
+}
+
 /* ---- writing ---- */
 
 static err_code quote_into(str s, strbuf *out, err *e) {

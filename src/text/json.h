@@ -39,6 +39,8 @@ double json_get_num(const json_t *obj, const char *key, double otherwise); /* in
 bool json_get_bool(const json_t *obj, const char *key, bool otherwise);
 str json_str_of(const json_t *string); /* the bytes of a JSON string, NULs and all */
 
+json_t *json_repaired(str s); /* a new string; ill-formed UTF-8 becomes U+FFFD. NULL: no memory */
+
 /* Appends s as a JSON string with its quotes. Ill-formed UTF-8 becomes U+FFFD. Non-ASCII stays as it is. */
 err_code json_quote(str s, strbuf *out, err *e);
 

@@ -211,16 +211,62 @@ def _():
         server.stop()
 
 
+@case("serve: a model that thinks does so under an adapter's name, too")
+def _():
+    with open(out("thinks"), "w") as f:
+        f.write("{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking %}<think>{% endif %}")
+    server = Server(model(), "--template", out("thinks"), "--lora", lora("llama"))
+    body = {"max_tokens": 4, "temperature": 0, "messages": [{"role": "user", "content": "How many eggs?"}],
+            "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    try:
+        for name in ("tiny", "tiny:llama"):
+            assert "thinking" in server.ok("/api/show", {"model": name})["capabilities"], name
+            content = server.ok("/v1/messages", {**body, "model": name})["content"]
+            assert [block["type"] for block in content] == ["thinking"], (name, content)
+    finally:
+        server.stop()
+
+
+@case("serve: as many models and adapters as there are places, and no more")
+def _():
+    models = [out("m%d" % i) for i in range(17)]
+    for path in models:
+        os.symlink(model(), path)
+    server = Server(*models[:16], "--lora", lora("llama"))
+    try:
+        assert len(server.ok("/v1/models")["data"]) == 32
+    finally:
+        server.stop()
+    run = loam("serve", *models, "--lora", lora("llama"), "--port", "0", want=2)
+    assert "more than 32 models and adapters" in run.stderr, run.stderr
+
+
+@case("serve: an adapter whose path is no UTF-8 is in the lists, and can be asked for")
+def _():
+    odd = os.fsdecode(os.fsencode(out("odd")) + b"\xff")
+    shutil.copytree(lora("llama"), odd)
+    server = Server(model(), "--lora", odd)
+    try:
+        adapter, = server.ok("/lora-adapters")
+        assert (adapter["name"], adapter["path"]) == ("odd\ufffd", out("odd\ufffd")), adapter
+        assert [m["id"] for m in server.ok("/v1/models")["data"]] == ["tiny", "tiny:odd\ufffd"]
+        assert answers(server, "tiny:odd\ufffd") == said("--lora", odd)
+    finally:
+        server.stop()
+
+
 @case("serve: prefixes in files are of the model alone")
 def _():
     cache, long = out("prefixes"), "How many eggs? " * 8
     body = {"prompt": long, "max_tokens": 8, "temperature": 0, "ignore_eos": True}
-    found = []
+    found, files = [], []
     for args in (("--lora", lora("llama")), (), ("--lora", lora("llama"))):
         server = Server(model(), "--cache-dir", cache, *args)
         found.append(server.ok("/v1/completions", body)["choices"][0]["text"])
         server.stop()
+        files.append(sum(len(names) for _, _, names in os.walk(cache)))
     assert found[0] == found[2] != found[1], found
+    assert files[0] < files[1] == files[2], files
 
 
 main()
