@@ -99,7 +99,7 @@ static err_code tokenizer_info(serve *s, http_call *c, json_t *body, str rest, e
 
 static err_code render(serve *s, const json_t *body, turns *t, strbuf *text, err *e) {
     const serve_model *m;
-    const json_t *vars = json_object_get(body, "chat_template_kwargs");
+    const json_t *vars = json_get(body, "chat_template_kwargs");
     chat_message *list;
     size_t n;
     tool_wish w = {0};

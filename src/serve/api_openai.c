@@ -194,7 +194,7 @@ static err_code read_chat(job *j, err *e) {
     TRY(think_openai(j->body, &j->think, e));
     turns t = job_turns(j);
     TRY(turns_chat(&t, json_object_get(j->body, "messages"), (str){0}, e));
-    return job_add_chat(j, &t, true, json_object_get(j->body, "chat_template_kwargs"), e);
+    return job_add_chat(j, &t, true, json_get(j->body, "chat_template_kwargs"), e);
 }
 
 static json_t *chat_delta(const job_choice *c, json_t *delta, json_t *logprobs, json_t *why) {

@@ -26,7 +26,7 @@ static err_code read_request(job *j, err *e) {
     TRY(think_responses(j->body, &j->think, e));
     TRY(tools_responses(j->body, j->keep, &j->tools, e));
     TRY(turns_responses(&t, input, instructions, e));
-    return job_add_chat(j, &t, true, json_object_get(j->body, "chat_template_kwargs"), e);
+    return job_add_chat(j, &t, true, json_get(j->body, "chat_template_kwargs"), e);
 }
 
 static json_t *item_id(const job_choice *c, const job_part *p) {

@@ -2,7 +2,7 @@
  * variables.
  *
  *   OpenAI chat       reasoning_effort: "none" does not think, any other is told to the template; reasoning_format
- *                     (llama.cpp's): "none" leaves the thoughts in the text
+ *                     (llama.cpp's): "none" leaves the thoughts in the text, "auto" and "deepseek" do not
  *   OpenAI responses  reasoning {"effort"}
  *   Anthropic         thinking {"type": "enabled", "adaptive", "disabled"}; without it the API promises none;
  *                     output_config.effort
@@ -10,8 +10,9 @@
  *
  * Templates take it as enable_thinking (Qwen, SmolLM) or thinking (Granite, DeepSeek) and reasoning_effort; one that
  * takes none is not changed by it. What chat_template_kwargs says itself comes before all that, and behind it what the
- * server was given for the model. Thinking that is asked of a model without such marks is ERR_UNSUPPORTED. Proved by
- * test_turns.c, test/e2e/test_serve_thinking.py.
+ * server was given for the model. What is missing, null, or an empty text is not said; another type or an unknown word
+ * is ERR_USAGE. Thinking that Anthropic's or Ollama's switch asks of a model without such marks is ERR_UNSUPPORTED.
+ * Proved by test_turns.c, test/e2e/test_serve_thinking.py.
  */
 #ifndef LOAM_SERVE_THINK_H
 #define LOAM_SERVE_THINK_H

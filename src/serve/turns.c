@@ -123,6 +123,7 @@ static err_code add_result(turns *t, str id, str name, str content, err *e) {
         return no_memory(e);
     TRY(next(t, &m, e));
     *m = (chat_message){.role = STR("tool"), .content = content, .more = more};
+    t->thought = (str){0};
     return ERR_OK;
 }
 
@@ -251,7 +252,8 @@ err_code turns_responses(turns *t, const json_t *input, str front, err *e) {
 
 /* ---- Anthropic ---- */
 
-/* Text goes into one message of the role, calls into the same, each result into one of its own. */
+/* Text goes into one message of the role, calls into the same unless a thought stands between, each result into one of
+ * its own. */
 static err_code block(turns *t, const json_t *v, const char *role, size_t first, err *e) {
     str type = json_get_str(v, "type", (str){0}), content;
     bool assistant = strcmp(role, "assistant") == 0;
@@ -267,7 +269,7 @@ static err_code block(turns *t, const json_t *v, const char *role, size_t first,
     if (assistant && str_is(type, "redacted_thinking"))
         return ERR_OK; /* nobody here can read it */
     if (assistant && str_is(type, "tool_use")) {
-        if (!open)
+        if (!open || t->thought.n > 0)
             TRY(turns_add(t, role, (str){0}, e));
         return add_call(t, &t->m[t->n - 1], json_get_str(v, "id", (str){0}), json_get_str(v, "name", (str){0}),
                         json_get(v, "input"), e);

@@ -101,6 +101,9 @@ def _():
         assert chat(s, model="qwen", **more)[:3] == (None, ANSWER, "stop"), more
     both = {"reasoning_effort": "none", "extra_body": {"chat_template_kwargs": {"enable_thinking": True}}}
     assert chat(s, model="qwen", **both)[0] == THOUGHT, "what is asked for by name comes first"
+    for path, body in (("/v1/chat/completions", {"messages": USER}), ("/v1/responses", {"input": "What time?"}),
+                       ("/apply-template", {"messages": USER})):
+        s.ok(path, {**body, "model": "qwen", "chat_template_kwargs": None})
     text = chat(s, model="qwen", extra_body={"reasoning_format": "none"})[1]
     assert text == "<think>Let me see. </think>\n\nNoon it is", text
     raises(openai.BadRequestError, lambda: chat(s, model="qwen", extra_body={"reasoning_effort": "much"}), "reasoning_effort")

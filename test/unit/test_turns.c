@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "serve/serve.h"
+#include "serve/think.h"
 #include "serve/tools.h"
 #include "serve/turns.h"
 #include "text/json_write.h"
@@ -102,6 +103,15 @@ static const struct {
      "\"thinking\":\"t\"},{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"f\",\"input\":{}}]}]",
      "system:front|assistant:x{\"reasoning_content\":\"t\"}|assistant:{\"reasoning_content\":\"t\",\"tool_calls\":"
      "[" CALL("1", "f", "{}") "]}"},
+    {turns_anthropic, /* a thought between a text and a call is the call's */
+     "[{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"thinking\",\"thinking\":"
+     "\"t\"},{\"type\":\"tool_use\",\"id\":\"1\",\"name\":\"f\",\"input\":{}}]}]",
+     "system:front|assistant:x|assistant:{\"reasoning_content\":\"t\",\"tool_calls\":[" CALL("1", "f", "{}") "]}"},
+    {turns_anthropic, /* one that nothing followed is nobody's */
+     "[{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"thinking\",\"thinking\":"
+     "\"t\"}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"1\",\"content\":\"r\"}]},"
+     "{\"role\":\"assistant\",\"content\":\"y\"}]",
+     "system:front|assistant:x|tool:r" RESULT("1", "") "|assistant:y"},
 };
 
 static void messages(void **state) {
@@ -304,10 +314,60 @@ static void wrong_tools(void **state) {
     }
 }
 
+static err_code anthropic(const json_t *body, think_wish *w, err *e) { return think_anthropic(body, true, NULL, w, e); }
+
+static err_code ollama(const json_t *body, think_wish *w, err *e) { return think_ollama(body, true, w, e); }
+
+static const struct {
+    err_code (*read)(const json_t *body, think_wish *w, err *e);
+    const char *body;
+    const char *word; /* of the error; NULL: none */
+    think_switch how;
+    const char *effort;
+    bool as_text;
+} thoughts[] = {
+    {think_openai, "{}", NULL, THINK_AS_EVER, "", false},
+    {think_openai, "{\"reasoning_effort\":\"\",\"reasoning_format\":\"\"}", NULL, THINK_AS_EVER, "", false},
+    {think_openai, "{\"reasoning_effort\":\"none\",\"reasoning_format\":\"none\"}", NULL, THINK_OFF, "none", true},
+    {think_openai, "{\"reasoning_format\":\"deepseek\"}", NULL, THINK_AS_EVER, "", false},
+    {think_openai, "{\"reasoning_format\":\"off\"}", "\"off\"", THINK_AS_EVER, "", false},
+    {think_openai, "{\"reasoning_effort\":\"much\"}", "\"much\"", THINK_AS_EVER, "", false},
+    {think_responses, "{\"reasoning\":null}", NULL, THINK_AS_EVER, "", false},
+    {think_responses, "{\"reasoning\":{\"effort\":\"high\"}}", NULL, THINK_AS_EVER, "high", false},
+    {think_responses, "{\"reasoning\":\"high\"}", "reasoning", THINK_AS_EVER, "", false},
+    {anthropic, "{}", NULL, THINK_OFF, "", false},
+    {anthropic, "{\"thinking\":{\"type\":\"enabled\"}}", NULL, THINK_ON, "", false},
+    {anthropic, "{\"output_config\":{\"effort\":\"\"}}", NULL, THINK_OFF, "", false},
+    {anthropic, "{\"thinking\":\"enabled\"}", "thinking", THINK_AS_EVER, "", false},
+    {anthropic, "{\"thinking\":5}", "thinking", THINK_AS_EVER, "", false},
+    {anthropic, "{\"thinking\":{\"type\":5}}", "type", THINK_AS_EVER, "", false},
+    {anthropic, "{\"output_config\":\"high\"}", "output_config", THINK_AS_EVER, "", false},
+    {ollama, "{\"think\":\"\"}", NULL, THINK_AS_EVER, "", false},
+    {ollama, "{\"think\":\"low\"}", NULL, THINK_ON, "low", false},
+    {ollama, "{\"think\":false}", NULL, THINK_OFF, "", false},
+    {ollama, "{\"think\":5}", "think", THINK_AS_EVER, "", false},
+};
+
+static void thinking_wishes(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof thoughts / sizeof *thoughts; i++) {
+        json_t *body = json_of(thoughts[i].body);
+        think_wish w = {0};
+        err e = {0};
+        err_code code = thoughts[i].read(body, &w, &e);
+        if (code != (thoughts[i].word ? ERR_USAGE : ERR_OK) || (thoughts[i].word && !strstr(e.text, thoughts[i].word)))
+            fail_msg("row %zu: %d: %s", i, (int)code, e.text);
+        if (code == ERR_OK &&
+            (w.how != thoughts[i].how || !str_is(w.effort, thoughts[i].effort) || w.as_text != thoughts[i].as_text))
+            fail_msg("row %zu: %d, \"%.*s\"", i, (int)w.how, STR_ARG(w.effort));
+        json_decref(body);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages), cmocka_unit_test(wrong_messages), cmocka_unit_test(many_arguments),
-        cmocka_unit_test(choices),  cmocka_unit_test(wrong_tools),
+        cmocka_unit_test(choices),  cmocka_unit_test(wrong_tools),    cmocka_unit_test(thinking_wishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
