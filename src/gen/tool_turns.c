@@ -203,8 +203,12 @@ static err_code fit_calls(fitter *k, const chat_message *m, err *e) {
         strbuf_fini(&text);
         return code;
     }
-    to->more = NULL;
-    return kept_text(k, &text, &to->content, e);
+    TRY(kept_text(k, &text, &to->content, e));
+    json_t *more = json_copy((json_t *)(uintptr_t)m->more);
+    TRY(kept_value(k, more, e));
+    to->more = more;
+    json_object_del(more, "tool_calls"); /* which the text has */
+    return ERR_OK;
 }
 
 /* Nothing more is added to the results. */

@@ -272,11 +272,12 @@ static const struct {
     {"{{ tools | tojson if tools }}" TALK CALLS("{{ c.function.name }}{{ c.function.arguments }}") "{% endfor %}",
      "[{\"type\": \"function\", \"function\": {\"name\": "
      "\"f\"}}][user]u[assistant]<tool_call>f{\"a\":1}[tool]r[tool]s[user]v"},
-    /* tools as text in the system's message, calls not rendered, no role tool */
-    {"{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}[{{ m.role }}]{{ m.content "
-     "}}{% if "
+    /* tools as text in the system's message, calls not rendered but thoughts, no role tool */
+    {"{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}[{{ m.role }}]{{ "
+     "m.reasoning_content }}{{ m.content }}{% if "
      "'tools' in m and m['tools'] is not none %}<|tool|>{{ m['tools'] }}{% endif %}{% endfor %}",
-     "[system]<|tool|>[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}][user]u[assistant]<|tool_call|>[{\"name\":"
+     "[system]<|tool|>[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}][user]u[assistant]t<|tool_call|>[{"
+     "\"name\":"
      " \"f\", "
      "\"arguments\": "
      "{\"a\":1}}]<|/tool_call|>[user]<tool_response>\nr\n</tool_response>\n<tool_response>\ns\n</tool_response>\n"
@@ -285,7 +286,7 @@ static const struct {
 
 static void test_tool_turns(void **state) {
     json_t *more = json_of("{\"tool_calls\": [{\"id\": \"1\", \"type\": \"function\", \"function\": {\"name\": \"f\", "
-                           "\"arguments\": {\"a\": 1}}}]}");
+                           "\"arguments\": {\"a\": 1}}}], \"reasoning_content\": \"t\"}");
     json_t *tools = json_of("[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}]");
     const chat_message talk[] = {{STR("user"), STR("u"), NULL},
                                  {STR("assistant"), {0}, more},
