@@ -16,6 +16,7 @@ PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 UNITDIR ?= $(PREFIX)/lib/systemd
+USERUNITDIR ?= $(PREFIX)/share/systemd/user
 ifeq ($(origin CC),default)
 CC := gcc
 endif
@@ -344,13 +345,13 @@ install-built:
 	install -Dm755 $(BUILD)/loam $(TO)/bin/loam
 	set -e; for f in $$(find models/homeworld -type f ! -name verified.json); do install -Dm644 $$f $(SHARE)/loam/$$f; done
 	install -Dm644 share/loam/catalogue.tsv $(SHARE)/loam/catalogue.tsv
-	install -d $(SHARE)/man/man1 $(SHARE)/doc/loam/examples $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UNITDIR)/system $(DESTDIR)$(UNITDIR)/user
+	install -d $(SHARE)/man/man1 $(SHARE)/doc/loam/examples $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UNITDIR)/system $(DESTDIR)$(USERUNITDIR)
 	$(BUILD)/loam help --man $(SHARE)/man/man1
 	install -Dm644 share/loam/completion/loam.bash $(SHARE)/bash-completion/completions/loam
 	install -Dm644 share/loam/completion/_loam $(DESTDIR)$(ZSHDIR)/_loam
 	install -Dm644 share/loam/completion/loam.fish $(SHARE)/fish/vendor_completions.d/loam.fish
 	$(FILL) share/loam/systemd/loam.service.in >$(DESTDIR)$(UNITDIR)/system/loam.service
-	$(FILL) share/loam/systemd/loam.user.service.in >$(DESTDIR)$(UNITDIR)/user/loam.service
+	$(FILL) share/loam/systemd/loam.user.service.in >$(DESTDIR)$(USERUNITDIR)/loam.service
 	install -m644 README.md doc/*.md doc/*.webp $(SHARE)/doc/loam
 	install -m644 example/embed.c $(SHARE)/doc/loam/examples
 	install -Dm644 include/loam.h $(TO)/include/loam.h

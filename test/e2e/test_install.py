@@ -48,7 +48,7 @@ def pkg_config(*words):
 def _():
     there = installed()
     for name in "share/man/man1/loam-data-build.1", "share/bash-completion/completions/loam", "share/zsh/site-functions/_loam", \
-            "share/fish/vendor_completions.d/loam.fish", "lib/systemd/user/loam.service", "share/doc/loam/tour.md":
+            "share/fish/vendor_completions.d/loam.fish", "share/systemd/user/loam.service", "share/doc/loam/tour.md":
         assert os.path.isfile(os.path.join(there, name)), name
     for name in "lib/systemd/system/loam.service", "lib/pkgconfig/loam.pc":
         text = page(os.path.join(there, name))

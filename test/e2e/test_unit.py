@@ -45,6 +45,18 @@ def _():
     assert said.returncode == 0 and not said.stdout, said.stdout
 
 
+@case("nor with what doc/install.md has one add, for others and with a token")
+def _():
+    with open(os.path.join(ROOT, "doc/install.md"), encoding="utf-8") as f:
+        added = "".join(re.findall(r"^    (\[Service\]\n(?:    .*\n)+)", f.read(), re.M)).replace("\n    ", "\n")
+    assert "LoadCredential=token:" in added and "--token-file %d/token" in added, added
+    path = written("loam.service", "others")
+    with open(path, "a") as f:
+        f.write(added)
+    said = analyze("verify", "--man=no", path)
+    assert said.returncode == 0 and not said.stdout, said.stdout
+
+
 @case("nor with that of a user")
 def _():
     said = analyze("verify", "--user", "--man=no", written("loam.user.service", "user"))
