@@ -48,6 +48,8 @@ struct chat_template {
     str *control; /* spellings of control tokens, ascending */
     size_t n_control;
     bool may_start[256]; /* some control token starts with this byte */
+    str *end;            /* spellings of end tokens, by their ids */
+    size_t n_end;
 };
 
 static int by_bytes(const void *a, const void *b) { return str_cmp(*(const str *)a, *(const str *)b); }
@@ -69,6 +71,25 @@ static err_code list_control_tokens(chat_template *c, err *e) {
     return ERR_OK;
 }
 
+static err_code list_end_tokens(chat_template *c, err *e) {
+    int32_t n_vocab = tokenizer_n_vocab(c->t);
+    size_t n = 0;
+    for (int32_t id = 0; id < n_vocab; id++)
+        n += tokenizer_is_end(c->t, id);
+    ARENA_NEW(&c->mem, c->end, n, e);
+    for (int32_t id = 0; id < n_vocab; id++)
+        if (tokenizer_is_end(c->t, id) && tokenizer_piece(c->t, id).n > 0)
+            c->end[c->n_end++] = tokenizer_piece(c->t, id);
+    return ERR_OK;
+}
+
+size_t chat_end_token(const chat_template *c, str s, bool at_its_end) {
+    for (size_t i = 0; i < c->n_end; i++)
+        if (at_its_end ? str_ends(s, c->end[i]) : str_starts(s, c->end[i]))
+            return c->end[i].n;
+    return 0;
+}
+
 err_code chat_open(chat_template **out, const tokenizer *t, str source, err *e) {
     *out = NULL;
     chat_template *c = calloc(1, sizeof *c);
@@ -76,6 +97,8 @@ err_code chat_open(chat_template **out, const tokenizer *t, str source, err *e) 
         return arena_short(e, 1, sizeof *c);
     c->t = t;
     err_code code = list_control_tokens(c, e);
+    if (code == ERR_OK)
+        code = list_end_tokens(c, e);
     if (code == ERR_OK) {
         c->source = arena_str(&c->mem, source);
         code = c->source.p ? jinja_compile(&c->program, source, NULL, e) : arena_short(e, source.n, 1);

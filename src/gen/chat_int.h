@@ -28,6 +28,9 @@ err_code chat_mark_text(const chat_template *c, str text, const chat_mark *mark,
 /* The next piece of a rendered text up to a mark; false when there is none. *at begins as 0. */
 bool chat_next_piece(str text, const chat_mark *mark, size_t *at, str *piece);
 
+/* Bytes of the end token that s begins with, or ends in; 0: none. */
+size_t chat_end_token(const chat_template *c, str s, bool at_its_end);
+
 const tokenizer *chat_tokenizer(const chat_template *c);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "gen/chat_int.h"
+#include "gen/thinking.h"
 #include "text/utf8.h"
 
 typedef jinja_span span;
@@ -144,12 +145,12 @@ typedef struct {
     const tokenizer *t;
     const chat_message *m;
     size_t n;
-    chat_options o; /* without a generation prompt */
+    chat_options o;              /* without a generation prompt */
+    const thinking_marks *marks; /* NULL: the template knows of no thoughts */
     chat_mark mark, sentinel;
     strbuf whole;                 /* all messages, rendered */
     strbuf base, opened, through; /* messages [0, i); the same and the words that open a turn; [0, i] */
     strbuf content;               /* of message i, marked */
-    strbuf end;                   /* spellings of end tokens, each behind its length, 4 bytes */
     jinja_spans blocks;           /* {% generation %} */
     span *span;
     size_t n_spans;
@@ -158,7 +159,7 @@ typedef struct {
 static str whole_of(const finder *f) { return strbuf_str(&f->whole); }
 
 static void finder_fini(finder *f) {
-    strbuf *const buffers[] = {&f->whole, &f->base, &f->opened, &f->through, &f->content, &f->end};
+    strbuf *const buffers[] = {&f->whole, &f->base, &f->opened, &f->through, &f->content};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         strbuf_fini(buffers[i]);
     free(f->blocks.v);
@@ -184,38 +185,12 @@ static err_code render_some(finder *f, const chat_message *m, size_t count, bool
     return code == ERR_FORMAT || code == ERR_UNSUPPORTED ? ERR_OK : code;
 }
 
-static err_code list_ends(finder *f, err *e) {
-    int32_t n_vocab = tokenizer_n_vocab(f->t);
-    for (int32_t id = 0; id < n_vocab; id++) {
-        if (!tokenizer_is_end(f->t, id))
-            continue;
-        str piece = tokenizer_piece(f->t, id);
-        uint32_t n = (uint32_t)piece.n;
-        TRY(strbuf_add(&f->end, (str){(const char *)&n, sizeof n}, e));
-        TRY(strbuf_add(&f->end, piece, e));
-    }
-    return ERR_OK;
-}
-
-/* Bytes of the end token that s begins with, or ends in; 0: none. */
-static size_t end_token(const finder *f, str s, bool at_its_end) {
-    for (size_t at = 0; at < f->end.n;) {
-        uint32_t n;
-        memcpy(&n, f->end.p + at, sizeof n);
-        str piece = {f->end.p + at + sizeof n, n};
-        if (n > 0 && (at_its_end ? str_ends(s, piece) : str_starts(s, piece)))
-            return n;
-        at += sizeof n + n;
-    }
-    return 0;
-}
-
 /* Without what is blank behind an end token. */
 static void cut_behind_end(const finder *f, span *s) {
     str text = str_sub(whole_of(f), s->from, s->to);
     while (text.n > 0 && is_blank(text.p[text.n - 1]))
         text.n--;
-    if (end_token(f, text, true) > 0)
+    if (chat_end_token(f->c, text, true) > 0)
         s->to = s->from + text.n;
 }
 
@@ -266,8 +241,8 @@ static err_code visible_content(finder *f, const chat_message *m, str *out, err 
         code = chat_mark_text(f->c, strbuf_str(&good), &f->mark, &f->content, e);
     strbuf_fini(&good);
     str s = strbuf_str(&f->content);
-    static const str close = {"</think>", 8};
-    for (ptrdiff_t at; (at = str_find(s, close, 0)) >= 0;)
+    str close = f->marks ? str_from(f->marks->close) : (str){0};
+    for (ptrdiff_t at; close.n > 0 && (at = str_find(s, close, 0)) >= 0;)
         s = str_sub(s, (size_t)at + close.n, s.n);
     *out = trimmed(s);
     return code;
@@ -275,7 +250,7 @@ static err_code visible_content(finder *f, const chat_message *m, str *out, err 
 
 /* Does the text hold what the message says? One that says nothing must be ended. */
 static bool says(const finder *f, str text, str content) {
-    return content.n > 0 ? str_find(text, content, 0) >= 0 : end_token(f, trimmed(text), true) > 0;
+    return content.n > 0 ? str_find(text, content, 0) >= 0 : chat_end_token(f->c, trimmed(text), true) > 0;
 }
 
 /* Where message i begins: behind the words that open its turn. False: not where the messages before it end. */
@@ -368,7 +343,7 @@ static err_code by_exchange(finder *f, size_t i, span *out, bool *found, err *e)
     out->to = character_end(whole, whole.n - n_after);
     if (out->from != (size_t)at || n_after != other.n - (size_t)at - sentinel.n || out->to <= out->from)
         return ERR_OK;
-    size_t n_end = end_token(f, str_sub(whole, out->to, whole.n), false);
+    size_t n_end = chat_end_token(f->c, str_sub(whole, out->to, whole.n), false);
     out->to += n_end;
     *found = n_end > 0 || !str_is(f->m[i].role, "assistant");
     return ERR_OK;
@@ -429,7 +404,6 @@ static err_code find_spans(finder *f, const bool *learn, err *e) {
         return err_set(e, ERR_MEMORY, "no memory for %zu messages", f->n);
     if (take_blocks(f, learn))
         return ERR_OK;
-    TRY(list_ends(f, e));
     for (size_t i = 0; i < f->n; i++)
         if (learn[i])
             TRY(find_message(f, i, e));
@@ -438,7 +412,7 @@ static err_code find_spans(finder *f, const bool *learn, err *e) {
 
 err_code chat_learn(const chat_template *c, const chat_message *m, const bool *learn, size_t n, const chat_options *o,
                     tok_work *w, learned_ids *out, err *e) {
-    finder f = {.c = c, .t = chat_tokenizer(c), .m = m, .n = n, .o = *o};
+    finder f = {.c = c, .t = chat_tokenizer(c), .m = m, .n = n, .o = *o, .marks = thinking_of(chat_source(c))};
     size_t before = out->ids.n, at = 0, from = 0;
     f.o.generation_prompt = false;
     err_code code = find_spans(&f, learn, e);

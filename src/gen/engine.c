@@ -87,9 +87,10 @@ struct engine {
     engine_ticket **running; /* [o.n_running] by admission */
     size_t n_running, running_bytes, turn;
     prefixes kept;
-    share *step;         /* [o.n_running] */
-    model_part *parts;   /* [o.n_running] the same for the model */
-    sampler **sampler;   /* [pool_threads(o.pool)] */
+    share *step;       /* [o.n_running] */
+    model_part *parts; /* [o.n_running] the same for the model */
+    sampler **sampler; /* [n_samplers] of threads that may have a request to choose for */
+    size_t n_samplers;
     size_t n_shares;     /* of this step */
     float *logits, *row; /* f32[o.n_running + LOGIT_ROWS + GUESS_ROWS][V], f32[V] */
     float *states;       /* f32[STEP_ROWS][D], of those who want embeddings */
@@ -772,8 +773,11 @@ static err_code plan(engine *g, err *e) {
     ARENA_NEW(&g->mem, g->logits, (g->o.n_running + LOGIT_ROWS + GUESS_ROWS) * g->n_vocab, e);
     ARENA_NEW(&g->mem, g->row, g->n_vocab, e);
     ARENA_NEW(&g->mem, g->states, STEP_ROWS * model_config_of(g->m)->D, e);
-    ARENA_NEW(&g->mem, g->sampler, (size_t)pool_threads(g->o.pool), e);
-    for (int i = 0; i < pool_threads(g->o.pool); i++)
+    g->n_samplers = (size_t)pool_threads(g->o.pool);
+    if (g->n_samplers > g->o.n_running)
+        g->n_samplers = g->o.n_running;
+    ARENA_NEW(&g->mem, g->sampler, g->n_samplers, e);
+    for (size_t i = 0; i < g->n_samplers; i++)
         TRY(sampler_open(&g->sampler[i], g->n_vocab, e));
     TRY(strbuf_reserve(&g->piece, text, e));
     /* A byte that is no UTF-8 becomes three. */
@@ -827,7 +831,7 @@ void engine_close(engine *g) {
         pthread_join(g->thread, NULL);
     }
     prefixes_fini(&g->kept);
-    for (int i = 0; g->sampler && i < pool_threads(g->o.pool); i++)
+    for (size_t i = 0; g->sampler && i < g->n_samplers; i++)
         sampler_close(g->sampler[i]);
     strbuf_fini(&g->piece);
     strbuf_fini(&g->text);

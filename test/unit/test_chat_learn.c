@@ -153,6 +153,19 @@ static void test_last_turn_is_other(void **state) {
           "[[<think>\nho\n</think>\n\nf<|im_end|>]]\n");
 }
 
+/* As Magistral: thoughts have other marks, and earlier turns are written without. */
+static void test_other_marks(void **state) {
+    (void)state;
+    static const chat_message m[] = {MESSAGE("user", "a"), MESSAGE("assistant", "[THINK]hm[/THINK]b"),
+                                     MESSAGE("user", "c"), MESSAGE("assistant", "d")};
+    check(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('[/THINK]')[-1] }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
+        m, ".x..",
+        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n[[b<|im_end|>]]\n<|im_start|>user\nc<|im_end|>\n"
+        "<|im_start|>assistant\nd<|im_end|>\n");
+}
+
 /* The system's text stands in the last question: what is before it is no beginning of the whole. */
 static void test_moved(void **state) {
     (void)state;
@@ -218,9 +231,9 @@ static void test_plain_text(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_builtins), cmocka_unit_test(test_blocks),     cmocka_unit_test(test_last_turn_is_other),
-        cmocka_unit_test(test_moved),    cmocka_unit_test(test_refused),    cmocka_unit_test(test_no_forgery),
-        cmocka_unit_test(test_calls),    cmocka_unit_test(test_plain_text),
+        cmocka_unit_test(test_builtins),    cmocka_unit_test(test_blocks), cmocka_unit_test(test_last_turn_is_other),
+        cmocka_unit_test(test_other_marks), cmocka_unit_test(test_moved),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_forgery),  cmocka_unit_test(test_calls),  cmocka_unit_test(test_plain_text),
     };
     return cmocka_run_group_tests(tests, open_tokenizer, close_tokenizer);
 }
