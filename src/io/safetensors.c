@@ -254,6 +254,9 @@ static err_code list_shards(safetensors *s, const char *index, json_t *weight_ma
             strcmp(file.p, "..") == 0)
             return err_set(e, ERR_FORMAT, "%s: weight_map, tensor %.200s: \"%.*s\" is no plain file name", index, name,
                            STR_ARG(file));
+        if (!str_ends(file, STR(".safetensors"))) /* a base's digest is of files so named (tune/base.h) */
+            return err_set(e, ERR_FORMAT, "%s: weight_map, tensor %.200s: \"%.*s\" does not end with .safetensors",
+                           index, name, STR_ARG(file));
         list[at++] = file.p;
     }
     qsort(list, n, sizeof *list, by_text);

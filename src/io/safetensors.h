@@ -5,10 +5,10 @@
  *
  * Source: the safetensors format description. The rules of the reference reader hold: header at most
  * 100 MB, begins with '{', no duplicate names, offsets tile the data without holes or overlaps. A folder has
- * model.safetensors, or model.safetensors.index.json whose "weight_map" names the shards (plain file
- * names only: a path separator or ".." is refused). Where both are, the first is read. Every tensor that the index
- * places must be in that shard; one that it leaves out is read all the same. A scalar, shape [], comes out as [1]; a
- * tensor of no elements or of more than 4 dims is refused.
+ * model.safetensors, or model.safetensors.index.json whose "weight_map" names the shards (plain names that end with
+ * .safetensors: a path separator, ".." or another ending is refused). Where both are, the first is read. Every tensor
+ * that the index places must be in that shard; one that it leaves out is read all the same. A scalar, shape [], comes
+ * out as [1]; a tensor of no elements or of more than 4 dims is refused.
  */
 #ifndef LOAM_IO_SAFETENSORS_H
 #define LOAM_IO_SAFETENSORS_H

@@ -1,9 +1,9 @@
 /* base: the model that a run tunes, by its digest.
  *
  * Of a file: its SHA-256. Of a folder: the SHA-256 of the lines "NAME SHA256\n" of config.json, the tokenizer's files
- * (train/tokens.h), every *.safetensors and their index, as far as they are there, sorted by name: all that this
- * program reads of it. A base that has changed since the run began is another model, and refused. Proved by
- * test_base.c.
+ * (train/tokens.h), every *.safetensors (a shard has no other name: io/safetensors.h) and their index, as far as
+ * they are there, sorted by name: all that this program reads of it. A base that has changed since the run began is
+ * another model, and refused. Proved by test_base.c.
  */
 #ifndef LOAM_TUNE_BASE_H
 #define LOAM_TUNE_BASE_H

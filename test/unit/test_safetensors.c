@@ -269,6 +269,7 @@ static void folders(void **state) {
         {"{\"weight_map\":{\"a\":\"1.safetensors\",\"a\":\"2.safetensors\"}}", "duplicate object key", ERR_FORMAT},
         {"{\"weight_map\":{\"a\":1}}", "is no plain file name", ERR_FORMAT},
         {"{\"weight_map\":{\"a\":\"\"}}", "is no plain file name", ERR_FORMAT},
+        {"{\"weight_map\":{\"a\":\"1.bin\"}}", "does not end with .safetensors", ERR_FORMAT},
         {"{\"weight_map\":{\"a\":\"1.safetensors\",\"d\":\"3.safetensors\"}}",
          "names shard 3.safetensors, which is not there", ERR_IO},
         {"{\"weight_map\":{\"a\":\"1.safetensors\",\"d\":\"2.safetensors\"}}",
