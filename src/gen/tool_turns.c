@@ -105,10 +105,15 @@ typedef struct {
     const tool_style *s;
     arena *mem;
     json_t *keep;
-    chat_message *m;
-    size_t n;
+    tool_talk *out;
+    size_t at;     /* the message at hand */
     strbuf joined; /* the text of the last message, when that is a user's made of results: more may be added to it */
 } fitter;
+
+static chat_message *add(fitter *k, size_t from) {
+    k->out->from[k->out->n] = from;
+    return &k->out->m[k->out->n++];
+}
 
 static err_code kept_text(fitter *k, strbuf *text, str *out, err *e) {
     *out = arena_str(k->mem, strbuf_str(text));
@@ -146,7 +151,7 @@ static err_code our_words(str before, const json_t *tools, strbuf *out, err *e) 
 
 /* The system's message, when the template does not take tools itself: m is it, or NULL when there is none. */
 static err_code fit_system(fitter *k, const chat_message *m, const json_t *tools, err *e) {
-    chat_message *to = &k->m[k->n++];
+    chat_message *to = add(k, m ? k->at : TOOL_TURNS_OURS);
     strbuf text = {0};
     *to = m ? *m : (chat_message){.role = STR("system")};
     err_code code =
@@ -193,7 +198,7 @@ static err_code write_calls(const tool_format *f, const chat_message *m, strbuf 
 }
 
 static err_code fit_calls(fitter *k, const chat_message *m, err *e) {
-    chat_message *to = &k->m[k->n++];
+    chat_message *to = add(k, k->at);
     *to = *m;
     if (k->s->calls)
         return k->s->arguments_text ? calls_as_text(k, to, e) : ERR_OK;
@@ -213,14 +218,14 @@ static err_code fit_calls(fitter *k, const chat_message *m, err *e) {
 
 /* Nothing more is added to the results. */
 static err_code results_ended(fitter *k, err *e) {
-    return k->joined.n > 0 ? kept_text(k, &k->joined, &k->m[k->n - 1].content, e) : ERR_OK;
+    return k->joined.n > 0 ? kept_text(k, &k->joined, &k->out->m[k->out->n - 1].content, e) : ERR_OK;
 }
 
 /* Results in a row, and what the user says right after them, are one message of the user's. */
 static err_code fit_result(fitter *k, const chat_message *m, err *e) {
     bool result = str_is(m->role, "tool");
     if (k->joined.n == 0)
-        k->m[k->n++] = (chat_message){.role = STR("user")};
+        *add(k, k->at) = (chat_message){.role = STR("user")};
     else
         TRY(strbuf_addc(&k->joined, '\n', e));
     TRY(strbuf_add(&k->joined, result ? STR("<tool_response>\n") : (str){0}, e));
@@ -235,30 +240,27 @@ static err_code fit(fitter *k, const chat_message *m, err *e) {
     TRY(results_ended(k, e));
     if (json_array_size(json_object_get(m->more, "tool_calls")) > 0)
         return fit_calls(k, m, e);
-    k->m[k->n++] = *m;
+    *add(k, k->at) = *m;
     return ERR_OK;
 }
 
 err_code tool_turns(const tool_style *s, const chat_message *m, size_t n, const json_t *tools, arena *mem, json_t *keep,
-                    chat_message **out, size_t *n_out, const json_t **tools_out, err *e) {
-    fitter k = {.s = s, .mem = mem, .keep = keep};
-    size_t i = 0;
+                    tool_talk *out, err *e) {
+    fitter k = {.s = s, .mem = mem, .keep = keep, .out = out};
     bool told = json_array_size(tools) > 0 && !s->tools_variable;
-    *tools_out = json_array_size(tools) > 0 && s->tools_variable ? tools : NULL;
-    ARENA_NEW(mem, k.m, n + 1, e);
+    *out = (tool_talk){.tools = json_array_size(tools) > 0 && s->tools_variable ? tools : NULL};
+    ARENA_NEW(mem, out->m, n + 1, e);
+    ARENA_NEW(mem, out->from, n + 1, e);
     if (told) {
         bool has = n > 0 && str_is(m[0].role, "system");
         TRY(fit_system(&k, has ? &m[0] : NULL, tools, e));
-        i = has;
+        k.at = has;
     }
     err_code code = ERR_OK;
-    for (; i < n && code == ERR_OK; i++)
-        code = fit(&k, &m[i], e);
+    for (; k.at < n && code == ERR_OK; k.at++)
+        code = fit(&k, &m[k.at], e);
     if (code == ERR_OK)
         code = results_ended(&k, e);
     strbuf_fini(&k.joined);
-    TRY(code);
-    *out = k.m;
-    *n_out = k.n;
-    return ERR_OK;
+    return code;
 }

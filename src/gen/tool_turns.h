@@ -9,10 +9,12 @@
  * - calls: arguments as an object; else as text; else the calls are written into the message in the model's format;
  * - results: role tool; else a user's message with <tool_response> around it.
  *
- * Proved by test_chat.c (tool_turns), test/e2e/test_serve_tools.py.
+ * Proved by test_chat.c (tool_turns), test_examples.c (from), test/e2e/test_serve_tools.py.
  */
 #ifndef LOAM_GEN_TOOL_TURNS_H
 #define LOAM_GEN_TOOL_TURNS_H
+
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "gen/chat.h"
@@ -28,9 +30,18 @@ typedef struct {
 
 err_code tool_style_learn(tool_style *s, const chat_template *c, const tokenizer *t, str source, err *e);
 
-/* m[n] to *out[*n_out], and what chat_options.tools must be. tools NULL or empty: none. New values are put into the
- * array `keep`, texts into mem; both must outlive the messages. */
+/* A fitted conversation. Message i is made of those from from[i] to before from[i + 1] (the last: to the end). */
+typedef struct {
+    chat_message *m;
+    size_t *from; /* [n]; TOOL_TURNS_OURS: the system's message that was put in front */
+    size_t n;
+    const json_t *tools; /* what chat_options.tools must be */
+} tool_talk;
+#define TOOL_TURNS_OURS SIZE_MAX
+
+/* tools NULL or empty: none, and without calls and results every message stays as it is. New values are put into the
+ * array `keep`, texts and lists into mem; both must outlive the messages. */
 err_code tool_turns(const tool_style *s, const chat_message *m, size_t n, const json_t *tools, arena *mem, json_t *keep,
-                    chat_message **out, size_t *n_out, const json_t **tools_out, err *e);
+                    tool_talk *out, err *e);
 
 #endif

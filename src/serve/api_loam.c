@@ -100,8 +100,7 @@ static err_code tokenizer_info(serve *s, http_call *c, json_t *body, str rest, e
 static err_code render(serve *s, const json_t *body, turns *t, strbuf *text, err *e) {
     const serve_model *m;
     const json_t *vars = json_get(body, "chat_template_kwargs");
-    chat_message *list;
-    size_t n;
+    tool_talk fitted;
     tool_wish w = {0};
     bool answer = true;
     TRY(serve_find(s, body, &m, e));
@@ -113,8 +112,9 @@ static err_code render(serve *s, const json_t *body, turns *t, strbuf *text, err
     TRY(tools_openai(body, t->keep, &w, e));
     TRY(turns_chat(t, json_object_get(body, "messages"), (str){0}, e));
     chat_options o = serve_chat_options(m, vars, answer);
-    TRY(tool_turns(&m->tools, t->m, t->n, w.list, t->mem, t->keep, &list, &n, &o.tools, e));
-    return chat_render(m->chat, list, n, &o, text, e);
+    TRY(tool_turns(&m->tools, t->m, t->n, w.list, t->mem, t->keep, &fitted, e));
+    o.tools = fitted.tools;
+    return chat_render(m->chat, fitted.m, fitted.n, &o, text, e);
 }
 
 static err_code apply_template(serve *s, http_call *c, json_t *body, str rest, err *e) {

@@ -498,8 +498,7 @@ turns job_turns(job *j) { return (turns){.mem = &j->mem, .keep = j->keep}; }
 
 err_code job_add_chat(job *j, const turns *t, bool answer, const json_t *vars, err *e) {
     tok_ids *ids;
-    chat_message *m;
-    size_t n;
+    tool_talk fitted;
     if (!j->m->chat)
         return err_set(e, ERR_UNSUPPORTED,
                        "%s has no chat template (loam serve --template NAME gives it one; /v1/completions needs none)",
@@ -514,8 +513,9 @@ err_code job_add_chat(job *j, const turns *t, bool answer, const json_t *vars, e
     j->p.special = (j->tools.list && j->m->tools.special) || (j->marks && j->m->thinking_special);
     TRY(think_vars(&j->think, j->m->source.template_vars, vars, j->keep, &vars, e));
     chat_options o = serve_chat_options(j->m, vars, answer);
-    TRY(tool_turns(&j->m->tools, t->m, t->n, j->tools.list, &j->mem, j->keep, &m, &n, &o.tools, e));
-    TRY(chat_encode(j->m->chat, m, n, &o, ids, e));
+    TRY(tool_turns(&j->m->tools, t->m, t->n, j->tools.list, &j->mem, j->keep, &fitted, e));
+    o.tools = fitted.tools;
+    TRY(chat_encode(j->m->chat, fitted.m, fitted.n, &o, ids, e));
     return j->marks ? thinking_begins(j->marks, j->m->source.t, ids->id, ids->n, &j->answer_begins, e) : ERR_OK;
 }
 

@@ -87,55 +87,26 @@ err_code examples_roles(str list, unsigned *out, err *e) {
 
 /* ---- an example to ids, by one thread ---- */
 
-/* The first of the messages m that is an answer, after tool_turns() has fitted them: it keeps assistants' messages, and
- * their order, and joins others. */
-static size_t first_answer(const record *r, const record_turns *t, const chat_message *m, size_t n) {
-    if (n == t->n)
-        return r->n_prompt;
-    size_t n_asked = 0, i = 0;
-    for (size_t k = 0; k < r->n_prompt; k++)
-        n_asked += str_is(t->m[k].role, "assistant");
-    for (; i < n; i++)
-        if (str_is(m[i].role, "assistant") && n_asked-- == 0)
-            break;
-    return i;
-}
-
-/* Which of the fitted messages are learned. Assistants' are told apart by their number, others by their role. */
-static void choose(const loader *l, const record *r, const record_turns *t, const chat_message *m, size_t n,
-                   bool *learn) {
-    size_t first = first_answer(r, t, m, n), k = 0;
-    for (size_t i = 0; i < n; i++) {
-        bool assistant = str_is(m[i].role, "assistant"), mute = false;
-        if (n == t->n)
-            mute = t->mute[i];
-        else if (assistant) {
-            while (!str_is(t->m[k].role, "assistant"))
-                k++;
-            mute = t->mute[k++];
-        }
-        learn[i] = i >= first && !mute && (role_flag(m[i].role) & l->o->roles) != 0;
-    }
-}
-
-static bool uses_tools(const record *r, const record_turns *t) {
-    bool found = r->tools != NULL;
-    for (size_t i = 0; i < t->n && !found; i++)
-        found = str_is(t->m[i].role, "tool") || json_object_get(t->m[i].more, "tool_calls");
-    return found;
+/* Is message i of the fitted ones learned? Its role is chosen, and all that it is made of belongs to the answer and is
+ * not muted; what was put in front is nobody's. */
+static bool is_learned(const loader *l, const record *r, const record_turns *t, const tool_talk *fitted, size_t i) {
+    size_t from = fitted->from[i], to = i + 1 < fitted->n ? fitted->from[i + 1] : t->n;
+    bool learn = from != TOOL_TURNS_OURS && from >= r->n_prompt && (role_flag(fitted->m[i].role) & l->o->roles) != 0;
+    for (size_t k = from; learn && k < to; k++)
+        learn = !t->mute[k];
+    return learn;
 }
 
 static err_code render(const loader *l, hand *h, const record_turns *t, learned_ids *out, err *e) {
     record *r = &h->r;
-    chat_message *m = t->m;
-    size_t n = t->n;
+    tool_talk fitted;
     bool *learn;
-    chat_options co = {.now = l->o->now, .vars = l->o->vars, .tools = r->tools};
-    if (uses_tools(r, t))
-        TRY(tool_turns(&l->style, t->m, t->n, r->tools, &r->mem, r->keep, &m, &n, &co.tools, e));
-    ARENA_NEW(&r->mem, learn, n + 1, e);
-    choose(l, r, t, m, n, learn);
-    return chat_learn(l->o->chat, m, learn, n, &co, h->w, out, e);
+    TRY(tool_turns(&l->style, t->m, t->n, r->tools, &r->mem, r->keep, &fitted, e));
+    chat_options co = {.now = l->o->now, .vars = l->o->vars, .tools = fitted.tools};
+    ARENA_NEW(&r->mem, learn, fitted.n + 1, e);
+    for (size_t i = 0; i < fitted.n; i++)
+        learn[i] = is_learned(l, r, t, &fitted, i);
+    return chat_learn(l->o->chat, fitted.m, learn, fitted.n, &co, h->w, out, e);
 }
 
 /* prompt, `answer` right behind it, the end token. */

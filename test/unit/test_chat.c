@@ -258,20 +258,27 @@ static void test_more(void **state) {
 
 static const struct {
     const char *source, *want;
+    size_t n, from[6];
 } kinds[] = {
     /* all of it, arguments as an object */
     {"{{ tools | tojson if tools }}" TALK CALLS(
          "{{ c.function.name }}{{ c.function.arguments | tojson }}") "{% endfor %}",
      "[{\"type\": \"function\", \"function\": {\"name\": \"f\"}}][user]u[assistant]<tool_call>f{\"a\": "
-     "1}[tool]r[tool]s[user]v"},
+     "1}[tool]r[tool]s[user]v",
+     5,
+     {0, 1, 2, 3, 4}},
     /* as text, and only texts may be added */
     {"{{ tools | tojson if tools }}" TALK CALLS("{{ c.function.name + c.function.arguments }}") "{% endfor %}",
      "[{\"type\": \"function\", \"function\": {\"name\": "
-     "\"f\"}}][user]u[assistant]<tool_call>f{\"a\":1}[tool]r[tool]s[user]v"},
+     "\"f\"}}][user]u[assistant]<tool_call>f{\"a\":1}[tool]r[tool]s[user]v",
+     5,
+     {0, 1, 2, 3, 4}},
     /* printed as Python would: text is better */
     {"{{ tools | tojson if tools }}" TALK CALLS("{{ c.function.name }}{{ c.function.arguments }}") "{% endfor %}",
      "[{\"type\": \"function\", \"function\": {\"name\": "
-     "\"f\"}}][user]u[assistant]<tool_call>f{\"a\":1}[tool]r[tool]s[user]v"},
+     "\"f\"}}][user]u[assistant]<tool_call>f{\"a\":1}[tool]r[tool]s[user]v",
+     5,
+     {0, 1, 2, 3, 4}},
     /* tools as text in the system's message, calls not rendered but thoughts, no role tool */
     {"{% for m in messages %}{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}[{{ m.role }}]{{ "
      "m.reasoning_content }}{{ m.content }}{% if "
@@ -281,7 +288,9 @@ static const struct {
      " \"f\", "
      "\"arguments\": "
      "{\"a\":1}}]<|/tool_call|>[user]<tool_response>\nr\n</tool_response>\n<tool_response>\ns\n</tool_response>\n"
-     "v"},
+     "v",
+     4,
+     {TOOL_TURNS_OURS, 0, 1, 2}},
 };
 
 static void test_tool_turns(void **state) {
@@ -300,12 +309,13 @@ static void test_tool_turns(void **state) {
         arena mem = {0};
         strbuf text = {0};
         json_t *keep = json_array();
-        chat_message *m;
-        chat_options o = {0};
-        size_t n;
+        tool_talk fitted;
         assert_int_equal(tool_style_learn(&s, c, tok, str_from(kinds[i].source), NULL), ERR_OK);
-        assert_int_equal(tool_turns(&s, talk, 5, tools, &mem, keep, &m, &n, &o.tools, NULL), ERR_OK);
-        assert_int_equal(chat_render(c, m, n, &o, &text, NULL), ERR_OK);
+        assert_int_equal(tool_turns(&s, talk, 5, tools, &mem, keep, &fitted, NULL), ERR_OK);
+        assert_int_equal(chat_render(c, fitted.m, fitted.n, &(chat_options){.tools = fitted.tools}, &text, NULL),
+                         ERR_OK);
+        assert_int_equal(fitted.n, kinds[i].n);
+        assert_memory_equal(fitted.from, kinds[i].from, fitted.n * sizeof *fitted.from);
         if (!str_is(strbuf_str(&text), kinds[i].want))
             fail_msg("row %zu: %.*s", i, (int)text.n, text.p);
         strbuf_fini(&text);
@@ -325,19 +335,19 @@ static void test_our_words(void **state) {
     chat_template *c = compile(source);
     tool_style s;
     arena mem = {0};
-    chat_message *m;
-    const json_t *passed;
-    size_t n;
+    tool_talk f;
     (void)state;
     assert_int_equal(tool_style_learn(&s, c, tok, str_from(source), NULL), ERR_OK);
     assert_false(s.tools_variable || s.tools_in_system || s.calls || s.results);
-    assert_int_equal(tool_turns(&s, talk, 2, tools, &mem, NULL, &m, &n, &passed, NULL), ERR_OK);
-    assert_true(n == 2 && !passed && str_starts(m[0].content, STR("Be brief.\n\nYou can call")));
-    assert_true(str_find(m[0].content, STR("{\"name\":\"f\"}"), 0) > 0);
-    assert_int_equal(tool_turns(&s, talk + 1, 1, tools, &mem, NULL, &m, &n, &passed, NULL), ERR_OK);
-    assert_true(n == 2 && str_is(m[0].role, "system") && str_is(m[1].content, "u"));
-    assert_int_equal(tool_turns(&s, talk, 2, NULL, &mem, NULL, &m, &n, &passed, NULL), ERR_OK);
-    assert_true(n == 2 && str_is(m[0].content, "Be brief."));
+    assert_int_equal(tool_turns(&s, talk, 2, tools, &mem, NULL, &f, NULL), ERR_OK);
+    assert_true(f.n == 2 && !f.tools && str_starts(f.m[0].content, STR("Be brief.\n\nYou can call")));
+    assert_true(f.from[0] == 0 && f.from[1] == 1);
+    assert_true(str_find(f.m[0].content, STR("{\"name\":\"f\"}"), 0) > 0);
+    assert_int_equal(tool_turns(&s, talk + 1, 1, tools, &mem, NULL, &f, NULL), ERR_OK);
+    assert_true(f.n == 2 && str_is(f.m[0].role, "system") && str_is(f.m[1].content, "u"));
+    assert_true(f.from[0] == TOOL_TURNS_OURS && f.from[1] == 0);
+    assert_int_equal(tool_turns(&s, talk, 2, NULL, &mem, NULL, &f, NULL), ERR_OK);
+    assert_true(f.n == 2 && str_is(f.m[0].content, "Be brief."));
     arena_fini(&mem);
     json_decref(tools);
     chat_close(c);

@@ -209,6 +209,53 @@ static void test_tools(void **state) {
     examples_close(&x);
 }
 
+/* A system's message is put in front (+1), a result and what the user says are one (-1): what is kept out of learning
+ * and what is the prompt is told by each message's source, not by how many there are. */
+static void test_tools_muted(void **state) {
+    (void)state;
+#define A_TOOL "\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\"}}]"
+#define ASKED "{\"role\": \"user\", \"content\": \"a\"}"
+#define CALLS(more) "{\"role\": \"assistant\", \"content\": \"b\", \"tool_calls\": [{\"name\": \"f\"}]" more "}"
+#define RESULT "{\"role\": \"tool\", \"content\": \"r\"}"
+#define SAYS(role, text, more) "{\"role\": \"" role "\", \"content\": \"" text "\"" more "}"
+#define MUTED ", \"weight\": 0"
+    static const struct {
+        unsigned roles;
+        const char *line;
+        const char *learned; /* all that is */
+        size_t n_learned;
+    } cases[] = {
+        {EXAMPLES_ASSISTANT,
+         "{\"messages\": [" ASKED
+         ", " CALLS(MUTED) ", " RESULT ", " SAYS("user", "c", "") ", " SAYS("assistant", "d", "") "], " A_TOOL "}",
+         "[[d<|im_end|>]]", 2},
+        {EXAMPLES_ASSISTANT,
+         "{\"prompt\": [" ASKED ", " CALLS("") ", " RESULT ", " SAYS("user", "c", "") "], \"completion\": [" SAYS(
+             "assistant", "d", "") "], " A_TOOL "}",
+         "[[d<|im_end|>]]", 2},
+        {EXAMPLES_USER | EXAMPLES_SYSTEM,
+         "{\"messages\": [" SAYS("user", "a", MUTED) ", " SAYS("assistant", "d", "") ", " SAYS("user", "c",
+                                                                                               "") "], " A_TOOL "}",
+         "[[<|im_start|>user\nc<|im_end|>]]", 8},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        examples x;
+        strbuf text = {0};
+        const char *path = written("muted.jsonl", cases[i].line);
+        examples_options o = usual(&path, 1);
+        err e;
+        o.roles = cases[i].roles;
+        if (examples_open(&x, &o, &e) != ERR_OK)
+            fail_msg("%s: %s", cases[i].line, e.text);
+        assert_int_equal(examples_show(&x, tok, 0, false, &text, NULL), ERR_OK);
+        if (str_find(strbuf_str(&text), str_from(cases[i].learned), 0) < 0 || x.n_learned != cases[i].n_learned)
+            fail_msg("row %zu, %u learned:\n%.*s", i, (unsigned)x.n_learned, (int)text.n, text.p);
+        strbuf_fini(&text);
+        examples_close(&x);
+    }
+#undef SAYS
+}
+
 static void test_roles(void **state) {
     (void)state;
     unsigned roles;
@@ -434,10 +481,10 @@ static void test_show(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),          cmocka_unit_test(test_plain), cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_tools),          cmocka_unit_test(test_roles), cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_template_fails), cmocka_unit_test(test_long),  cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_sources),        cmocka_unit_test(test_show),
+        cmocka_unit_test(test_forms),     cmocka_unit_test(test_plain),          cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_tools),     cmocka_unit_test(test_tools_muted),    cmocka_unit_test(test_roles),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_template_fails), cmocka_unit_test(test_long),
+        cmocka_unit_test(test_numbers),   cmocka_unit_test(test_sources),        cmocka_unit_test(test_show),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
