@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "cli/evaluate.h"
 #include "cli/out.h"
+#include "gen/tool_turns.h"
 #include "text/json.h"
 #include "tune/record.h"
 
@@ -31,6 +32,7 @@ struct asker {
     const item_task *k;
     err_code (*use)(asker *a, const question *q, err *e);
     talk t;
+    tool_style style; /* of t.program */
     record r;
     question q;
     session *s;
@@ -51,13 +53,20 @@ static str trimmed(str s) {
 
 /* ---- reading ---- */
 
-static err_code add_want(question *q, const json_t *v, err *e) {
-    if (!json_is_string(v))
-        return err_set(e, ERR_FORMAT, "answer: a text, or a list of texts, is expected");
+/* Every answer begins with nothing, and contains it. */
+static err_code add_text(question *q, str want, err *e) {
+    want = trimmed(want);
+    if (want.n == 0)
+        return err_set(e, ERR_FORMAT, "answer: an empty text");
     if (q->n_want == WANTS_MAX)
         return err_set(e, ERR_LIMIT, "answer: more than %d texts", WANTS_MAX);
-    q->want[q->n_want++] = trimmed(json_str_of(v));
+    q->want[q->n_want++] = want;
     return ERR_OK;
+}
+
+static err_code add_want(question *q, const json_t *v, err *e) {
+    return json_is_string(v) ? add_text(q, json_str_of(v), e)
+                             : err_set(e, ERR_FORMAT, "answer: a text, or a list of texts, is expected");
 }
 
 static err_code read_own(asker *a, const json_t *line, err *e) {
@@ -76,13 +85,15 @@ static err_code read_own(asker *a, const json_t *line, err *e) {
 static err_code ask_conversation(asker *a, const record_turns *t, err *e) {
     chat_message *m;
     size_t n = 0;
+    tool_talk fitted;
     ARENA_NEW(&a->r.mem, m, t->n + 1, e);
     if (a->k->talk->system && !str_is(t->m[0].role, "system"))
         m[n++] = (chat_message){.role = STR("system"), .content = str_from(a->k->talk->system)};
     memcpy(m + n, t->m, (t->n - 1) * sizeof *m);
+    TRY(tool_turns(&a->style, m, n + t->n - 1, a->r.tools, &a->r.mem, a->r.keep, &fitted, e));
     chat_options o = a->t.options;
-    o.tools = a->r.tools;
-    return chat_encode(a->t.program, m, n + t->n - 1, &o, &a->q.ids, e);
+    o.tools = fitted.tools;
+    return chat_encode(a->t.program, fitted.m, fitted.n, &o, &a->q.ids, e);
 }
 
 static err_code read_example(asker *a, str text, err *e) {
@@ -92,7 +103,7 @@ static err_code read_example(asker *a, str text, err *e) {
         return err_set(e, ERR_FORMAT,
                        "no question and answer: \"prompt\" with \"answer\", or a conversation that ends "
                        "with the assistant, is expected");
-    a->q.want[a->q.n_want++] = trimmed(t->m[t->n - 1].content);
+    TRY(add_text(&a->q, t->m[t->n - 1].content, e));
     if (a->t.program)
         return ask_conversation(a, t, e);
     if (!a->r.is_plain)
@@ -179,6 +190,8 @@ static err_code score(asker *a, const question *q, err *e) {
 static err_code run(asker *a, err *e) {
     size_t ctx_tokens;
     TRY(eval_talk(a->k, &a->t, e));
+    if (a->t.program)
+        TRY(tool_style_learn(&a->style, a->t.program, a->k->l->t, chat_source(a->t.program), e));
     a->use = measure;
     TRY(eval_lines(a->k, on_line, a, e));
     if (a->n == 0)

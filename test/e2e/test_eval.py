@@ -110,6 +110,27 @@ def _():
     assert evaluate(MODEL, "exact", write("talk.jsonl", talk), "--chat", "--template", "plain")["exact"]["n"] == 1
 
 
+@case("exact --chat: tools, calls, results are told as tuning tells them, though the template knows of none")
+def _():
+    source = ("{% for m in messages %}{% if m.role == 'tool' or m.tool_calls %}{{ raise_exception('no tools') }}{% endif %}"
+              "{{ m.role }}:{{ m.content }}\n{% endfor %}")
+    template = os.path.join(tmp(), "no-tools.jinja")
+    with open(template, "w") as f:
+        f.write(source)
+    call = {"role": "assistant", "tool_calls": [{"name": "f", "arguments": {}}]}
+    result, want = {"role": "tool", "content": "r"}, {"role": "assistant", "content": "no"}
+    said = [{"role": "assistant", "content": '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'},
+            {"role": "user", "content": "<tool_response>\nr\n</tool_response>"}]
+    ask = {"role": "user", "content": "a"}
+    got = [evaluate(MODEL, "exact", write("tools.jsonl", [{"messages": [ask, *turns, want]}]), "--chat", "--template", template)
+           for turns in ([call, result], said)]
+    assert got[0]["items"] == got[1]["items"], got
+    tools = [{"type": "function", "function": {"name": "f", "description": "d" * 9000}}]
+    line = write("described.jsonl", [{"messages": [ask, want], "tools": tools}])
+    out = loam("eval", MODEL, "exact", line, "--chat", "--template", template, want=None).stderr
+    assert "described.jsonl: an item needs 9" in out, out  # the system's message describes them
+
+
 @case("perplexity: a text in one block has the numbers of loam perplexity; blocks add up; JSON Lines are documents")
 def _():
     path, text = TEXT_FILE, TEXT
@@ -192,6 +213,8 @@ def _():
             ("exact", '{"prompt": "a", "answer": 5}', "answer: a text"),
             ("exact", '{"answer": "a"}', "prompt: a text"),
             ("exact", '{"prompt": "a", "answer": []}', "answer: an empty list"),
+            ("exact", '{"prompt": "a", "answer": ["b", " "]}', "answer: an empty text"),
+            ("exact", '{"prompt": "a", "completion": ""}', "answer: an empty text"),
             ("exact", '{"text": "a"}', "no question and answer"),
             ("perplexity", '{"txt": "a"}', "text")):
         first = good if task == "choices" else '{"prompt": "a", "answer": "b"}' if task == "exact" else '{"text": "ab"}'
