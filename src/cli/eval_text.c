@@ -15,11 +15,13 @@
 #include "cli/out.h"
 #include "gen/likelihood.h"
 #include "gen/windows.h"
+#include "io/unpack.h"
 #include "store/dataset.h"
 #include "text/json.h"
 #include "text/split.h"
+#include "tune/lines.h"
 
-enum { WINDOW_MAX = 4096 };
+enum { WINDOW_MAX = 4096, CHUNK_BYTES = 256 << 10 };
 static const double LN2 = 0x1.62e42fefa39efp-1;
 
 typedef struct {
@@ -125,17 +127,35 @@ static err_code of_text(scorer *s, str text, err *e) {
     return ERR_OK;
 }
 
+/* The whole of a text, unpacked; standard input is taken as it is. */
+static err_code read_text(const char *path, strbuf *out, err *e) {
+    unpack *u;
+    if (strcmp(path, "-") == 0)
+        return load_text(path, out, e);
+    TRY(unpack_open(&u, path, UNPACK_FOLLOW, e));
+    err_code code = ERR_OK;
+    for (size_t got = 1; code == ERR_OK && got > 0;) {
+        code = strbuf_reserve(out, CHUNK_BYTES, e);
+        if (code == ERR_OK)
+            code = unpack_read(u, out->p + out->n, CHUNK_BYTES, &got, e);
+        out->n += code == ERR_OK ? got : 0;
+        if (out->n > LOAD_TEXT_BYTES_MAX)
+            code = err_set(e, ERR_LIMIT, "%s: more than %d bytes of text", path, LOAD_TEXT_BYTES_MAX);
+    }
+    unpack_close(u);
+    return code;
+}
+
 static err_code of_file(scorer *s, err *e) {
+    lines_kind kind = LINES_TEXT;
+    if (strcmp(s->k->file, "-") != 0)
+        TRY(lines_look(s->k->file, &kind, e));
+    if (kind != LINES_TEXT)
+        return kind == LINES_SET ? of_set(s, e) : eval_lines(s->k, on_line, s, e);
     strbuf text = {0};
-    TRY(load_text(s->k->file, &text, e));
-    str t = strbuf_str(&text);
-    err_code code;
-    if (str_starts(t, (str){"SQLite format 3", 16}))
-        code = of_set(s, e);
-    else if (str_starts(t, STR("{")) || str_starts(t, STR("\x1f\x8b")) || str_starts(t, STR("\x28\xb5\x2f\xfd")))
-        code = eval_lines(s->k, on_line, s, e);
-    else
-        code = of_text(s, t, e);
+    err_code code = read_text(s->k->file, &text, e);
+    if (code == ERR_OK)
+        code = of_text(s, strbuf_str(&text), e);
     strbuf_fini(&text);
     return code;
 }

@@ -10,7 +10,8 @@
 #include "store/dataset.h"
 #include "text/split.h"
 
-enum { CHUNK_BYTES = 256 << 10, KEPT_BYTES_MAX = 4 << 20 };
+enum { CHUNK_BYTES = 256 << 10, HEAD_BYTES = 256 };
+#define BOM "\xef\xbb\xbf"
 
 struct lines {
     const char *path;
@@ -28,9 +29,23 @@ struct lines {
     uint64_t number; /* of the line at text[used] */
 };
 
-static err_code look(const char *path, bool *is_set, err *e) {
+static bool begins_object(str s) {
+    static const char blanks[] = " \t\r\n";
+    if (str_starts(s, STR(BOM)))
+        s = str_sub(s, sizeof BOM - 1, s.n);
+    while (s.n > 0 && memchr(blanks, s.p[0], 4))
+        s = str_sub(s, 1, s.n);
+    if (!str_starts(s, STR("{")))
+        return false;
+    do
+        s = str_sub(s, 1, s.n);
+    while (s.n > 0 && memchr(blanks, s.p[0], 2));
+    return s.n > 0 && (s.p[0] == '"' || s.p[0] == '}');
+}
+
+err_code lines_look(const char *path, lines_kind *out, err *e) {
     static const char magic[16] = "SQLite format 3";
-    char head[sizeof magic];
+    char head[HEAD_BYTES];
     unpack *u;
     size_t n = 0, got = 1;
     TRY(unpack_open(&u, path, UNPACK_FOLLOW, e));
@@ -38,14 +53,16 @@ static err_code look(const char *path, bool *is_set, err *e) {
     for (; code == ERR_OK && n < sizeof head && got > 0; n += got)
         code = unpack_read(u, head + n, sizeof head - n, &got, e);
     unpack_close(u);
-    *is_set = n == sizeof head && memcmp(head, magic, sizeof head) == 0;
+    *out = n >= sizeof magic && memcmp(head, magic, sizeof magic) == 0 ? LINES_SET
+           : begins_object((str){head, n})                             ? LINES_JSON
+                                                                       : LINES_TEXT;
     return code;
 }
 
 static err_code open_source(lines *l, const char *where, err *e) {
-    bool is_set = false;
-    TRY(look(l->path, &is_set, e));
-    if (is_set) {
+    lines_kind kind;
+    TRY(lines_look(l->path, &kind, e));
+    if (kind == LINES_SET) {
         TRY(dataset_open(&l->set, l->path, e));
         return dataset_list(l->set, where, &l->key, &l->n_keys, e);
     }
@@ -118,8 +135,8 @@ static err_code read_more(lines *l, err *e) {
         l->text.n += got;
     } while (first && got > 0 && l->text.n < 3);
     l->at_end = l->text.n == before || got == 0;
-    if (first && str_starts(strbuf_str(&l->text), STR("\xef\xbb\xbf")))
-        l->used = 3;
+    if (first && str_starts(strbuf_str(&l->text), STR(BOM)))
+        l->used = sizeof BOM - 1;
     return ERR_OK;
 }
 

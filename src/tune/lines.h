@@ -12,6 +12,11 @@
 
 enum { LINES_BYTES_MAX = 64 << 20 };
 
+/* What a file holds, packed or not, by its beginning: a data set; JSON Lines, of which the first begins with {" or {}
+ * (blanks between and a byte order mark in front do not count); else a text. */
+typedef enum { LINES_SET, LINES_JSON, LINES_TEXT } lines_kind;
+err_code lines_look(const char *path, lines_kind *out, err *e);
+
 typedef struct lines lines;
 typedef struct {
     uint64_t number;

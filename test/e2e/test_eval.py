@@ -148,6 +148,23 @@ def _():
     assert sorted(b["nll"] for b in evaluate(MODEL, "perplexity", data)["items"]) == sorted(b["nll"] for b in docs["items"])
 
 
+@case("perplexity: what a file is says its beginning, unpacked: packed texts, texts that begin with {, marks in front")
+def _():
+    want = evaluate(MODEL, "perplexity", TEXT_FILE)["items"]
+    packed = os.path.join(tmp(), "text.gz")
+    with gzip.open(packed, "wt") as f:
+        f.write(TEXT)
+    assert evaluate(MODEL, "perplexity", packed)["items"] == want
+    for name, text in (("brace.txt", "{once upon a time}\n"), ("code.txt", "{\n  \"a\"\n}\n")):
+        assert evaluate(MODEL, "perplexity", write(name, [text]))["items"][0]["bytes"] == len(text) + 1
+    documents = evaluate(MODEL, "perplexity", write("docs.jsonl", [{"text": "abc"}, {"text": "de"}]))["items"]
+    assert [d["bytes"] for d in documents] == [3, 2]
+    line = '{ "text": "abc"}\n{"text": "de"}'
+    for name, pack, mark in (("marked.jsonl", open, "\ufeff"), ("blank.jsonl", open, "\n"), ("marked.jsonl.gz", gzip.open, "\ufeff")):
+        assert [d["nll"] for d in evaluate(MODEL, "perplexity", write(name, [mark + line], pack))["items"]] == [
+            d["nll"] for d in documents], name
+
+
 def mcnemar(a, b):
     n, k = a + b, min(a, b)
     return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2 ** n)
