@@ -187,6 +187,8 @@ static err_code write_all(writer *w, str name, err *e) {
 err_code adapter_save_gguf(const adapter *a, const char *path, str name, err *e) {
     writer w = {.a = a};
     TRY(each(&w, find_alpha, e));
+    if (w.alpha == 0) /* every scale is: readers would take 0 for "no alpha", a scale of 1 */
+        w.alpha = 1;
     w.row = adapter_row(a, e);
     if (!w.row)
         return ERR_MEMORY;

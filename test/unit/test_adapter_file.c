@@ -232,6 +232,32 @@ static void stacked(void **state) {
     model_close(m);
 }
 
+/* With scales of 0 an adapter changes nothing, nor does its file. */
+static void scales_of_nothing(void **state) {
+    (void)state;
+    err e = {0};
+    model *m = open_model("llama", MODEL_WEIGHTS_STORED);
+    adapter_shape s = {.rank = 3, .alpha = 6, .parts = LORA_ALL};
+    adapter *a = NULL;
+    must(adapter_create(&a, m, &s, 5, &e), &e);
+    for (size_t i = 0; i < model_config_of(m)->L * LORA_PARTS; i++) {
+        adapter_target *t = adapter_at(a, i / LORA_PARTS, (lora_part)(i % LORA_PARTS));
+        t->scale = 0;
+        for (size_t k = 0; k < t->b.rows / 16 * 16 * t->b.cols; k++)
+            ((float *)(void *)t->b.packed)[k] = 0.25f;
+    }
+    must(adapter_save_gguf(a, in_dir("a.gguf"), STR(""), &e), &e);
+    adapter *b = open_adapter(m, in_dir("a.gguf"));
+    float *plain = logits_of(m, NULL), *got = logits_of(m, b);
+    for (size_t k = 0; k < model_config_of(m)->V; k++)
+        assert_true(got[k] == plain[k]);
+    free(plain);
+    free(got);
+    adapter_close(a);
+    adapter_close(b);
+    model_close(m);
+}
+
 /* ---- what is refused ---- */
 
 typedef struct {
@@ -429,8 +455,9 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(equals_peft),    cmocka_unit_test(equals_llama_cpp),
-                                       cmocka_unit_test(round_trips),    cmocka_unit_test(stacked),
-                                       cmocka_unit_test(malformed_peft), cmocka_unit_test(malformed_gguf)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(equals_peft),       cmocka_unit_test(equals_llama_cpp),
+                                       cmocka_unit_test(round_trips),       cmocka_unit_test(stacked),
+                                       cmocka_unit_test(scales_of_nothing), cmocka_unit_test(malformed_peft),
+                                       cmocka_unit_test(malformed_gguf)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
