@@ -326,7 +326,7 @@ static void gain_panel(void *ctx, size_t i_panel, int thread) {
         if (j->start)
             t->magnitude[first + r] = norm;
         t->norm[first + r] = norm;
-        t->gain[first + r] = t->magnitude[first + r] / norm;
+        t->gain[first + r] = over_norm(t->magnitude[first + r], norm, 1);
         for (size_t i = 0; i < rank; i++)
             gained[i * PANEL_ROWS + r] = b[i * PANEL_ROWS + r] * t->gain[first + r];
     }

@@ -14,7 +14,7 @@
  *   t[i] = chain over c of x[c] * A[i][c];  t[i] = t[i] * (m * scale)
  *   y[r] = fma(t[i], B[r][i], y[r]), i ascending, from y[r] on; of DoRA, B[r][i] * gain[r] in the place of B[r][i]
  *   gain[r] = magnitude[r] / n[r], n[r] = sqrt(sum by lanes of e[c] * e[c]), e[c] = fma(d[c], scale, W[r][c]),
- *   d[c] = chain over i of B[r][i] * A[i][c], W dequantised
+ *   d[c] = chain over i of B[r][i] * A[i][c], W dequantised; where n[r] is 0, gain[r] is 1
  *
  * Proved by test/prop/test_adapter.c: plain loops; bits over instruction sets, threads, cuts and batches.
  */

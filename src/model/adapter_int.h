@@ -29,6 +29,8 @@ err_code adapter_new(adapter **out, model *m, const adapter_shape *s, const targ
 /* Rows and columns of a layer's matrix. */
 void lora_part_shape(const model_config *c, lora_part p, size_t *rows, size_t *cols);
 float adapter_scale(double alpha, size_t rank, bool rslora);
+/* x / norm, as DoRA divides a row's magnitude; a row of zeros has no direction to give a length to: `otherwise`. */
+static inline float over_norm(float x, float norm, float otherwise) { return norm > 0 ? x / norm : otherwise; }
 static inline matrix *lora_matrix(layer *y, lora_part p) {
     matrix *const all[LORA_PARTS] = {&y->q, &y->k, &y->v, &y->o, &y->gate, &y->up, &y->down};
     return all[p];

@@ -122,7 +122,7 @@ static void change_row(void *ctx, const model_tensor *t, int part, size_t r, int
         delta(g, x, a, r, 1, d);
         if (x->magnitude) {
             k->add_scaled(base, d, x->scale, cols, d);
-            float gain = x->magnitude[r] / (float)kern_sqrt64((double)k->sum_squares(d, cols));
+            float gain = over_norm(x->magnitude[r], (float)kern_sqrt64((double)k->sum_squares(d, cols)), 1);
             k->scale(w, 1.0f + mix * (gain - 1.0f), cols, w);
             delta(g, x, a, r, gain, d);
         }

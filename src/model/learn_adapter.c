@@ -7,7 +7,8 @@
  *              dx goes on by dt[i] * A[i][c], or with dropout: dx = dx + what that chain alone gives, dropped as x was
  *              dA[i][c] = chain over tokens of u[c] * dt[i];  dB'[r][i] = chain over tokens of t[i] * dy[r]
  *              DoRA, its norms taken for constants:  dB = dB' * gain
- *              dmagnitude[r] = (chain over tokens of dy[r] * (W x)[r], then over i of dB'[r][i] * B[r][i]) / norm[r]
+ *              dmagnitude[r] = (chain over tokens of dy[r] * (W x)[r], then over i of dB'[r][i] * B[r][i]) / norm[r];
+ *              0 where the norm is 0
  *
  * A u is cheap next to W x, so the backward pass computes it again.
  */
@@ -200,7 +201,7 @@ static void gain_back(void *ctx, size_t i_panel, int thread) {
     for (size_t i = 0; i < rank; i++)
         k->norm_weight_back(db + i * PANEL_ROWS, b + i * PANEL_ROWS, PANEL_ROWS, ones, 1, n, dm);
     for (size_t r = 0; r < n; r++) {
-        dm[r] = dm[r] / t->norm[first + r];
+        dm[r] = over_norm(dm[r], t->norm[first + r], 0);
         for (size_t i = 0; i < rank; i++)
             db[i * PANEL_ROWS + r] = db[i * PANEL_ROWS + r] * t->gain[first + r];
     }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "model/adapter_int.h"
+#include "model/adapter_merge.h"
 #include "prop/gen.h"
 #include "prop/oracle.h"
 
@@ -294,6 +295,46 @@ static void new_ones(void **state) {
     close_model(o);
 }
 
+/* A row of zeros, which has no direction, is left as it is: in use, and in a merge. */
+static void rows_of_zeros(void **state) {
+    (void)state;
+    err e = {0};
+    enum { ROW = 5 };
+    opened o = open_model(MODELS "llama", NULL, 2, MODEL_WEIGHTS_F32);
+    size_t V = o.m->config.V, D = o.m->config.D;
+    adapter_shape s = {.rank = 4, .alpha = 8, .dora = true, .parts = LORA_ALL};
+    for (size_t i = 0; i < o.m->config.L * LORA_PARTS; i++) {
+        const matrix *w = lora_matrix(&o.m->layers[i / LORA_PARTS], (lora_part)(i % LORA_PARTS));
+        for (size_t c = 0; c < w->cols; c++)
+            *at(w, ROW, c) = 0;
+    }
+    adapter *a;
+    must(adapter_create(&a, o.m, &s, 1, &e), &e);
+    float *plain = gen_alloc(N_IDS * V * 4), *with = gen_alloc(N_IDS * V * 4), *row = gen_alloc(D * 4);
+    for (uint64_t i = 0; i < N_IDS; i++)
+        ids[i] = (int32_t)rng_below(42, RNG_TEST, i, V);
+    read_all(o.m, &(listener){NULL, 0, plain, NULL}, 1, N_IDS);
+    read_all(o.m, &(listener){&(adapter_use){a, 1}, 1, with, NULL}, 1, N_IDS);
+    for (size_t i = 0; i < N_IDS * V; i++)
+        assert_true(plain[i] == with[i]);
+    adapter_merge *g;
+    bool changes;
+    const model_tensor q = {.role = ROLE_Q, .layer = 1, .n_parts = 1, .cols = D};
+    must(adapter_merge_open(&g, o.m, &(adapter_use){a, 1}, 1, &e), &e);
+    export_change change = adapter_merge_change(g);
+    must(change.begin(change.ctx, &q, &changes, &e), &e);
+    memset(row, 0, D * 4);
+    change.row(change.ctx, &q, 0, ROW, 0, row);
+    for (size_t c = 0; c < D; c++)
+        assert_true(row[c] == 0);
+    adapter_merge_close(g);
+    free(plain);
+    free(with);
+    free(row);
+    adapter_close(a);
+    close_model(o);
+}
+
 static void refusals(void **state) {
     (void)state;
     err e = {0};
@@ -327,6 +368,7 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(equals_plain_loops), cmocka_unit_test(parts_of_a_batch),
-                                       cmocka_unit_test(new_ones), cmocka_unit_test(refusals)};
+                                       cmocka_unit_test(new_ones), cmocka_unit_test(rows_of_zeros),
+                                       cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -422,6 +422,32 @@ static void dropout_drops(void **state) {
     close_bench(&b);
 }
 
+/* ---- DoRA of a row of zeros ---- */
+
+static void rows_of_zeros(void **state) {
+    (void)state;
+    enum { ROW = 5 };
+    adapter_shape s = {.rank = 4, .alpha = 8, .dora = true, .parts = LORA_ALL};
+    bench b = open_bench(MODELS "llama", NULL, 1, MODEL_WEIGHTS_F32, &s, NULL);
+    size_t n, L = model_config_of(b.m)->L;
+    for (size_t i = 0; i < L * LORA_PARTS; i++) {
+        const matrix *w = lora_matrix(&b.m->layers[i / LORA_PARTS], (lora_part)(i % LORA_PARTS));
+        adapter_target *t = adapter_at(b.a, i / LORA_PARTS, (lora_part)(i % LORA_PARTS));
+        for (size_t c = 0; c < w->cols; c++)
+            *at(w, ROW, c) = 0;
+        for (size_t c = 0; c < t->b.cols; c++)
+            *at(&t->b, ROW, c) = 0;
+    }
+    adapter_refresh(b.a);
+    fill_batch(model_config_of(b.m)->V);
+    assert_true(isfinite(gradient(&b, &whole)));
+    param *p = learner_params(b.l, &n);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < p[i].n; k++)
+            assert_true(isfinite(p[i].g[k]) && (p[i].cols || k != ROW || p[i].g[k] == 0));
+    close_bench(&b);
+}
+
 /* ---- what there is, and what is refused ---- */
 
 static void tensors_are_named_as_peft_names_them(void **state) {
@@ -495,6 +521,7 @@ int main(void) {
         cmocka_unit_test(a_quantised_base_learns_alike),
         cmocka_unit_test(differences),
         cmocka_unit_test(dropout_drops),
+        cmocka_unit_test(rows_of_zeros),
         cmocka_unit_test(tensors_are_named_as_peft_names_them),
         cmocka_unit_test(memory_is_planned),
         cmocka_unit_test(refusals),
