@@ -104,6 +104,7 @@ static err_code read_sums(imatrix *m, const gguf_file *g, const tensor_ref *sums
     }
     x->sum = sum;
     x->mean = mean;
+    x->n_counts = n_counts;
     x->count = roundf(count[0]);
     return ERR_OK;
 }
@@ -186,7 +187,8 @@ static err_code read_old(imatrix *m, reader *r, err *e) {
     for (uint32_t i = 0; i < n; i++)
         TRY(read_old_entry(m, r, e));
     TRY(read_old_end(m, r, e));
-    return imatrix_finish(m, e);
+    err_code code = imatrix_finish(m, e); /* which knows no file; the reader names its own */
+    return code ? err_in(e, code, "%s", r->file) : ERR_OK;
 }
 
 /* ---- both ---- */
@@ -209,8 +211,6 @@ err_code imatrix_open(imatrix *m, const char *path, err *e) {
     } else {
         reader r = {.file = path, .p = map.p, .n = map.n};
         code = read_old(m, &r, e);
-        if (code == ERR_FORMAT && e && strncmp(e->text, path, strlen(path)) != 0)
-            err_in(e, code, "%s", path);
     }
     os_map_close(&map);
     if (code)
@@ -230,6 +230,9 @@ static err_code write_names(gguf_writer *w, const imatrix_entry *x, err *e) {
     static const char *const suffix[] = {SUM, COUNT};
     if (x->name.n > IMATRIX_NAME_BYTES_MAX)
         return err_set(e, ERR_USAGE, "entry %.*s: its name is too long", STR_ARG(x->name));
+    if (x->n_counts > 1)
+        return err_set(e, ERR_UNSUPPORTED, "entry %.*s: that of %zu experts cannot be written", STR_ARG(x->name),
+                       x->n_counts);
     memcpy(name, x->name.p, x->name.n);
     for (int i = 0; i < 2; i++) {
         size_t n = strlen(suffix[i]);

@@ -29,6 +29,7 @@ typedef struct {
     const float *sum;  /* f32[n], finite, none below 0 */
     const float *mean; /* f32[n], likewise */
     float count;       /* of the first expert */
+    size_t n_counts;   /* experts; 0 and 1: the matrix has none */
 } imatrix_entry;
 
 typedef struct {
@@ -49,7 +50,7 @@ const imatrix_entry *imatrix_find(const imatrix *m, str name); /* NULL: none */
 
 /* Sorts entries that a maker has filled in, and computes their means; sums that are not finite: ERR_FORMAT. */
 err_code imatrix_finish(imatrix *m, err *e);
-/* The GGUF form, the file whole or not at all. Entries of experts (more counts than one) cannot be written. */
+/* The GGUF form, the file whole or not at all. Entries of experts (more counts than one): ERR_UNSUPPORTED. */
 err_code imatrix_write(const imatrix *m, const char *path, err *e);
 
 #endif

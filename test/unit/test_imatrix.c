@@ -128,6 +128,14 @@ static void lies_of_the_older_form_are_refused(void **state) {
     strbuf b = {0};
     build_u32(&b, 0x7fffffff);
     refused(old_file(&b), ERR_FORMAT, "number of matrices (this is no GGUF file)");
+    char deep[400] = "";
+    imatrix m;
+    err e = {0};
+    for (size_t i = 0; i < 120; i++)
+        strcat(deep, "/.");
+    strcat(deep, build_path("imatrix.dat"));
+    assert_int_equal(imatrix_open(&m, deep, &e), ERR_FORMAT);
+    assert_true(strncmp(e.text, "...", 3) == 0); /* the end of the path, once */
     build_put_u32(&b, 0, 2);
     old_entry(&b, "same", 1, 1, v);
     refused(old_file(&b), ERR_FORMAT, "byte");
@@ -192,7 +200,11 @@ static void experts_are_read_one_by_one(void **state) {
     err e = {0};
     must(imatrix_open(&m, gguf_file_of(t, 3), &e), &e);
     const imatrix_entry *x = find(&m, "e");
-    assert_true(m.n == 1 && x->n == 6 && x->mean[5] == 3 && x->count == 2);
+    assert_true(m.n == 1 && x->n == 6 && x->mean[5] == 3 && x->count == 2 && x->n_counts == 3);
+    const char *path = build_path("experts.gguf");
+    assert_int_equal(imatrix_write(&m, path, &e), ERR_UNSUPPORTED); /* one count would stand for three */
+    assert_non_null(strstr(e.text, "entry e: that of 3 experts"));
+    assert_int_not_equal(access(path, F_OK), 0);
     imatrix_close(&m);
 }
 
