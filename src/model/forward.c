@@ -211,8 +211,8 @@ static void adapt(const pass *p, model_input input, const float *x, size_t k, co
         [INPUT_QKV] = LORA_Q, [INPUT_O] = LORA_O, [INPUT_FFN] = LORA_GATE, [INPUT_DOWN] = LORA_DOWN};
     for (size_t i = 0, end; i < p->n_spans; i = end) {
         const span *s = &p->spans[i];
-        size_t n = 0;
-        for (end = i; end < p->n_spans && same_adapters(s, &p->spans[end]); end++)
+        size_t n = s->n; /* a span is like itself, even where its mix is no number */
+        for (end = i + 1; end < p->n_spans && same_adapters(s, &p->spans[end]); end++)
             n += p->spans[end].n;
         float *y[ADAPT_TOGETHER_MAX];
         for (int j = 0; j < n_products; j++)

@@ -5,6 +5,8 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <math.h>
+#include <unistd.h>
 
 #include "model/adapter_int.h"
 #include "model/adapter_merge.h"
@@ -335,6 +337,23 @@ static void rows_of_zeros(void **state) {
     close_model(o);
 }
 
+/* A mix that is no number gives logits that are none, and an end. */
+static void a_mix_of_nan_ends(void **state) {
+    (void)state;
+    opened o = open_model(MODELS "llama", NULL, 1, MODEL_WEIGHTS_STORED);
+    adapter_shape s = {.rank = 2, .alpha = 4, .parts = LORA_ALL};
+    adapter *a = make(o.m, &s, 3);
+    float *logits = gen_alloc(N_IDS * o.m->config.V * 4);
+    memset(ids, 0, sizeof ids);
+    alarm(60);
+    read_all(o.m, &(listener){&(adapter_use){a, NAN}, 1, logits, NULL}, 1, N_IDS);
+    alarm(0);
+    assert_true(isnan(logits[0]));
+    free(logits);
+    adapter_close(a);
+    close_model(o);
+}
+
 static void refusals(void **state) {
     (void)state;
     err e = {0};
@@ -368,7 +387,7 @@ static int setup(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(equals_plain_loops), cmocka_unit_test(parts_of_a_batch),
-                                       cmocka_unit_test(new_ones), cmocka_unit_test(rows_of_zeros),
-                                       cmocka_unit_test(refusals)};
+                                       cmocka_unit_test(new_ones),           cmocka_unit_test(rows_of_zeros),
+                                       cmocka_unit_test(a_mix_of_nan_ends),  cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }
