@@ -128,13 +128,15 @@ static void lies_of_the_older_form_are_refused(void **state) {
     strbuf b = {0};
     build_u32(&b, 0x7fffffff);
     refused(old_file(&b), ERR_FORMAT, "number of matrices (this is no GGUF file)");
-    char deep[400] = "";
+    strbuf deep = {0};
     imatrix m;
     err e = {0};
     for (size_t i = 0; i < 120; i++)
-        strcat(deep, "/.");
-    strcat(deep, build_path("imatrix.dat"));
-    assert_int_equal(imatrix_open(&m, deep, &e), ERR_FORMAT);
+        build_bytes(&deep, "/.", 2);
+    const char *path = build_path("imatrix.dat");
+    build_bytes(&deep, path, strlen(path) + 1);
+    assert_int_equal(imatrix_open(&m, deep.p, &e), ERR_FORMAT);
+    strbuf_fini(&deep);
     assert_true(strncmp(e.text, "...", 3) == 0); /* the end of the path, once */
     build_put_u32(&b, 0, 2);
     old_entry(&b, "same", 1, 1, v);
