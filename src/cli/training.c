@@ -25,6 +25,7 @@ run_load_options training_options(const training *t, const common_values *common
         .progress = show_tokenizing,
         .progress_examples = show_reading,
         .progress_ctx = bar,
+        .stop = &interrupt_flag,
     };
 }
 

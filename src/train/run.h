@@ -75,7 +75,8 @@ typedef struct {
     void (*progress)(void *ctx, size_t done, size_t total); /* of tokenizing, in bytes; may be NULL */
     void (*progress_examples)(void *ctx, uint64_t done, uint64_t total); /* of tuning, likewise */
     void *progress_ctx;
-    strbuf *bad; /* of tuning: receives the example that an error is about; may be NULL */
+    const volatile int *stop; /* of tuning's examples: ERR_CANCELLED when it is not 0; NULL: never */
+    strbuf *bad;              /* of tuning: receives the example that an error is about; may be NULL */
 } run_load_options;
 
 /* Of run_load() the documents alone: opened and compared. */

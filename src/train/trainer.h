@@ -53,8 +53,8 @@ err_code trainer_load(trainer *t, const char *folder, uint64_t step, ckpt_info *
 
 uint64_t trainer_step_done(const trainer *t); /* steps done */
 /* The next step. Fills all of *line but its digest; roots, and the loss on what is held out, where the recipe asks for
- * them. A loss or a gradient that is not finite: ERR_LIMIT, and the weights are those before the step. Beyond the
- * recipe's last step: ERR_USAGE. */
+ * them. A loss or a gradient that is not finite: ERR_LIMIT, and the weights are those before the step; a loss on what
+ * is held out that is not: ERR_LIMIT, and they are those behind it. Beyond the recipe's last step: ERR_USAGE. */
 err_code trainer_step(trainer *t, chain_line *line, err *e);
 /* Line 0 of a run that is at its beginning, without its digest. */
 err_code trainer_first_line(trainer *t, chain_line *line, err *e);

@@ -72,13 +72,12 @@ static err_code open_examples(tuning *t, const recipe *r, const char *data, cons
                           .drop_long = r->tune.drop_long,
                           .workers = o->trainer.pool,
                           .progress = o->progress_examples,
-                          .progress_ctx = o->progress_ctx};
+                          .progress_ctx = o->progress_ctx,
+                          .stop = o->stop};
     TRY(examples_roles(str_from(r->tune.roles), &x.roles, e));
     err_code code = examples_open(&t->examples, &x, e);
     if (code != ERR_OK && o->bad)
         strbuf_add(o->bad, strbuf_str(&t->examples.bad), NULL);
-    if (code == ERR_OK && t->examples.n == 0)
-        code = err_set(e, ERR_USAGE, "%s: there are no examples", data);
     return code;
 }
 
@@ -343,14 +342,13 @@ static err_code load_words(run *r, const run_load_options *o, err *e) {
     return same_digest(h, r->recipe.tune.template, "template.jinja", "it has changed since the run began", e);
 }
 
-/* What others look at (train/uses.h): the documents that are examples, in their order. */
+/* What others look at (train/uses.h): the documents that are examples, in their order; d->digest stays the source's. */
 static err_code make_docs(run *r, err *e) {
     const tuning *t = r->tuning;
     const objective_split *s = &t->split;
     docs *d = &r->docs;
     d->n = s->n_train + s->n_held_out;
     d->n_train = s->n_train;
-    d->digest = t->examples.digest;
     free(d->key);
     free(d->sha256);
     d->key = calloc(d->n, sizeof *d->key);
@@ -379,6 +377,7 @@ static err_code load_examples(run *r, const run_load_options *o, err *e) {
     }
     TRY(same_digest(t->examples.digest, r->recipe.data.digest, data, "the examples have changed since the run began",
                     e));
+    r->docs.digest = t->examples.digest;
     TRY(split(t, &r->recipe, &r->docs, e));
     return make_docs(r, e);
 }

@@ -307,6 +307,20 @@ static void test_malformed(void **state) {
         check_refused(usual(NULL, 0), cases[i].lines, cases[i].want, NULL);
 }
 
+static void test_stopped(void **state) {
+    (void)state;
+    const char *path = written("stopped.jsonl", GOOD GOOD);
+    volatile int stop = 0;
+    examples_options o = usual(&path, 1);
+    examples x;
+    o.stop = &stop;
+    assert_int_equal(examples_open(&x, &o, NULL), ERR_OK);
+    examples_close(&x);
+    stop = 1;
+    assert_int_equal(examples_open(&x, &o, NULL), ERR_CANCELLED);
+    examples_close(&x);
+}
+
 /* A template that fails on an example shows that example. */
 static void test_template_fails(void **state) {
     (void)state;
@@ -481,10 +495,11 @@ static void test_show(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),     cmocka_unit_test(test_plain),          cmocka_unit_test(test_pairs),
-        cmocka_unit_test(test_tools),     cmocka_unit_test(test_tools_muted),    cmocka_unit_test(test_roles),
-        cmocka_unit_test(test_malformed), cmocka_unit_test(test_template_fails), cmocka_unit_test(test_long),
-        cmocka_unit_test(test_numbers),   cmocka_unit_test(test_sources),        cmocka_unit_test(test_show),
+        cmocka_unit_test(test_forms),     cmocka_unit_test(test_plain),       cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_tools),     cmocka_unit_test(test_tools_muted), cmocka_unit_test(test_roles),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_stopped),     cmocka_unit_test(test_template_fails),
+        cmocka_unit_test(test_long),      cmocka_unit_test(test_numbers),     cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_show),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }
