@@ -153,17 +153,15 @@ static void test_last_turn_is_other(void **state) {
           "[[<think>\nho\n</think>\n\nf<|im_end|>]]\n");
 }
 
-/* As Magistral: thoughts have other marks, and earlier turns are written without. */
+/* As Magistral: thoughts have other marks; they are written otherwise than they came. */
 static void test_other_marks(void **state) {
     (void)state;
-    static const chat_message m[] = {MESSAGE("user", "a"), MESSAGE("assistant", "[THINK]hm[/THINK]b"),
-                                     MESSAGE("user", "c"), MESSAGE("assistant", "d")};
-    check(
-        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('[/THINK]')[-1] }}<|im_end|>\n{% endfor %}"
-        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}",
-        m, ".x..",
-        "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n[[b<|im_end|>]]\n<|im_start|>user\nc<|im_end|>\n"
-        "<|im_start|>assistant\nd<|im_end|>\n");
+    static const char marks[] =
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{% set c = m.content.split('[/THINK]') %}"
+        "{% if m.role == 'assistant' %}[THINK]{{ c[0].split('[THINK]')[-1].upper() }}[/THINK]{% endif %}{{ c[-1] }}"
+        "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+    static const chat_message m[] = {MESSAGE("user", "a"), MESSAGE("assistant", "[THINK]hm[/THINK]b")};
+    check(marks, m, ".x", "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n[[[THINK]HM[/THINK]b<|im_end|>]]\n");
 }
 
 /* The system's text stands in the last question: what is before it is no beginning of the whole. */
