@@ -27,8 +27,6 @@ static const char *const part_names[LORA_PARTS] = {
     [LORA_DOWN] = "mlp.down_proj",
 };
 
-const char *lora_part_name(lora_part p) { return part_names[p]; }
-
 static bool part_named(str name, unsigned *parts) {
     if (str_is(name, "all-linear")) {
         *parts |= LORA_ALL;
@@ -228,19 +226,6 @@ static void plan_of(const model_config *c, const adapter_shape *s, target_plan *
         bool in = s->parts >> i % LORA_PARTS & 1 && (!s->layers || s->layers[i / LORA_PARTS]);
         plan[i] = (target_plan){in ? s->rank : 0, adapter_scale(s->alpha, s->rank, s->rslora), s->dora};
     }
-}
-
-size_t adapter_plan_bytes(const model *m, const adapter_shape *s) {
-    const model_config *c = &m->config;
-    if (s->rank < 1 || s->rank > ADAPTER_RANK_MAX)
-        return SIZE_MAX;
-    target_plan *plan = calloc(c->L * LORA_PARTS, sizeof *plan);
-    if (!plan)
-        return SIZE_MAX;
-    plan_of(c, s, plan);
-    size_t bytes = block_bytes(m, plan);
-    free(plan);
-    return bytes;
 }
 
 static void fill_a(const matrix *a, uint64_t seed, uint64_t i_target) {

@@ -27,9 +27,7 @@
 typedef enum { LORA_Q, LORA_K, LORA_V, LORA_O, LORA_GATE, LORA_UP, LORA_DOWN, LORA_PARTS } lora_part;
 enum { LORA_ALL = (1 << LORA_PARTS) - 1, ADAPTER_RANK_MAX = 4096 };
 
-/* "self_attn.q_proj" and so on: below "model.layers.N." of a Hugging Face folder. */
-const char *lora_part_name(lora_part p);
-/* A list of their last parts, "q_proj,v_proj", or "all-linear", as bits 1 << lora_part. An unknown name: ERR_USAGE. */
+/* A list of their names, "q_proj,v_proj", or "all-linear", as bits 1 << lora_part. An unknown name: ERR_USAGE. */
 err_code lora_parts_from(str list, unsigned *parts, err *e);
 
 typedef struct adapter_shape {
@@ -55,7 +53,6 @@ typedef struct {
  * seed, layer, part, row and column, and nothing else; B zeros; magnitudes the norms of W's rows. m must hold its
  * weights (not opened to plan). ERR_USAGE: rank or alpha out of range, no targets. */
 err_code adapter_create(adapter **out, model *m, const adapter_shape *s, uint64_t seed, err *e);
-size_t adapter_plan_bytes(const model *m, const adapter_shape *s); /* that it will take; SIZE_MAX: too many */
 
 const adapter_shape *adapter_shape_of(const adapter *a); /* rank, alpha: of most targets */
 model *adapter_model(const adapter *a);

@@ -66,20 +66,11 @@ static void plan_trace(const learner *l, plan *p, trace *t) {
 
 /* ---- an adapter to be learned ---- */
 
-static const adapter_shape *shape_of(const learner *l) {
-    return l->o.adapter ? adapter_shape_of(l->o.adapter) : l->o.shape;
-}
-
 /* Of target i = layer * LORA_PARTS + part; rank 0: there is none. */
 static target_plan target_of(const learner *l, size_t i) {
-    const adapter_shape *s = shape_of(l);
-    const lora_part p = (lora_part)(i % LORA_PARTS);
-    if (l->o.adapter) {
-        const adapter_target *t = adapter_at(l->o.adapter, i / LORA_PARTS, p);
-        return t ? (target_plan){t->a.rows, t->scale, t->magnitude != NULL} : (target_plan){0};
-    }
-    bool there = s && s->parts >> p & 1 && (!s->layers || s->layers[i / LORA_PARTS]);
-    return there ? (target_plan){s->rank, 0, s->dora} : (target_plan){0};
+    const adapter_target *t =
+        l->o.adapter ? adapter_at(l->o.adapter, i / LORA_PARTS, (lora_part)(i % LORA_PARTS)) : NULL;
+    return t ? (target_plan){t->a.rows, t->scale, t->magnitude != NULL} : (target_plan){0};
 }
 
 /* Gradients' floats; sizes of what is shared by all targets. */
@@ -133,7 +124,7 @@ static void plan_adapter(learner *l, plan *p) {
     l->low = floats(p, n, l->R);
     for (int i = 0; i < ADAPT_TOGETHER_MAX; i++)
         l->low_back[i] = floats(p, n, l->R);
-    l->dropped = shape_of(l)->dropout > 0 ? floats(p, n, l->W) : NULL;
+    l->dropped = adapter_shape_of(l->o.adapter)->dropout > 0 ? floats(p, n, l->W) : NULL;
     l->weight_rows = floats(p, weight_floats(l), 1);
 }
 
@@ -165,7 +156,7 @@ static bool plan_all(learner *l, plan *p) {
     l->angle_rows = min_of(n, c->ctx_train);
     if (n > SIZE_MAX / 64)
         return false;
-    l->g = floats(p, shape_of(l) ? plan_targets(l) : gradient_floats(l->m), 1);
+    l->g = floats(p, l->o.adapter ? plan_targets(l) : gradient_floats(l->m), 1);
     for (size_t i = 0; i <= c->L; i++) {
         float *x = floats(p, n, l->D);
         if (l->x)
@@ -175,7 +166,7 @@ static bool plan_all(learner *l, plan *p) {
         plan_trace(l, p, l->traces ? &l->traces[i] : NULL);
     for (size_t i = 0; i < l->n_traces; i++)
         plan_bare(l, p, i, l->traces ? &l->traces[i] : NULL);
-    if (shape_of(l))
+    if (l->o.adapter)
         plan_adapter(l, p);
     l->dx = floats(p, n, l->D);
     l->dh = floats(p, n, l->D);

@@ -54,10 +54,9 @@ typedef struct {
 } batch;
 
 typedef struct {
-    size_t tokens_max;                 /* of a batch */
-    struct adapter *adapter;           /* to be learned, of this model; NULL: the model itself is */
-    const struct adapter_shape *shape; /* learner_plan_bytes(): of an adapter that is not there yet; NULL: none */
-    bool recompute; /* keep only each layer's input and compute the rest again: less memory, the same bits */
+    size_t tokens_max;       /* of a batch */
+    struct adapter *adapter; /* to be learned, of this model; NULL: the model itself is */
+    bool recompute;          /* keep only each layer's input and compute the rest again: less memory, the same bits */
     void (*lap)(void *ctx,
                 const char *part); /* called behind each part of a step with its name, to be timed; or NULL */
     void *lap_ctx;

@@ -474,7 +474,7 @@ static void tensors_are_named_as_peft_names_them(void **state) {
     close_bench(&b);
 }
 
-/* Memory is told before there is an adapter; the base has no share in it. */
+/* Memory is told before the learner is opened; the base has no share in it. */
 static void memory_is_planned(void **state) {
     (void)state;
     for (size_t i = 0; i < 6; i++) {
@@ -483,7 +483,7 @@ static void memory_is_planned(void **state) {
         model *m = NULL;
         err e = {0};
         must(model_open(&m, MODELS "quant/mixed.gguf", &(model_options){.pool = b.pool, .plan = true}, &e), &e);
-        assert_int_equal(b.l->block_bytes, learner_plan_bytes(m, &(learner_options){.tokens_max = N, .shape = &s}));
+        assert_int_equal(b.l->block_bytes, learner_plan_bytes(m, &(learner_options){.tokens_max = N, .adapter = b.a}));
         model_close(m);
         close_bench(&b);
     }
