@@ -54,7 +54,8 @@ typedef struct {
  * weights (not opened to plan). ERR_USAGE: rank or alpha out of range, no targets. */
 err_code adapter_create(adapter **out, model *m, const adapter_shape *s, uint64_t seed, err *e);
 
-const adapter_shape *adapter_shape_of(const adapter *a); /* rank, alpha: of most targets */
+const adapter_shape *adapter_shape_of(
+    const adapter *a); /* opened from a file, rank is the highest there is, alpha what the file says for all */
 model *adapter_model(const adapter *a);
 /* NULL: no target. What is written through it counts from the next forward pass on; DoRA's after adapter_refresh(). */
 adapter_target *adapter_at(const adapter *a, size_t i_layer, lora_part p);

@@ -108,8 +108,8 @@ typedef struct {
  * An error in one part: nothing changed in any. */
 err_code model_forward_batch(model *m, const model_part *parts, size_t n_parts, float *logits, err *e);
 
-/* From here on these adapters are at work in every part that names none; copied. n at most MODEL_ADAPTERS_MAX
- * (asserted); 0: none. */
+/* From here on these adapters are at work in every part that names none; use[] is copied, the adapters must stay
+ * open until others are named. n at most MODEL_ADAPTERS_MAX (asserted); 0: none. */
 enum { MODEL_ADAPTERS_MAX = 16 };
 void model_use_adapters(model *m, const adapter_use *use, size_t n);
 
