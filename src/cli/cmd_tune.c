@@ -325,7 +325,7 @@ static err_code same_recipe(const values *v, const char *path, err *e) {
 
 static void print_method(const show *s, trainer_plan p) {
     const recipe *r = &s->t.run.recipe;
-    bool pairs = strcmp(r->tune.objective, "dpo") == 0;
+    bool pairs = recipe_is_pairs(r);
     char text[160];
     snprintf(text, sizeof text, "adapter of rank %" PRIu64 ", alpha %g%s%s", r->tune.rank, r->tune.alpha,
              r->tune.rslora ? ", rsLoRA" : "", r->tune.dora ? ", DoRA" : "");
@@ -356,7 +356,7 @@ static const double SHARE = 0.6;
 static double seconds_of(const show *s, double read, double length) {
     const run *r = &s->t.run;
     const objective_split *split = tuning_split(r);
-    bool pairs = strcmp(r->recipe.tune.objective, "dpo") == 0;
+    bool pairs = recipe_is_pairs(&r->recipe);
     const examples *x = tuning_examples(r);
     double learned = (double)x->n_learned / (double)x->n_ids, all;
     all = trainer_flops(r->trainer, read, learned * read, length, true);
@@ -375,7 +375,7 @@ static void print_plan(const show *s) {
     const objective_split *split = tuning_split(r);
     trainer_plan p = trainer_plan_of(r->trainer);
     double read = (double)c->optimizer.steps * (double)c->batch.sequences, each = (double)x->n_ids / (double)x->n;
-    double length = strcmp(c->tune.objective, "dpo") == 0 ? each / 2 : each;
+    double length = recipe_is_pairs(c) ? each / 2 : each;
     print_method(s, p);
     print_data(s);
     out_printf("course      %" PRIu64 " steps of %" PRIu64 " examples: %.1f epochs, about %s tokens\n",

@@ -342,7 +342,7 @@ static bool is_one_of(const char *name, const char *a, const char *b) {
 static err_code check_tuning(const recipe *r, err *e) {
     MUST(is_one_of(r->tune.method, "lora", "full"), "tune.method \"%s\" is none of lora, full", r->tune.method);
     MUST(is_one_of(r->tune.objective, "text", "dpo"), "tune.objective \"%s\" is none of text, dpo", r->tune.objective);
-    bool adapter = recipe_has_adapter(r), pairs = strcmp(r->tune.objective, "dpo") == 0;
+    bool adapter = recipe_has_adapter(r), pairs = recipe_is_pairs(r);
     MUST(adapter == (r->tune.rank > 0), "tune.rank is %" PRIu64 ", and tune.method %s", r->tune.rank, r->tune.method);
     MUST(adapter == (r->tune.alpha > 0), "tune.alpha is %g, and tune.method %s", r->tune.alpha, r->tune.method);
     MUST(adapter || (r->tune.dropout == 0 && !r->tune.rslora && !r->tune.dora && !*r->tune.parts && !*r->tune.layers),
@@ -393,6 +393,8 @@ bool recipe_is_tuning(const recipe *r) {
 }
 
 bool recipe_has_adapter(const recipe *r) { return strcmp(r->tune.method, "lora") == 0; }
+
+bool recipe_is_pairs(const recipe *r) { return strcmp(r->tune.objective, "dpo") == 0; }
 
 uint64_t recipe_step_tokens(const recipe *r) { return r->batch.sequences * r->model.ctx; }
 

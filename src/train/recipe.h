@@ -97,6 +97,7 @@ typedef struct {
 
 bool recipe_is_tuning(const recipe *r); /* it has a base */
 bool recipe_has_adapter(const recipe *r);
+bool recipe_is_pairs(const recipe *r); /* it learns preferences */
 
 /* Everything in range and nothing in contradiction, else ERR_USAGE "recipe: SECTION.KEY: ..." with what contradicts. */
 err_code recipe_check(const recipe *r, err *e);

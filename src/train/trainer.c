@@ -47,22 +47,24 @@ static double product_flops(const model_config *c, double n, double counted) {
 }
 
 /* Where an adapter learns, the weights have no gradient: one product less of three. */
+static double flops(const trainer *t, double n, double counted, double attention, double passes) {
+    double of_products = passes > 1 && t->subject.adapter ? passes - 1 : passes;
+    return product_flops(model_config_of(t->subject.model), n, counted) * of_products + attention * passes;
+}
+
 static double flops_of(const trainer *t, const lesson_part *p) {
-    const model_config *c = model_config_of(t->subject.model);
     double counted = 0, attention = 0;
     for (size_t i = 0; i < p->batch->n; i++)
         counted += p->batch->weight[i] != 0;
-    double products = product_flops(c, (double)p->batch->n, counted) * (p->passes - (t->subject.adapter ? 1 : 0));
     for (size_t s = 0; s < p->batch->n_segments; s++)
-        attention += attention_flops(c, (double)(p->batch->segment[s].to - p->batch->segment[s].from));
-    return products + attention * p->passes;
+        attention += attention_flops(model_config_of(t->subject.model),
+                                     (double)(p->batch->segment[s].to - p->batch->segment[s].from));
+    return flops(t, (double)p->batch->n, counted, attention, p->passes);
 }
 
 double trainer_flops(const trainer *t, double n, double counted, double length, bool gradient) {
-    const model_config *c = model_config_of(t->subject.model);
-    double passes = gradient ? 3 : 1;
-    return product_flops(c, n, counted) * (gradient && t->subject.adapter ? 2 : passes) +
-           n / length * attention_flops(c, length) * passes;
+    double attention = n / length * attention_flops(model_config_of(t->subject.model), length);
+    return flops(t, n, counted, attention, gradient ? 3 : 1);
 }
 
 static err_code open_learner(trainer *t, const trainer_options *o, err *e) {

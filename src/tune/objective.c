@@ -17,6 +17,8 @@ typedef struct {
     hash256 *sha256; /* [n_train] */
     uint32_t *ones;  /* [n_train] every example is one place */
     packing packing;
+    uint64_t next_step, next_at; /* the example that part `next_part` of that step begins with; step 0: not known */
+    size_t next_part;
     float dropout;
     uint64_t seed;
     /* Of dpo: */
@@ -70,11 +72,14 @@ static size_t parts(void *ctx, uint64_t step) {
 
 /* Returns which example of the step is the part's first. */
 static uint64_t read_part(objective *o, uint64_t step, size_t part, lesson_part *out) {
-    uint64_t i = 0;
-    for (size_t k = 0; k < part; k++)
+    bool follows = o->next_step == step && o->next_part == part;
+    uint64_t i = follows ? o->next_at : 0;
+    for (size_t k = 0; !follows && k < part; k++)
         i = skip(o, step, i);
     *out = (lesson_part){.batch = &o->packing.batch, .passes = 3};
-    pack(o, step, i, &out->first, &out->last);
+    o->next_at = pack(o, step, i, &out->first, &out->last);
+    o->next_step = step;
+    o->next_part = part + 1;
     o->packing.batch.dropout = o->dropout;
     o->packing.batch.dropout_seed = o->seed ^ (step << 24 | part);
     return i;
@@ -283,7 +288,7 @@ err_code objective_open(lesson *out, const recipe *r, const examples *x, const o
                      .dropout = (float)r->tune.dropout,
                      .seed = r->init.seed,
                      .beta = r->tune.beta};
-    bool pairs = strcmp(r->tune.objective, "dpo") == 0;
+    bool pairs = recipe_is_pairs(r);
     *out = (lesson){.ctx = o,
                     .tokens_max = o->tokens_max,
                     .bytes = (size_t)x->n_ids * 5 + x->n * sizeof *x->example,

@@ -67,7 +67,7 @@ static err_code open_examples(tuning *t, const recipe *r, const char *data, cons
                           .t = t->words.t,
                           .chat = t->chat,
                           .now = (time_t)r->tune.date,
-                          .pairs = strcmp(r->tune.objective, "dpo") == 0,
+                          .pairs = recipe_is_pairs(r),
                           .ctx_tokens = ctx,
                           .drop_long = r->tune.drop_long,
                           .workers = o->trainer.pool,
