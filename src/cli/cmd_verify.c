@@ -86,6 +86,7 @@ static err_code print(const values *v, const verify_report *r, const run *of, st
                of->base ? "base" : "tokenizer", r->checkpoints,
                !r->model                         ? ""
                : recipe_has_adapter(&of->recipe) ? ", adapter"
+               : r->folder                       ? ", model"
                                                  : ", model.gguf",
                n_removals ? ", removals.jsonl" : "");
     out_printf("weights     %s\nchain       %s\n", weights, digest);
@@ -170,7 +171,8 @@ const command command_verify = {
     .args = "RUN",
     .summary = "execute a run again and compare every step",
     .details =
-        "Checks the seals of the chain, the digests of recipe, data and tokenizer, every checkpoint and model.gguf, "
+        "Checks the seals of the chain, the digests of recipe, data and tokenizer, every checkpoint and what is "
+        "published, "
         "and "
         "executes steps again: all of them, those from --from STEP on, or --spot N segments that nobody could foresee. "
         "Threads and instruction set do not matter. Exit status 0: everything is as the run says; 3: something "

@@ -1,7 +1,9 @@
 /* publish: see publish.h. */
 #include "train/publish.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -68,21 +70,14 @@ static export_options options(origin *o, str name) {
 }
 
 /* For what GGUF files have no words for: the base is a folder then. */
-static err_code publish_folder(run *r, const export_options *x, err *e) {
+static err_code publish_folder(run *r, const char *in, const export_options *x, err *e) {
     run_path folder;
-    TRY(run_file(r, "model", &folder, e));
+    TRY(os_join(folder.text, in, "model", e));
     if (mkdir(folder.text, 0777) != 0 && errno != EEXIST)
         return os_refused(folder.text, "created", e);
     TRY(tokenizer_copy_files(model_path(trainer_model(r->trainer)), folder.text, e));
     return export_folder(trainer_model(r->trainer), folder.text, x, e);
 }
-
-/* ---- an adapter ---- */
-
-/* All files of it, below a folder. */
-static const char *const adapter_files[] = {"adapter/adapter_config.json", "adapter/adapter_model.safetensors",
-                                            "adapter.gguf"};
-enum { ADAPTER_FILES = 3 };
 
 static err_code save_adapter(run *r, const char *folder, err *e) {
     run_path peft, gguf;
@@ -94,53 +89,6 @@ static err_code save_adapter(run *r, const char *folder, err *e) {
     if (!r->recipe.tune.dora)
         TRY(adapter_save_gguf(a, gguf.text, str_from(base), e));
     return adapter_save_peft(a, peft.text, base, e);
-}
-
-static err_code compare_file(const char *is, const char *want, err *e) {
-    os_map a, b;
-    TRY(os_map_open(&a, want, e));
-    err_code code = os_map_open(&b, is, e);
-    if (code == ERR_OK) {
-        if (a.n != b.n || memcmp(a.p, b.p, a.n) != 0)
-            code = err_set(e, ERR_MISMATCH, "%s: is not what the run has made", is);
-        os_map_close(&b);
-    }
-    os_map_close(&a);
-    return code;
-}
-
-/* Against the files in a folder of its own, as they are to be. */
-static err_code compare_adapter(run *r, const char *folder, err *e) {
-    TRY(save_adapter(r, folder, e));
-    for (int i = 0; i < ADAPTER_FILES; i++) {
-        run_path is, want;
-        TRY(run_file(r, adapter_files[i], &is, e));
-        TRY(os_join(want.text, folder, adapter_files[i], e));
-        if (!os_exists(want.text))
-            continue;
-        if (!os_exists(is.text))
-            return err_set(e, ERR_MISMATCH, "%s: is missing", is.text);
-        TRY(compare_file(is.text, want.text, e));
-    }
-    return ERR_OK;
-}
-
-static void remove_adapter(const char *folder) {
-    run_path path;
-    for (int i = 0; i < ADAPTER_FILES; i++)
-        if (os_join(path.text, folder, adapter_files[i], NULL) == ERR_OK)
-            unlink(path.text);
-    if (os_join(path.text, folder, "adapter", NULL) == ERR_OK)
-        rmdir(path.text);
-    rmdir(folder);
-}
-
-err_code publish_compare_adapter(run *r, err *e) {
-    run_path folder;
-    TRY(os_scratch(folder.text, "loam-adapter", e));
-    err_code code = compare_adapter(r, folder.text, e);
-    remove_adapter(folder.text);
-    return code;
 }
 
 /* ---- a model ---- */
@@ -157,7 +105,7 @@ static err_code publish_model(run *r, hash256 digest, err *e) {
     err why = {0};
     err_code code = export_gguf(trainer_model(r->trainer), file.text, &x, &why);
     if (code == ERR_UNSUPPORTED && r->base && !model_gguf(trainer_model(r->trainer)))
-        return publish_folder(r, &x, e);
+        return publish_folder(r, r->path, &x, e);
     return code == ERR_OK ? code : err_set(e, code, "%s", why.text);
 }
 
@@ -165,9 +113,148 @@ err_code publish_run(run *r, hash256 digest, err *e) {
     return trainer_adapter(r->trainer) ? save_adapter(r, r->path, e) : publish_model(r, digest, e);
 }
 
+/* ---- what stands in the folder ---- */
+
+/* All that a run of any kind publishes. */
+static const char *const artefact[] = {"model.gguf", "model", "adapter.gguf", "adapter"};
+enum { ARTEFACTS = sizeof artefact / sizeof *artefact };
+
+err_code publish_check_names(const run *r, bool *any, err *e) {
+    run_path path[ARTEFACTS];
+    bool there[ARTEFACTS], lora = recipe_has_adapter(&r->recipe);
+    *any = false;
+    for (int i = 0; i < ARTEFACTS; i++) {
+        TRY(run_file(r, artefact[i], &path[i], e));
+        there[i] = os_exists(path[i].text);
+        *any |= there[i];
+    }
+    const bool due[ARTEFACTS] = {!lora, !lora && r->base && !there[0], lora && !r->recipe.tune.dora, lora};
+    for (int i = 0; i < ARTEFACTS; i++)
+        if (there[i] && !due[i])
+            return err_set(e, ERR_MISMATCH, "%s: is nothing that this run publishes", path[i].text);
+    return ERR_OK;
+}
+
+static err_code compare_files(const char *is, const char *want, err *e) {
+    os_map a, b;
+    TRY(os_map_open(&a, want, e));
+    err_code code = os_map_open(&b, is, e);
+    if (code == ERR_OK) {
+        if (a.n != b.n || (a.n && memcmp(a.p, b.p, a.n) != 0))
+            code = err_set(e, ERR_MISMATCH, "%s: is not what the run has made", is);
+        os_map_close(&b);
+    }
+    os_map_close(&a);
+    return code;
+}
+
+/* Neither hidden nor left by a writer that was killed (base/outfile.h). */
+static int counts(const struct dirent *x) { return x->d_name[0] != '.' && !str_ends(str_from(x->d_name), STR(".tmp")); }
+
+static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+
+/* What is in `listed`, one of the two. */
+static err_code compare_listed(const char *listed, const char *is, const char *want, err *e) {
+    struct dirent **entry;
+    int n = scandir(listed, &entry, counts, by_bytes);
+    if (n < 0)
+        return os_refused(listed, "read", e);
+    err_code code = ERR_OK;
+    for (int i = 0; i < n; i++) {
+        run_path a, b;
+        if (code == ERR_OK)
+            code = os_join(a.text, is, entry[i]->d_name, e);
+        if (code == ERR_OK)
+            code = os_join(b.text, want, entry[i]->d_name, e);
+        if (code == ERR_OK && !os_exists(b.text))
+            code = err_set(e, ERR_MISMATCH, "%s: is nothing that this run publishes", a.text);
+        if (code == ERR_OK && !os_exists(a.text))
+            code = err_set(e, ERR_MISMATCH, "%s: is missing", a.text);
+        if (code == ERR_OK)
+            code = compare_files(a.text, b.text, e);
+        free(entry[i]);
+    }
+    free(entry);
+    return code;
+}
+
+err_code publish_compare_made(const char *is, const char *want, err *e) {
+    if (!os_exists(want))
+        return os_exists(is) ? err_set(e, ERR_MISMATCH, "%s: is nothing that this run publishes", is) : ERR_OK;
+    if (!os_exists(is))
+        return err_set(e, ERR_MISMATCH, "%s: is missing", is);
+    if (!os_is_dir(want) || !os_is_dir(is))
+        return compare_files(is, want, e);
+    TRY(compare_listed(want, is, want, e));
+    return compare_listed(is, is, want, e);
+}
+
+err_code publish_compare_all(const char *is, const char *want, err *e) {
+    for (int i = 0; i < ARTEFACTS; i++) {
+        run_path a, b;
+        TRY(os_join(a.text, is, artefact[i], e));
+        TRY(os_join(b.text, want, artefact[i], e));
+        TRY(publish_compare_made(a.text, b.text, e));
+    }
+    return ERR_OK;
+}
+
+/* What publishing writes into such a folder. */
+static int is_made(const struct dirent *x) {
+    static const char *const ends[] = {".safetensors", ".json", ".jinja", "tokenizer.model", "merges.txt"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (str_ends(str_from(x->d_name), str_from(ends[i])))
+            return 1;
+    return 0;
+}
+
+static void sweep_folder(const char *folder) {
+    struct dirent **entry;
+    int n = scandir(folder, &entry, is_made, by_bytes);
+    for (int i = 0; i < n; i++) {
+        run_path path;
+        if (os_join(path.text, folder, entry[i]->d_name, NULL) == ERR_OK)
+            unlink(path.text);
+        free(entry[i]);
+    }
+    if (n >= 0)
+        free(entry);
+    rmdir(folder);
+}
+
+void publish_sweep(const char *folder) {
+    for (int i = 0; i < ARTEFACTS; i++) {
+        run_path path;
+        if (os_join(path.text, folder, artefact[i], NULL) == ERR_OK && unlink(path.text) != 0 && os_is_dir(path.text))
+            sweep_folder(path.text);
+    }
+}
+
+/* ---- against what publishing gives ---- */
+
+static err_code publish_into(run *r, const char *folder, err *e) {
+    origin o = {.r = r};
+    export_options x = options(&o, os_last_part(r->path));
+    return trainer_adapter(r->trainer) ? save_adapter(r, folder, e) : publish_folder(r, folder, &x, e);
+}
+
+/* In a folder of its own. */
+static err_code compare_again(run *r, err *e) {
+    run_path folder;
+    TRY(os_scratch(folder.text, "loam-made", e));
+    err_code code = publish_into(r, folder.text, e);
+    if (code == ERR_OK)
+        code = publish_compare_all(r->path, folder.text, e);
+    publish_sweep(folder.text);
+    rmdir(folder.text);
+    return code;
+}
+
 err_code publish_compare(run *r, const model *m, const chain_line *last, err *e) {
     run_path file;
     str name;
+    if (!m || !model_gguf(m))
+        return compare_again(r, e);
     origin o = {.r = r, .step = last->step, .digest = last->digest, .weights = last->weights};
     TRY(run_file(r, "model.gguf", &file, e));
     TRY(gguf_get_str(model_gguf(m), "general.name", STR(""), &name, e));

@@ -28,13 +28,18 @@
 /* The state that the trainer is in; digest: of the chain's last line. */
 err_code publish_run(run *r, hash256 digest, err *e);
 
-/* The GGUF file that stands there, opened as m, byte by byte against what was written after the step of `last`, whose
- * weights the trainer has; a run that has got another name since keeps the one in the file. Another byte: ERR_MISMATCH.
- */
+/* What stands there, byte by byte against what is written after the step of `last`, whose weights the trainer has;
+ * another byte, a missing file or one too many: ERR_MISMATCH. m: the model that stands there, opened; NULL: an adapter.
+ * A GGUF file is compared while it is read (a run that has got another name since keeps the one in the file), all else
+ * is written once more, into a folder below TMPDIR. */
 err_code publish_compare(run *r, const model *m, const chain_line *last, err *e);
 
-/* Every byte of the adapter's files against what publishing the trainer's writes, in a folder below TMPDIR:
- * ERR_MISMATCH. */
-err_code publish_compare_adapter(run *r, err *e);
+/* Whether anything is published; what a run of this kind does not publish is ERR_MISMATCH. */
+err_code publish_check_names(const run *r, bool *any, err *e);
+/* A file or folder of files, and all that is published in a run's folder, against another: ERR_MISMATCH. */
+err_code publish_compare_made(const char *is, const char *want, err *e);
+err_code publish_compare_all(const char *is, const char *want, err *e);
+/* Removes what publishing writes into a folder, as far as it can. */
+void publish_sweep(const char *folder);
 
 #endif

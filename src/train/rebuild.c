@@ -11,7 +11,9 @@
 
 #include "base/os.h"
 #include "base/outfile.h"
+#include "train/publish.h"
 #include "train/uses.h"
+#include "train/verified.h"
 
 enum { FILE_BYTES_MAX = 1 << 30 };
 
@@ -319,15 +321,16 @@ static err_code remove_files(const char *folder, const char *const *names, size_
 
 err_code rebuild_sweep(const char *folder, err *e) {
     /* recipe.json first: then it is no run any more, whenever this is stopped. */
-    static const char *const files[] = {"recipe.json",    "model.gguf",     "log.db",      "log.db-journal",
-                                        "log.db-wal",     "log.db-shm",     "chain.jsonl", "inputs.json",
-                                        "removals.jsonl", "template.jinja", "adapter.gguf"};
+    static const char *const files[] = {"recipe.json",    "log.db",      "log.db-journal", "log.db-wal",
+                                        "log.db-shm",     "chain.jsonl", "inputs.json",    "removals.jsonl",
+                                        "template.jinja", VERIFIED_FILE};
     run_path path;
     uint64_t *steps;
     size_t n;
     if (!os_exists(folder))
         return ERR_OK;
     TRY(remove_files(folder, files, sizeof files / sizeof *files, e));
+    publish_sweep(folder);
     TRY(os_join(path.text, folder, "tokenizer", e));
     TRY(remove_files(path.text, tokens_files, TOKENS_FILES_N, e));
     rmdir(path.text);
@@ -359,23 +362,14 @@ err_code rebuild_scratch(const run *like, const char *path, err *e) {
 
 static err_code compare_file(const run *a, const run *b, const char *name, err *e) {
     run_path x, y;
-    os_map p, q;
     TRY(run_file(a, name, &x, e));
     TRY(run_file(b, name, &y, e));
-    TRY(os_map_open(&p, x.text, e));
-    err_code code = os_map_open(&q, y.text, e);
-    if (code == ERR_OK) {
-        if (p.n != q.n || (p.n && memcmp(p.p, q.p, p.n) != 0))
-            code = err_set(e, ERR_MISMATCH, "%s and %s differ (loam bisect says where)", x.text, y.text);
-        os_map_close(&q);
-    }
-    os_map_close(&p);
-    return code;
+    err_code code = publish_compare_made(x.text, y.text, e);
+    return code == ERR_MISMATCH ? err_set(e, code, "%s and %s differ (loam bisect says where)", x.text, y.text) : code;
 }
 
 err_code rebuild_compare(const run *a, const run *b, err *e) {
     static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "checkpoint.json"};
-    run_path gguf;
     chain c;
     TRY(run_chain(a, &c, e));
     size_t last = c.n ? c.n - 1 : 0;
@@ -386,6 +380,5 @@ err_code rebuild_compare(const run *a, const run *b, err *e) {
         snprintf(name, sizeof name, "ckpt/step-%08zu/%s", last, files[i]);
         TRY(compare_file(a, b, name, e));
     }
-    TRY(run_file(a, "model.gguf", &gguf, e));
-    return os_exists(gguf.text) ? compare_file(a, b, "model.gguf", e) : ERR_OK;
+    return publish_compare_all(a->path, b->path, e);
 }

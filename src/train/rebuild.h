@@ -52,7 +52,8 @@ err_code rebuild_sweep(const char *folder, err *e);
 
 /* A run with the recipe, data and removals of `like`, without a step: what a proof begins with. */
 err_code rebuild_scratch(const run *like, const char *path, err *e);
-/* Whether two finished runs are the same, byte for byte: chain, last checkpoint, model.gguf. ERR_MISMATCH. */
+/* Whether two finished runs are the same, byte for byte: chain, last checkpoint, all that is published. ERR_MISMATCH.
+ */
 err_code rebuild_compare(const run *a, const run *b, err *e);
 
 #endif

@@ -110,7 +110,7 @@ static err_code compare_model(verify *v, model *m, const chain_line *last, const
     free(x);
     free(leaf);
     learner_close(l);
-    return code == ERR_OK && bytes && model_gguf(m) ? publish_compare(v->r, m, last, e) : code;
+    return code == ERR_OK && bytes ? publish_compare(v->r, m, last, e) : code;
 }
 
 static bool has_ckpt(const verify *v, uint64_t step) {
@@ -122,11 +122,8 @@ static bool has_ckpt(const verify *v, uint64_t step) {
 
 /* An adapter is compared with the checkpoint of the step that it is of. */
 static err_code check_adapter(verify *v, const chain_line *made, err *e) {
-    run_path folder, file;
+    run_path folder;
     TRY(run_file(v->r, "adapter", &folder, e));
-    TRY(run_file(v->r, "adapter.gguf", &file, e));
-    if (!os_exists(folder.text) && !os_exists(file.text))
-        return ERR_OK;
     if (!v->report->finished)
         return err_set(e, ERR_MISMATCH, "%s: is there although the run has not ended", folder.text);
     if (has_ckpt(v, made->step))
@@ -134,7 +131,7 @@ static err_code check_adapter(verify *v, const chain_line *made, err *e) {
     if (trainer_step_done(v->t) != made->step)
         return err_set(e, ERR_MISMATCH, "%s/step-%08" PRIu64 ": is missing, so that the adapter cannot be compared",
                        v->ckpt.text, made->step);
-    TRY(publish_compare_adapter(v->r, e));
+    TRY(publish_compare(v->r, NULL, made, e));
     v->report->model = true;
     return ERR_OK;
 }
@@ -147,13 +144,16 @@ static err_code check_model(verify *v, bool bytes, err *e) {
     uint64_t end = v->chain.n - 1;
     best b = best_of(&v->chain, end);
     const chain_line *last = &v->chain.line[best_published(&b, trainer_recipe(v->t), end)];
+    bool any;
+    TRY(publish_check_names(v->r, &any, e));
+    if (!any)
+        return ERR_OK;
     if (trainer_adapter(v->t))
         return check_adapter(v, last, e);
     TRY(run_file(v->r, "model.gguf", &file, e));
-    if (!os_exists(file.text))
+    v->report->folder = !os_exists(file.text);
+    if (v->report->folder)
         TRY(run_file(v->r, "model", &file, e));
-    if (!os_exists(file.text))
-        return ERR_OK;
     if (!last->has_roots || !v->report->finished)
         return err_set(e, ERR_MISMATCH, "%s: is there although the run has not ended", file.text);
     model_options o = {.pool = v->r->pool, .isa = model_isa(trainer_model(v->t)), .weights = MODEL_WEIGHTS_F32};

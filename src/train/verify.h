@@ -41,6 +41,7 @@ typedef struct {
     bool finished;            /* the chain goes to the recipe's last step */
     size_t segments, of_segments, checkpoints;
     bool model;   /* the exported model was compared */
+    bool folder;  /* which is RUN/model */
     bool at_step; /* after ERR_MISMATCH: it is step `step` that differs */
     uint64_t step;
     hash256 weights, digest; /* the chain's last root, and its last digest */

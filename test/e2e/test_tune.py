@@ -264,6 +264,19 @@ def _():
     note("largest difference of a loss %.1e" % worst)
 
 
+def folder_is_compared(name):
+    assert ", model\n" in loam("verify", tmp(name), "--spot", 1).stdout
+    run = fresh("folder-changed", name)
+    config = json.loads(read(os.path.join(run, "model/config.json")))
+    theta = config["rope_parameters"] if "rope_parameters" in config else config
+    theta["rope_theta"] = 5000.0
+    write(os.path.join(run, "model/config.json"), json.dumps(config).encode())
+    refused(run, "model/config.json", "is not what the run has made")
+    run = fresh("folder-changed", name)
+    write(os.path.join(run, "model/chat_template.jinja"), b"{{ 1 }}")
+    refused(run, "model/chat_template.jinja")
+
+
 @case("every family, from a folder and from a file: the same weights")
 def _():
     few = ["--full", "--template", "plain", "--lr", 0.003, "--steps", 3, "--batch", 4, "--roots-every", 3, "--val-share", 0]
@@ -274,6 +287,8 @@ def _():
         in_folder = os.path.exists(tmp("folder-%s/model/config.json" % family))
         loam("logits", tmp("folder-" + family), "--ids", "1,5,9")
         assert in_folder == (family == "mistral")  # GGUF files have no words for its windows
+        if in_folder:
+            folder_is_compared("folder-" + family)
         if loam("convert", base, base + ".gguf", want=None).returncode:
             continue
         tune("file-" + family, base=base + ".gguf", usual=few)
@@ -318,6 +333,14 @@ def _():
         data[-3] ^= 1
         write(os.path.join(run, name), bytes(data))
         refused(run, name.split("/")[0])
+    for source, name, named in (("adapter", "model.gguf", "model.gguf"), ("first", "adapter.gguf", "adapter.gguf"),
+                                ("first", "model", "model"), ("adapter", "adapter/README.json", "adapter/README.json")):
+        run = fresh("planted", source)
+        if name == "model":
+            shutil.copytree(tmp("base"), os.path.join(run, name))
+        else:
+            shutil.copy(tmp("first/model.gguf"), os.path.join(run, name))
+        refused(run, "/%s: is nothing that this run publishes" % named)
 
 
 @case("an adapter for every family, over quantised and 16-bit bases; DoRA, dropout, some parts and layers")
@@ -333,6 +356,8 @@ def _():
         loss = [float.fromhex(r["loss"]) for r in lines(tmp("lora-" + name))[1:]]
         assert loss[2] < loss[0], (name, loss)
         loam("verify", tmp("lora-" + name), "--threads", 1, "--isa", "scalar")
+    shutil.copy(tmp("lora-some/adapter.gguf"), tmp("lora-dora/adapter.gguf"))
+    refused(tmp("lora-dora"), "adapter.gguf: is nothing that this run publishes")
 
 
 @case("preferences: the loss begins at log 2 and falls")
@@ -363,6 +388,10 @@ def _():
     assert json.loads(read(tmp("without/recipe.json")))["data"]["documents"] == 49
     loam("verify", tmp("without"))
     loam("bisect", tmp("set"), tmp("set"))
+    tune("set-adapter", data=tmp("talks.db"), usual=[*ADAPTER, "--keep", 0])
+    loam("rebuild", tmp("set-adapter"), tmp("without-adapter"), "--without", "t-7", "--prove")
+    assert not os.path.exists(tmp("without-adapter.scratch"))
+    loam("verify", tmp("without-adapter"), "--spot", 1)
 
 
 @case("runs, plot and card know it")
