@@ -12,8 +12,9 @@ bool file_has_matrix(const arch *a, int i_matrix) {
     return own || fused == a->fused;
 }
 
+/* b NULL: no. */
 static bool same_a(const adapter_target *a, const adapter_target *b) {
-    return a && b && a->a.rows == b->a.rows && a->scale == b->scale &&
+    return b && a->a.rows == b->a.rows && a->scale == b->scale &&
            memcmp(a->a.packed, b->a.packed, panel_bytes(DTYPE_F32, a->a.rows, a->a.cols)) == 0;
 }
 
@@ -27,7 +28,7 @@ err_code file_stack_of(const adapter *a, size_t i_layer, int i_matrix, file_stac
         lora_part_shape(&a->m->config, p, &s.rows[i], &s.cols);
         s.part[i] = adapter_at(a, i_layer, p);
         s.n_rows += s.rows[i];
-        s.shared = s.shared && same_a(s.part[0], s.part[i]);
+        s.shared = s.shared && s.part[0] && (i == 0 || same_a(s.part[0], s.part[i]));
         ranks += s.part[i] ? s.part[i]->a.rows : 0;
         any = any ? any : s.part[i];
     }

@@ -237,10 +237,15 @@ static void products(pass *p, model_input input, const float *x, size_t k, const
         return;
     }
     product bare[ADAPT_TOGETHER_MAX];
-    for (int i = 0; i < n_products; i++)
+    bool biased = false;
+    for (int i = 0; i < n_products; i++) {
         bare[i] = (product){of[i].w, NULL, of[i].y, of[i].ldy};
+        biased = biased || of[i].bias;
+    }
     run_products(p, input, x, k, bare, n_products);
     adapt(p, input, x, k, of, n_products);
+    if (!biased)
+        return;
     p->products = of;
     p->n_products = n_products;
     rows_run(&p->m->engine, p->n, bias_rows, p);
