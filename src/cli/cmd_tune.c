@@ -289,7 +289,10 @@ static err_code new_recipe(show *s, recipe *r, err *e) {
 
 static err_code take_template(const values *v, const run *there, recipe *here, err *e) {
     strbuf text = {0};
-    err_code code = tuning_template(v->base ? v->base : there->base, v->template_name, &text, e);
+    load_place base;
+    if (v->base)
+        TRY(load_find(v->base, &base, e));
+    err_code code = tuning_template(v->base ? base.path : there->base, v->template_name, &text, e);
     here->tune.template = hash_of(text.p, text.n);
     strbuf_fini(&text);
     return code;

@@ -213,6 +213,8 @@ def _():
     assert "tune.template" in said, said
     parts = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
     loam("tune", tmp("parts"), *words, "plain", "--parts", parts, "--layers", "0,1", "--dry-run")
+    for until in (1, 2):  # a run folder means its model, each time
+        loam("tune", tmp("over-run"), "--base", tmp("first"), *words[2:], "plain", "--until", until)
 
 
 @case("what is not learned better any more ends the run, and the best step is published")
