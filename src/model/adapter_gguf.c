@@ -116,26 +116,8 @@ static double alpha_of(float scale, size_t rank) {
     return (double)near;
 }
 
-typedef err_code visit_fn(writer *w, size_t i_layer, int i_matrix, file_stack *s, err *e);
-
-static err_code each(writer *w, visit_fn *visit, err *e) {
-    const model_config *c = &w->a->m->config;
-    bool permuted = tensors_gguf_arch(c->arch)->gguf_permuted;
-    for (size_t i = 0; i < c->L; i++)
-        for (int k = 0; k < FILE_MATRICES; k++) {
-            file_stack s;
-            bool there;
-            if (!file_has_matrix(c->arch, k))
-                continue;
-            TRY(file_stack_of(w->a, i, k, &s, &there, e));
-            s.head = permuted && (k == LORA_Q || k == LORA_K) ? c->K : 0;
-            if (there)
-                TRY(visit(w, i, k, &s, e));
-        }
-    return ERR_OK;
-}
-
-static err_code find_alpha(writer *w, size_t i_layer, int i_matrix, file_stack *s, err *e) {
+static err_code find_alpha(void *ctx, size_t i_layer, int i_matrix, file_stack *s, err *e) {
+    writer *w = ctx;
     (void)i_layer, (void)i_matrix;
     if (s->dora)
         return err_set(e, ERR_UNSUPPORTED, "GGUF adapters know no DoRA (loam merge makes a model of it)");
@@ -144,7 +126,8 @@ static err_code find_alpha(writer *w, size_t i_layer, int i_matrix, file_stack *
     return ERR_OK;
 }
 
-static err_code declare(writer *w, size_t i_layer, int i_matrix, file_stack *s, err *e) {
+static err_code declare(void *ctx, size_t i_layer, int i_matrix, file_stack *s, err *e) {
+    writer *w = ctx;
     char name[ADAPTER_NAME_MAX];
     for (int b = 0; b < 2; b++) {
         tensor_spec t = {
@@ -157,8 +140,12 @@ static err_code declare(writer *w, size_t i_layer, int i_matrix, file_stack *s, 
 }
 
 /* B takes up what the one alpha of the file says otherwise of this target's scale. */
-static err_code put(writer *w, size_t i_layer, int i_matrix, file_stack *s, err *e) {
-    (void)i_layer, (void)i_matrix;
+static err_code put(void *ctx, size_t i_layer, int i_matrix, file_stack *s, err *e) {
+    writer *w = ctx;
+    const model_config *c = &w->a->m->config;
+    (void)i_layer;
+    if (tensors_gguf_arch(c->arch)->gguf_permuted && (i_matrix == LORA_Q || i_matrix == LORA_K))
+        s->head = c->K;
     float usual = adapter_scale(w->alpha, s->rank, false), more = usual == s->scale ? 1 : s->scale / usual;
     for (size_t r = 0; r < s->rank; r++) {
         file_stack_row(s, LORA_A, r, w->row);
@@ -180,13 +167,13 @@ static err_code write_all(writer *w, str name, err *e) {
     TRY(gguf_write_u32(w->w, "general.file_type", 0, e));
     TRY(gguf_write_str(w->w, "adapter.type", STR("lora"), e));
     TRY(gguf_write_f32(w->w, "adapter.lora.alpha", (float)w->alpha, e));
-    TRY(each(w, declare, e));
-    return each(w, put, e);
+    TRY(file_stacks_each(w->a, declare, w, e));
+    return file_stacks_each(w->a, put, w, e);
 }
 
 err_code adapter_save_gguf(const adapter *a, const char *path, str name, err *e) {
     writer w = {.a = a};
-    TRY(each(&w, find_alpha, e));
+    TRY(file_stacks_each(a, find_alpha, &w, e));
     if (w.alpha == 0) /* every scale is: readers would take 0 for "no alpha", a scale of 1 */
         w.alpha = 1;
     w.row = adapter_row(a, e);

@@ -9,6 +9,7 @@
  * Source: peft 0.21, tuners/lora (as facts).
  */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,56 @@
 #include "model/adapter_source.h"
 #include "text/json_write.h"
 
+#define ROOT "base_model.model." /* a tensor's name: this, its module's, and which it is */
+
 enum { CONFIG_BYTES_MAX = 1 << 20 };
+static const double ALPHA_MAX = 1e6;
+
+typedef struct {
+    char text[ADAPTER_NAME_MAX];
+} module_name;
+
+static module_name name_module(size_t i_layer, int i_matrix) {
+    module_name name;
+    snprintf(name.text, sizeof name.text, "model.layers.%zu.%s", i_layer, file_matrices[i_matrix].peft);
+    return name;
+}
+
+/* ---- patterns' keys ---- */
+
+/* To peft a key is a regular expression: a module has it where re.match("(.*\.)?(KEY)$", name) does. Understood here
+ * are those in which every character stands for one: a dot for any, "\." for a dot; ^ at the beginning wants the whole
+ * name, $ at the end says nothing new. */
+static bool is_plain_key(const char *key) {
+    for (const char *at = key + (*key == '^'); *at; at++)
+        if (*at == '\\' ? *++at != '.' : strchr("^*+?()[]{}|", *at) || (*at == '$' && at[1]))
+            return false;
+    return true;
+}
+
+static size_t key_chars(const char *key) {
+    size_t n = 0;
+    for (; *key && *key != '$'; key += *key == '\\' ? 2 : 1)
+        n++;
+    return n;
+}
+
+static bool key_fits(const char *key, str name) {
+    bool whole = *key == '^';
+    key += whole;
+    size_t n = key_chars(key), at = name.n - n;
+    if (n > name.n || (at > 0 && (whole || name.p[at - 1] != '.')))
+        return false;
+    for (; at < name.n; at++, key++) {
+        bool any = *key == '.';
+        key += *key == '\\';
+        if (!any && *key != name.p[at])
+            return false;
+    }
+    return true;
+}
+
+/* ---- settings ---- */
 
 /* Settings that must be off. */
 static const char *const refused[] = {
@@ -61,28 +111,67 @@ static err_code check_settings(const json_t *c, err *e) {
     return ERR_OK;
 }
 
-static err_code read_config(adapter_source *s, const char *path, json_t **out, err *e) {
-    strbuf text = {0};
-    json_t *c = NULL;
+/* What adapter_config.json says of ranks and scales, beside the shape. */
+typedef struct {
+    json_t *root;
+    const json_t *ranks, *alphas; /* patterns, in root; NULL: none */
+    double r;
+} settings;
+
+static err_code check_pattern(const json_t *root, const char *which, double least, double most, const json_t **out,
+                              err *e) {
+    const char *key;
+    json_t *v, *pattern = json_object_get(root, which);
+    *out = NULL;
+    if (!pattern || json_is_null(pattern))
+        return ERR_OK;
+    if (!json_is_object(pattern))
+        return err_set(e, ERR_FORMAT, "%s is no object of names and numbers", which);
+    json_object_foreach(pattern, key, v) {
+        if (!is_plain_key(key))
+            return err_set(e, ERR_UNSUPPORTED,
+                           "%s: \"%.100s\" is a regular expression that is not supported (only names are, with or "
+                           "without ^, $ and \\.)",
+                           which, key);
+        double x = json_number_value(v);
+        if (!json_is_number(v))
+            return err_set(e, ERR_FORMAT, "%s: \"%.100s\" is no number", which, key);
+        if (!(x >= least && x <= most))
+            return err_set(e, ERR_FORMAT, "%s: \"%.100s\" is out of range", which, key);
+    }
+    *out = pattern;
+    return ERR_OK;
+}
+
+static err_code take_settings(adapter_source *s, settings *c, err *e) {
     uint64_t r = 0;
+    s->shape.alpha = 8;
+    TRY(check_settings(c->root, e));
+    TRY(json_want_u64(c->root, "r", ADAPTER_RANK_MAX, &r, e));
+    TRY(json_opt_num(c->root, "lora_alpha", &s->shape.alpha, e));
+    TRY(json_opt_bool(c->root, "use_rslora", &s->shape.rslora, e));
+    TRY(json_opt_bool(c->root, "use_dora", &s->shape.dora, e));
+    TRY(json_opt_num(c->root, "lora_dropout", &s->shape.dropout, e));
+    if (!(fabs(s->shape.alpha) <= ALPHA_MAX))
+        return err_set(e, ERR_FORMAT, "lora_alpha is out of range");
+    if (!(s->shape.dropout >= 0 && s->shape.dropout <= 1))
+        return err_set(e, ERR_FORMAT, "lora_dropout is out of range");
+    c->r = (double)r;
+    TRY(check_pattern(c->root, "rank_pattern", 1, ADAPTER_RANK_MAX, &c->ranks, e));
+    return check_pattern(c->root, "alpha_pattern", -ALPHA_MAX, ALPHA_MAX, &c->alphas, e);
+}
+
+static err_code read_config(adapter_source *s, const char *path, settings *c, err *e) {
+    strbuf text = {0};
     err_code code = os_read_regular(path, CONFIG_BYTES_MAX, &text, e);
     if (code == ERR_OK) {
-        code = json_read(strbuf_str(&text), CONFIG_BYTES_MAX, &c, e);
+        code = json_read(strbuf_str(&text), CONFIG_BYTES_MAX, &c->root, e);
         if (code == ERR_OK)
-            code = check_settings(c, e);
-        if (code == ERR_OK)
-            code = json_want_u64(c, "r", ADAPTER_RANK_MAX, &r, e);
-        s->shape.alpha = json_get_num(c, "lora_alpha", 8);
-        if (code == ERR_OK && !(s->shape.alpha >= -1e6 && s->shape.alpha <= 1e6))
-            code = err_set(e, ERR_FORMAT, "lora_alpha is out of range");
+            code = take_settings(s, c, e);
         if (code)
             code = err_in(e, code, "%s", path);
     }
-    s->shape.rslora = json_get_bool(c, "use_rslora", false);
-    s->shape.dora = json_get_bool(c, "use_dora", false);
-    s->shape.dropout = json_get_num(c, "lora_dropout", 0);
     strbuf_fini(&text);
-    *out = c;
     return code;
 }
 
@@ -98,7 +187,7 @@ static bool parse_name(str name, uint64_t *i_layer, int *i_matrix, lora_tensor *
                 {".lora_B.weight", LORA_B},
                 {".lora_magnitude_vector", LORA_MAGNITUDE},
                 {".lora_magnitude_vector.weight", LORA_MAGNITUDE}};
-    str root = STR("base_model.model."), rest = str_sub(name, root.n, name.n);
+    str root = STR(ROOT), rest = str_sub(name, root.n, name.n);
     bool layered = false, ended = false;
     for (size_t i = 0; i < sizeof before / sizeof *before && !layered; i++)
         if (str_starts(rest, str_from(before[i]))) {
@@ -121,43 +210,32 @@ static bool parse_name(str name, uint64_t *i_layer, int *i_matrix, lora_tensor *
 
 /* ---- ranks and scales ---- */
 
-/* The value for a module in a pattern: the first key that is its name or a whole end of it. Keys are regular
- * expressions to peft; names alone, with or without backslashes before the dots, are understood here. */
-static err_code pattern_value(const json_t *pattern, const char *which, const char *module, double *value, err *e) {
+/* The value for a module: that of the first key that fits its name, *x where none does. */
+static void take_from_pattern(const json_t *pattern, str module, double *x) {
     const char *key;
     json_t *v;
-    json_object_foreach((json_t *)(uintptr_t)pattern, key, v) {
-        if (strpbrk(key, "^$*+?()[]{}|\\"))
-            return err_set(e, ERR_UNSUPPORTED, "%s: \"%.100s\" is a regular expression; only names are supported",
-                           which, key);
-        size_t n = strlen(module), k = strlen(key);
-        if (!json_is_number(v))
-            return err_set(e, ERR_FORMAT, "%s: \"%.100s\" is no number", which, key);
-        if (k <= n && strcmp(module + n - k, key) == 0 && (k == n || module[n - k - 1] == '.')) {
-            *value = json_number_value(v);
-            return ERR_OK;
-        }
+    json_object_foreach((json_t *)(uintptr_t)pattern, key, v) if (key_fits(key, module)) {
+        *x = json_number_value(v);
+        return;
     }
-    return ERR_OK;
 }
 
 static err_code scale_of(void *ctx, const adapter_source *s, size_t i_layer, int i_matrix, size_t rank, float *scale,
                          err *e) {
-    const json_t *c = ctx;
-    double alpha = s->shape.alpha, r = json_get_num(c, "r", 8);
-    char module[ADAPTER_NAME_MAX];
-    snprintf(module, sizeof module, "model.layers.%zu.%s", i_layer, file_matrices[i_matrix].peft);
-    TRY(pattern_value(json_object_get(c, "rank_pattern"), "rank_pattern", module, &r, e));
-    TRY(pattern_value(json_object_get(c, "alpha_pattern"), "alpha_pattern", module, &alpha, e));
+    const settings *c = ctx;
+    str tensor = s->target[i_layer * FILE_MATRICES + (size_t)i_matrix].t[LORA_A]->name;
+    str module = str_sub(tensor, strlen(ROOT), tensor.n - strlen(".lora_A.weight"));
+    double alpha = s->shape.alpha, r = c->r;
+    take_from_pattern(c->ranks, module, &r);
+    take_from_pattern(c->alphas, module, &alpha);
     if (r != (double)rank)
-        return err_set(e, ERR_FORMAT, "%s: %s has rank %zu, adapter_config.json says %g", s->path, module, rank, r);
-    if (!(alpha >= -1e6 && alpha <= 1e6))
-        return err_set(e, ERR_FORMAT, "%s: alpha_pattern: %s: out of range", s->path, module);
+        return err_set(e, ERR_FORMAT, "%s: %.*s has rank %zu, adapter_config.json says %g", s->path, STR_ARG(module),
+                       rank, r);
     *scale = adapter_scale(alpha, rank, s->shape.rslora);
     return ERR_OK;
 }
 
-static err_code read_tensors(adapter_source *s, const safetensors *file, json_t *config, adapter **out, err *e) {
+static err_code read_tensors(adapter_source *s, const safetensors *file, settings *c, adapter **out, err *e) {
     for (size_t i = 0; i < file->n_tensors; i++) {
         const tensor_ref *t = &file->tensor[i];
         uint64_t i_layer;
@@ -170,12 +248,12 @@ static err_code read_tensors(adapter_source *s, const safetensors *file, json_t 
             return err_set(e, ERR_FORMAT, "%s: tensor %.*s: use_dora is not set", s->path, STR_ARG(t->name));
         TRY(adapter_source_add(s, i_layer, i_matrix, what, t, e));
     }
-    return adapter_source_make(s, scale_of, config, out, e);
+    return adapter_source_make(s, scale_of, c, out, e);
 }
 
 err_code adapter_open_peft(adapter_source *s, adapter **out, err *e) {
     char config_path[OS_PATH_BYTES], weights_path[OS_PATH_BYTES];
-    json_t *config = NULL;
+    settings config = {0};
     safetensors file;
     TRY(os_join(config_path, s->path, "adapter_config.json", e));
     TRY(os_join(weights_path, s->path, "adapter_model.safetensors", e));
@@ -183,10 +261,10 @@ err_code adapter_open_peft(adapter_source *s, adapter **out, err *e) {
     if (code == ERR_OK)
         code = safetensors_open(&file, weights_path, e);
     if (code == ERR_OK) {
-        code = read_tensors(s, &file, config, out, e);
+        code = read_tensors(s, &file, &config, out, e);
         safetensors_close(&file);
     }
-    json_decref(config);
+    json_decref(config.root);
     return code;
 }
 
@@ -197,134 +275,97 @@ typedef struct {
     safetensors_writer *w;
     float *row; /* f32[widest] */
     json_t *ranks, *alphas;
-    unsigned matrices; /* bits 1 << i_matrix: changed somewhere */
-    bool even;         /* every layer with targets has all of these */
+    unsigned *changed; /* [L] bits 1 << i_matrix */
+    json_t *modules;   /* target_modules */
+    bool even;         /* every layer with targets has the same ones */
 } writer;
 
-typedef err_code visit_fn(writer *w, size_t i_layer, int i_matrix, const file_stack *s, err *e);
-
-static err_code each(writer *w, visit_fn *visit, err *e) {
-    const model_config *c = &w->a->m->config;
-    for (size_t i = 0; i < c->L; i++)
-        for (int k = 0; k < FILE_MATRICES; k++) {
-            file_stack s;
-            bool there = false;
-            if (file_has_matrix(c->arch, k))
-                TRY(file_stack_of(w->a, i, k, &s, &there, e));
-            if (there)
-                TRY(visit(w, i, k, &s, e));
-        }
-    return ERR_OK;
-}
+static err_code no_memory(err *e) { return err_set(e, ERR_MEMORY, "no memory for adapter_config.json"); }
 
 static err_code put_number(json_t *to, const char *key, double v, err *e) {
     json_t *number = v == (double)(int64_t)v ? json_integer((int64_t)v) : json_real(v);
-    if (!number || json_object_set_new(to, key, number) != 0)
-        return err_set(e, ERR_MEMORY, "no memory for adapter_config.json");
-    return ERR_OK;
+    return number && json_object_set_new(to, key, number) == 0 ? ERR_OK : no_memory(e);
 }
 
 /* What adapter_config.json must say of a target beside r and lora_alpha. */
-static err_code note_target(writer *w, size_t i_layer, int i_matrix, const file_stack *s, err *e) {
+static err_code note_target(void *ctx, size_t i_layer, int i_matrix, file_stack *s, err *e) {
+    writer *w = ctx;
     const adapter_shape *shape = &w->a->shape;
-    char module[ADAPTER_NAME_MAX];
-    snprintf(module, sizeof module, "model.layers.%zu.%s", i_layer, file_matrices[i_matrix].peft);
-    w->matrices |= 1u << i_matrix;
+    module_name name = name_module(i_layer, i_matrix);
+    w->changed[i_layer] |= 1u << i_matrix;
     if (s->rank != shape->rank)
-        TRY(put_number(w->ranks, module, (double)s->rank, e));
+        TRY(put_number(w->ranks, name.text, (double)s->rank, e));
     if (s->scale != adapter_scale(shape->alpha, s->rank, shape->rslora)) {
         double unit = shape->rslora ? kern_sqrt64((double)s->rank) : (double)s->rank;
-        TRY(put_number(w->alphas, module, (double)s->scale * unit, e));
+        TRY(put_number(w->alphas, name.text, (double)s->scale * unit, e));
     }
     return ERR_OK;
 }
-
-static err_code check_even(writer *w, size_t i_layer, bool *any, err *e) {
-    unsigned here = 0;
-    for (int k = 0; k < FILE_MATRICES; k++) {
-        file_stack s;
-        bool there = false;
-        if (file_has_matrix(w->a->m->config.arch, k))
-            TRY(file_stack_of(w->a, i_layer, k, &s, &there, e));
-        here |= there ? 1u << k : 0;
-    }
-    *any = here != 0;
-    w->even = w->even && (here == 0 || here == w->matrices);
-    return ERR_OK;
-}
-
-static bool add_text(json_t *list, const char *text) { return json_array_append_new(list, json_string(text)) == 0; }
 
 /* target_modules: the ends of names where every layer has the same; else whole names. */
-static err_code add_module(writer *w, size_t i_layer, int i_matrix, json_t *list, err *e) {
-    char module[ADAPTER_NAME_MAX];
-    snprintf(module, sizeof module, "model.layers.%zu.%s", i_layer, file_matrices[i_matrix].peft);
-    const char *name = w->even ? strrchr(module, '.') + 1 : module;
-    bool known = false;
-    for (size_t i = 0; i < json_array_size(list); i++)
-        known = known || str_is(json_str_of(json_array_get(list, i)), name);
-    return known || add_text(list, name) ? ERR_OK : err_set(e, ERR_MEMORY, "no memory for adapter_config.json");
+static err_code add_module(void *ctx, size_t i_layer, int i_matrix, file_stack *s, err *e) {
+    writer *w = ctx;
+    module_name name = name_module(i_layer, i_matrix);
+    const char *text = w->even ? strrchr(name.text, '.') + 1 : name.text;
+    (void)s;
+    for (size_t i = 0; i < json_array_size(w->modules); i++)
+        if (str_is(json_str_of(json_array_get(w->modules, i)), text))
+            return ERR_OK;
+    return json_array_append_new(w->modules, json_string(text)) == 0 ? ERR_OK : no_memory(e);
 }
 
-static err_code list_targets(writer *w, json_t *modules, json_t *layers, err *e) {
-    const model_config *c = &w->a->m->config;
-    size_t n = 0;
+/* target_modules, and layers_to_transform: none where that is all of them, or the modules' names say it. */
+static err_code list_targets(writer *w, json_t *layers, err *e) {
+    size_t L = w->a->m->config.L;
+    unsigned some = 0;
+    for (size_t i = 0; i < L; i++)
+        some |= w->changed[i];
     w->even = true;
-    for (size_t i = 0; i < c->L; i++) {
-        bool any;
-        TRY(check_even(w, i, &any, e));
-        n += any;
-        if (any && json_array_append_new(layers, json_integer((json_int_t)i)) != 0)
-            return err_set(e, ERR_MEMORY, "no memory for adapter_config.json");
+    for (size_t i = 0; i < L; i++) {
+        w->even = w->even && (w->changed[i] == 0 || w->changed[i] == some);
+        if (w->changed[i] && json_array_append_new(layers, json_integer((json_int_t)i)) != 0)
+            return no_memory(e);
     }
-    for (size_t i = 0; i < c->L; i++)
-        for (int k = 0; k < FILE_MATRICES; k++) {
-            file_stack s;
-            bool there = false;
-            if (file_has_matrix(c->arch, k))
-                TRY(file_stack_of(w->a, i, k, &s, &there, e));
-            if (there)
-                TRY(add_module(w, i, k, modules, e));
-        }
-    if (n == c->L || !w->even)
+    TRY(file_stacks_each(w->a, add_module, w, e));
+    if (json_array_size(layers) == L || !w->even)
         json_array_clear(layers);
     return ERR_OK;
 }
 
 static err_code config_text(writer *w, const char *base, strbuf *out, err *e) {
     const adapter_shape *s = &w->a->shape;
-    json_t *modules = json_array(), *layers = json_array();
+    json_t *layers = json_array(), *root = NULL;
+    w->modules = json_array();
     w->ranks = json_object();
     w->alphas = json_object();
-    err_code code = modules && layers && w->ranks && w->alphas
-                        ? ERR_OK
-                        : err_set(e, ERR_MEMORY, "no memory for adapter_config.json");
+    w->changed = calloc(w->a->m->config.L, sizeof *w->changed);
+    err_code code = layers && w->modules && w->ranks && w->alphas && w->changed ? ERR_OK : no_memory(e);
     if (code == ERR_OK)
-        code = each(w, note_target, e);
+        code = file_stacks_each(w->a, note_target, w, e);
     if (code == ERR_OK)
-        code = list_targets(w, modules, layers, e);
-    json_t *root = NULL;
+        code = list_targets(w, layers, e);
     if (code == ERR_OK) {
-        root = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:f, s:f, s:o, s:o, s:o, s:o}",
+        root = json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:b, s:I, s:f, s:f, s:O, s:O, s:O, s:o}",
                          "peft_type", "LORA", "task_type", "CAUSAL_LM", "base_model_name_or_path", base, "bias", "none",
                          "fan_in_fan_out", 0, "inference_mode", 1, "init_lora_weights", 1, "use_dora", s->dora,
                          "use_rslora", s->rslora, "r", (json_int_t)s->rank, "lora_alpha", s->alpha, "lora_dropout",
-                         s->dropout, "rank_pattern", json_incref(w->ranks), "alpha_pattern", json_incref(w->alphas),
-                         "target_modules", json_incref(modules), "layers_to_transform",
-                         json_array_size(layers) ? json_incref(layers) : json_null());
-        code = root ? json_write(root, 2, out, e) : err_set(e, ERR_MEMORY, "no memory for adapter_config.json");
+                         s->dropout, "rank_pattern", w->ranks, "alpha_pattern", w->alphas, "target_modules", w->modules,
+                         "layers_to_transform", json_array_size(layers) ? json_incref(layers) : json_null());
+        code = root ? json_write(root, 2, out, e) : no_memory(e);
     }
     if (code == ERR_OK)
         code = strbuf_add(out, STR("\n"), e);
     json_decref(root);
-    json_decref(modules);
     json_decref(layers);
+    json_decref(w->modules);
     json_decref(w->ranks);
     json_decref(w->alphas);
+    free(w->changed);
     return code;
 }
 
-static err_code declare(writer *w, size_t i_layer, int i_matrix, const file_stack *s, err *e) {
+static err_code declare(void *ctx, size_t i_layer, int i_matrix, file_stack *s, err *e) {
+    const writer *w = ctx;
     static const char *const what[LORA_TENSORS] = {"lora_A.weight", "lora_B.weight", "lora_magnitude_vector"};
     const tensor_spec shapes[LORA_TENSORS] = {
         {.type = DTYPE_F32, .n_dims = 2, .dims = {s->rank, s->cols, 1, 1}},
@@ -332,17 +373,17 @@ static err_code declare(writer *w, size_t i_layer, int i_matrix, const file_stac
         {.type = DTYPE_F32, .n_dims = 1, .dims = {s->n_rows, 1, 1, 1}},
     };
     for (int i = LORA_A; i < LORA_TENSORS - !s->dora; i++) {
-        char name[ADAPTER_NAME_MAX];
+        char name[2 * ADAPTER_NAME_MAX];
         tensor_spec t = shapes[i];
-        snprintf(name, sizeof name, "base_model.model.model.layers.%zu.%s.%s", i_layer, file_matrices[i_matrix].peft,
-                 what[i]);
+        snprintf(name, sizeof name, ROOT "%s.%s", name_module(i_layer, i_matrix).text, what[i]);
         t.name = str_from(name);
         TRY(safetensors_write_tensor(w->w, &t, e));
     }
     return ERR_OK;
 }
 
-static err_code put(writer *w, size_t i_layer, int i_matrix, const file_stack *s, err *e) {
+static err_code put(void *ctx, size_t i_layer, int i_matrix, file_stack *s, err *e) {
+    const writer *w = ctx;
     (void)i_layer, (void)i_matrix;
     for (size_t r = 0; r < s->rank; r++) {
         file_stack_row(s, LORA_A, r, w->row);
@@ -363,9 +404,9 @@ static err_code write_tensors(writer *w, const char *path, err *e) {
     TRY(safetensors_write_open(&w->w, path, e));
     err_code code = safetensors_write_meta(w->w, "format", STR("pt"), e);
     if (code == ERR_OK)
-        code = each(w, declare, e);
+        code = file_stacks_each(w->a, declare, w, e);
     if (code == ERR_OK)
-        code = each(w, put, e);
+        code = file_stacks_each(w->a, put, w, e);
     if (code == ERR_OK)
         return safetensors_write_commit(w->w, e);
     safetensors_write_abort(w->w);

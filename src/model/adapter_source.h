@@ -60,9 +60,10 @@ typedef struct {
     float scale;
     bool dora;
 } file_stack;
-bool file_has_matrix(const arch *a, int i_matrix); /* as the family's files have them */
-/* *there: some part is changed. ERR_UNSUPPORTED: parts that no file can hold as one. */
-err_code file_stack_of(const adapter *a, size_t i_layer, int i_matrix, file_stack *out, bool *there, err *e);
+/* Every matrix that is changed, layers ascending, in the order of file_matrices; stops at an error.
+ * ERR_UNSUPPORTED: parts that no file can hold as one. */
+typedef err_code file_stack_fn(void *ctx, size_t i_layer, int i_matrix, file_stack *s, err *e);
+err_code file_stacks_each(const adapter *a, file_stack_fn *visit, void *ctx, err *e);
 void file_stack_row(const file_stack *s, lora_tensor what, size_t r, float *out); /* A f32[cols], B f32[rank] */
 float file_stack_magnitude(const file_stack *s, size_t r);
 

@@ -6,7 +6,8 @@
 #include "model/adapter_source.h"
 #include "model/tensors.h"
 
-bool file_has_matrix(const arch *a, int i_matrix) {
+/* As the family's files have them. */
+static bool has_matrix(const arch *a, int i_matrix) {
     bool fused = i_matrix == FILE_QKV || i_matrix == FILE_GATE_UP;
     bool own = i_matrix == LORA_O || i_matrix == LORA_DOWN;
     return own || fused == a->fused;
@@ -18,7 +19,8 @@ static bool same_a(const adapter_target *a, const adapter_target *b) {
            memcmp(a->a.packed, b->a.packed, panel_bytes(DTYPE_F32, a->a.rows, a->a.cols)) == 0;
 }
 
-err_code file_stack_of(const adapter *a, size_t i_layer, int i_matrix, file_stack *out, bool *there, err *e) {
+/* *there: some part is changed. */
+static err_code stack_of(const adapter *a, size_t i_layer, int i_matrix, file_stack *out, bool *there, err *e) {
     const file_matrix *f = &file_matrices[i_matrix];
     const adapter_target *any = NULL;
     file_stack s = {.n_parts = f->n_parts, .shared = true};
@@ -41,6 +43,20 @@ err_code file_stack_of(const adapter *a, size_t i_layer, int i_matrix, file_stac
     s.dora = any && any->magnitude;
     s.rank = s.shared && any ? any->a.rows : ranks;
     *out = s;
+    return ERR_OK;
+}
+
+err_code file_stacks_each(const adapter *a, file_stack_fn *visit, void *ctx, err *e) {
+    const model_config *c = &a->m->config;
+    for (size_t i = 0; i < c->L; i++)
+        for (int k = 0; k < FILE_MATRICES; k++) {
+            file_stack s;
+            bool there = false;
+            if (has_matrix(c->arch, k))
+                TRY(stack_of(a, i, k, &s, &there, e));
+            if (there)
+                TRY(visit(ctx, i, k, &s, e));
+        }
     return ERR_OK;
 }
 

@@ -236,11 +236,15 @@ static err_code want(const json_t *obj, const char *key, const json_t **out, err
     return *out ? ERR_OK : err_set(e, ERR_FORMAT, "key \"%s\" is missing", key);
 }
 
+static err_code no_such(const char *key, const json_t *v, const char *wanted, err *e) {
+    return err_set(e, ERR_FORMAT, "key \"%s\" is %s; %s is wanted", key, type_name(v), wanted);
+}
+
 err_code json_want_str(const json_t *obj, const char *key, str *out, err *e) {
     const json_t *v;
     TRY(want(obj, key, &v, e));
     if (!json_is_string(v))
-        return err_set(e, ERR_FORMAT, "key \"%s\" is %s; a string is wanted", key, type_name(v));
+        return no_such(key, v, "a string", e);
     *out = json_str_of(v);
     return ERR_OK;
 }
@@ -257,6 +261,33 @@ err_code json_want_u64(const json_t *obj, const char *key, uint64_t max, uint64_
                        "key \"%s\" is %" JSON_INTEGER_FORMAT "; a whole number from 0 to %" PRIu64 " is wanted", key, i,
                        max);
     *out = (uint64_t)i;
+    return ERR_OK;
+}
+
+err_code json_opt_num(const json_t *obj, const char *key, double *x, err *e) {
+    const json_t *v = json_get(obj, key);
+    if (v && !json_is_number(v))
+        return no_such(key, v, "a number", e);
+    if (v)
+        *x = json_number_value(v);
+    return ERR_OK;
+}
+
+err_code json_opt_bool(const json_t *obj, const char *key, bool *x, err *e) {
+    const json_t *v = json_get(obj, key);
+    if (v && !json_is_boolean(v))
+        return no_such(key, v, "true or false", e);
+    if (v)
+        *x = json_is_true(v);
+    return ERR_OK;
+}
+
+err_code json_opt_str(const json_t *obj, const char *key, str *x, err *e) {
+    const json_t *v = json_get(obj, key);
+    if (v && !json_is_string(v))
+        return no_such(key, v, "a string", e);
+    if (v)
+        *x = json_str_of(v);
     return ERR_OK;
 }
 

@@ -32,6 +32,11 @@ err_code json_read_within(str text, const json_limits *most, size_t *n_values, j
  * and also when it is of another type. Slices are borrowed from the value. */
 err_code json_want_str(const json_t *obj, const char *key, str *out, err *e);
 err_code json_want_u64(const json_t *obj, const char *key, uint64_t max, uint64_t *out, err *e);
+/* The `opt` forms leave *x as it is when the key is missing or null, and fail, naming it, when it is of another type.
+ */
+err_code json_opt_num(const json_t *obj, const char *key, double *x, err *e); /* integer or real */
+err_code json_opt_bool(const json_t *obj, const char *key, bool *x, err *e);
+err_code json_opt_str(const json_t *obj, const char *key, str *x, err *e);
 const json_t *json_get(const json_t *obj, const char *key); /* NULL: missing or null */
 str json_get_str(const json_t *obj, const char *key, str otherwise);
 int64_t json_get_int(const json_t *obj, const char *key, int64_t otherwise);

@@ -321,6 +321,18 @@ static void malformed_peft(void **state) {
         {", \"rank_pattern\": {\"q_proj\": \"x\"}", {Q0}, "no number"},
         {", \"alpha_pattern\": {\"q_proj\": 1e300}", {Q0}, "out of range"},
         {", \"lora_alpha\": 1e7", {Q0}, "lora_alpha is out of range"},
+        {", \"lora_alpha\": \"16\"", {Q0}, "key \"lora_alpha\" is a string; a number is wanted"},
+        {", \"lora_dropout\": true", {Q0}, "key \"lora_dropout\" is a boolean; a number"},
+        {", \"lora_dropout\": 1.5", {Q0}, "lora_dropout is out of range"},
+        {", \"use_rslora\": \"true\"", {Q0}, "key \"use_rslora\" is a string; true or false is wanted"},
+        {", \"use_dora\": 1", {Q0}, "key \"use_dora\" is an integer; true or false is wanted"},
+        {", \"use_dora\": null, \"rank_pattern\": null, \"alpha_pattern\": {}", {Q0}, NULL},
+        {", \"rank_pattern\": [\"q_proj\"]", {Q0}, "rank_pattern is no object"},
+        {", \"alpha_pattern\": \"q_proj\"", {Q0}, "alpha_pattern is no object"},
+        {", \"alpha_pattern\": {\"v_proj\": \"4\"}", {Q0}, "\"v_proj\" is no number"},
+        {", \"rank_pattern\": {\"v_proj\": -1}", {Q0}, "\"v_proj\" is out of range"},
+        {", \"rank_pattern\": {\"q_proj\": 2, \"v_proj|o_proj\": 4}", {Q0}, "regular expression"},
+        {", \"rank_pattern\": {\"layers\\\\.\\\\d\": 4}", {Q0}, "regular expression"},
         {", \"layer_replication\": [[0, 4]]", {Q0}, "layer_replication is set"},
     };
     model *m = open_model("llama", MODEL_WEIGHTS_STORED);
@@ -351,6 +363,69 @@ static void malformed_peft(void **state) {
         assert_int_not_equal(adapter_open(&a, m, in_dir("bad"), &e), ERR_OK);
         assert_null(a);
     }
+    model_close(m);
+}
+
+/* Which keys of a pattern a module has: re.match(rf"(.*\\.)?({key})$", "model.layers.0.self_attn.q_proj") of Python. */
+static void patterns(void **state) {
+    (void)state;
+    static const struct {
+        const char *pattern;
+        double alpha;
+    } cases[] = {
+        {"\"q_proj\": 2", 2},
+        {"\"proj\": 2", 8},
+        {"\"_proj\": 2", 8},
+        {"\"\": 2", 8},
+        {"\"self_attn.q_proj\": 2", 2},
+        {"\"layers.0.self_attn.q_proj\": 2", 2},
+        {"\"layers\\\\.0\\\\.self_attn\\\\.q_proj\": 2", 2},
+        {"\"layers\\\\.1\\\\.self_attn\\\\.q_proj\": 2", 8},
+        {"\"layers\\\\.0\\\\.self\\\\.attn\\\\.q_proj\": 2", 8},
+        {"\"layers.0.self.attn.q.proj\": 2", 2},
+        {"\"model.layers.0.self_attn.q_proj\": 2", 2},
+        {"\"base_model.model.model.layers.0.self_attn.q_proj\": 2", 8},
+        {"\"^model.layers.0.self_attn.q_proj\": 2", 2},
+        {"\"^layers.0.self_attn.q_proj\": 2", 8},
+        {"\"q_proj$\": 2", 2},
+        {"\"^model\\\\.layers\\\\.0\\\\.self_attn\\\\.q_proj$\": 2", 2},
+        {"\"v_proj\": 3, \"q_proj\": 4, \"self_attn.q_proj\": 2", 4},
+        {"\"self_attn.q_proj\": 2, \"q_proj\": 4", 2},
+        {"\"layers.0.self_attn\": 2", 8},
+    };
+    model *m = open_model("llama", MODEL_WEIGHTS_STORED);
+    mkdir(in_dir("bad"), 0700);
+    write_tensors((spec[]){Q0}, 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char config[400];
+        err e = {0};
+        snprintf(config, sizeof config,
+                 "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 8, \"alpha_pattern\": {%s}}", cases[i].pattern);
+        must(os_write_file(in_dir("bad/adapter_config.json"), str_from(config), &e), &e);
+        adapter *a = open_adapter(m, in_dir("bad"));
+        double got = (double)adapter_at(a, 0, LORA_Q)->scale * 2;
+        if (got != cases[i].alpha)
+            fail_msg("%s: alpha is %g, must be %g", cases[i].pattern, got, cases[i].alpha);
+        adapter_close(a);
+    }
+    model_close(m);
+}
+
+/* A module is called what its tensors call it. */
+static void patterns_of_bare_names(void **state) {
+    (void)state;
+    static const char config[] = "{\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": 8, \"alpha_pattern\": "
+                                 "{\"model.layers.0.self_attn.q_proj\": 2, \"^layers.0.self_attn.q_proj\": 4}}";
+    err e = {0};
+    model *m = open_model("llama", MODEL_WEIGHTS_STORED);
+    mkdir(in_dir("bad"), 0700);
+    write_tensors((spec[]){A("!base_model.model.layers.0.self_attn.q_proj", 2, 48),
+                           B("!base_model.model.layers.0.self_attn.q_proj", 48, 2)},
+                  2);
+    must(os_write_file(in_dir("bad/adapter_config.json"), STR(config), &e), &e);
+    adapter *a = open_adapter(m, in_dir("bad"));
+    assert_true(adapter_at(a, 0, LORA_Q)->scale == 2);
+    adapter_close(a);
     model_close(m);
 }
 
@@ -455,9 +530,9 @@ static int teardown(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(equals_peft),       cmocka_unit_test(equals_llama_cpp),
-                                       cmocka_unit_test(round_trips),       cmocka_unit_test(stacked),
-                                       cmocka_unit_test(scales_of_nothing), cmocka_unit_test(malformed_peft),
-                                       cmocka_unit_test(malformed_gguf)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_peft), cmocka_unit_test(equals_llama_cpp),       cmocka_unit_test(round_trips),
+        cmocka_unit_test(stacked),     cmocka_unit_test(scales_of_nothing),      cmocka_unit_test(malformed_peft),
+        cmocka_unit_test(patterns),    cmocka_unit_test(patterns_of_bare_names), cmocka_unit_test(malformed_gguf)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

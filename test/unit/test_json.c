@@ -53,6 +53,23 @@ static void values_of_every_type(void **state) {
         assert_int_equal(json_want_u64(v, others[i], 9, &u, &e), ERR_FORMAT);
         says(&e, others[i]);
     }
+    double d = 7;
+    bool b = true;
+    err opt = {0};
+    assert_true(json_opt_num(v, "n", &d, &opt) == ERR_OK && json_opt_num(v, "none", &d, &opt) == ERR_OK && d == 7);
+    assert_true(json_opt_bool(v, "n", &b, &opt) == ERR_OK && json_opt_bool(NULL, "none", &b, &opt) == ERR_OK && b);
+    s = STR("as it is");
+    assert_true(json_opt_str(v, "n", &s, &opt) == ERR_OK && str_is(s, "as it is"));
+    assert_true(json_opt_num(v, "i", &d, &opt) == ERR_OK && d == -5);
+    assert_true(json_opt_bool(v, "f", &b, &opt) == ERR_OK && !b);
+    assert_true(json_opt_str(v, "s", &s, &opt) == ERR_OK && s.n == 8);
+    assert_int_equal(json_opt_num(v, "t", &d, &opt), ERR_FORMAT);
+    says(&opt, "key \"t\" is a boolean; a number is wanted");
+    assert_int_equal(json_opt_bool(v, "i", &b, &opt), ERR_FORMAT);
+    says(&opt, "key \"i\" is an integer; true or false is wanted");
+    assert_int_equal(json_opt_str(v, "a", &s, &opt), ERR_FORMAT);
+    says(&opt, "key \"a\" is an array; a string is wanted");
+    assert_true(d == -5 && !b && s.n == 8);
     assert_int_equal(json_get_int(v, "r", 7), 7); /* a real is no integer */
     assert_int_equal(json_get_int(json_object_get(v, "a"), "x", 7), 7);
     err e;
