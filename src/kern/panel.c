@@ -85,11 +85,23 @@ void panel_pack(dtype t, const uint8_t *const row[PANEL_ROWS], size_t cols, uint
     }
 }
 
+/* n elements of 2 or 4 bytes, of sixteen rows' beside each other. */
+static void pick_elements(const uint8_t *from, size_t bytes, size_t n, uint8_t *out) {
+    for (size_t i = 0; i < n && bytes == 4; i++)
+        memcpy(out + 4 * i, from + PANEL_ROWS * 4 * i, 4);
+    for (size_t i = 0; i < n && bytes == 2; i++)
+        memcpy(out + 2 * i, from + PANEL_ROWS * 2 * i, 2);
+}
+
 void panel_unpack_row(dtype t, const uint8_t *packed, size_t cols, size_t row, size_t from, size_t to, uint8_t *out) {
     size_t block_bytes = dtype_table[t].block_bytes, lane = row % PANEL_ROWS,
            n_blocks = cols / dtype_table[t].block_elems;
     const uint8_t *panel = packed + row / PANEL_ROWS * PANEL_ROWS * dtype_row_bytes(t, cols);
     assert(from <= to && to <= n_blocks);
+    if (dtype_table[t].block_elems == 1) {
+        pick_elements(panel + (from * PANEL_ROWS + lane) * block_bytes, block_bytes, to - from, out);
+        return;
+    }
     for (size_t b = from; b < to; b++, out += block_bytes) {
         panel_place place = panel_block(b, n_blocks, scales_bytes(t), PANEL_ROWS * block_bytes);
         const uint8_t *p = panel + (scales_bytes(t) ? place.scales : place.rest);
@@ -109,10 +121,11 @@ void panel_unpack_row(dtype t, const uint8_t *packed, size_t cols, size_t row, s
 }
 
 void panel_dequantise_row(dtype t, const uint8_t *packed, size_t cols, size_t row, float *out) {
-    size_t elems = dtype_table[t].block_elems;
-    for (size_t b = 0; b < cols / elems; b++) {
-        uint8_t block[256];
-        panel_unpack_row(t, packed, cols, row, b, b + 1, block);
-        block_dequantise(t, block, elems, out + b * elems);
+    uint8_t piece[1024];
+    size_t elems = dtype_table[t].block_elems, n = cols / elems, most = sizeof piece / dtype_table[t].block_bytes;
+    for (size_t b = 0, end; b < n; b = end) {
+        end = n - b < most ? n : b + most;
+        panel_unpack_row(t, packed, cols, row, b, end, piece);
+        block_dequantise(t, piece, (end - b) * elems, out + b * elems);
     }
 }

@@ -18,11 +18,7 @@ static void embed_rows(void *ctx, size_t from, size_t to) {
     const model_config *c = &l->m->config;
     for (size_t t = from; t < to; t++) {
         float *x = l->x[0] + t * l->D;
-        size_t row = (size_t)l->b->ids[t];
-        if (l->m->embed.type != DTYPE_F32)
-            matrix_row(&l->m->embed, row, x);
-        for (size_t d = 0; l->m->embed.type == DTYPE_F32 && d < c->D; d++)
-            x[d] = *element(&l->m->embed, row, d);
+        matrix_row(&l->m->embed, (size_t)l->b->ids[t], x);
         if (c->embed_scale != 1)
             l->m->engine.kern->scale(x, (float)c->embed_scale, c->D, x);
     }
