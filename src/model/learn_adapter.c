@@ -174,6 +174,8 @@ void learn_adapt_dx(learner *l, const products *p, float *dx, size_t ldx) {
             continue;
         run(&j, linear_dx(outward(j.target), j.y, j.ld, l->n, j.low_back, l->R, false));
         scale_low(&j, j.low_back);
+        if (!dx)
+            continue;
         if (drop_below(&j) == 0) {
             run(&j, linear_dx(&j.target->a, j.low_back, l->R, l->n, dx, ldx, true));
             continue;

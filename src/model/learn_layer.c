@@ -5,6 +5,7 @@
  *               dh = residual_scale * dx, through the norm behind the branch
  *               products: learn_product.c
  *               dx = dx + (gradient of the branch's input, through the norm in front)
+ *             it ends where nothing below learns: at the lowest target of an adapter
  */
 #include <string.h>
 
@@ -250,19 +251,25 @@ static void gate_back_rows(void *ctx, size_t from, size_t to) {
     }
 }
 
-static void ffn_back(learner *l, size_t i_layer, const layer *y, const layer *g, trace *t) {
+/* false: nothing below learns. */
+static bool ffn_back(learner *l, size_t i_layer, const layer *y, const layer *g, trace *t) {
     float *dh = branch_back(l, t->ffn_out, y->ffn_post, g->ffn_post);
     const float *in = y->ffn_pre ? t->ffn_in : t->mid;
     learn_lap(l, "rows back");
     const products down = {i_layer, LORA_DOWN, 1, {{dh, l->D}}};
     const products gate_up = {i_layer, LORA_GATE, 2, {{t->gate, l->F}, {t->up, l->F}}};
     learn_products_dx(l, &down, l->act, l->F);
-    on_rows(&(job){.l = l, .t = t}, gate_back_rows);
+    on_rows(&(job){.l = l, .t = t}, learn_goes_on(l, &down) ? gate_back_rows : gate_rows);
     learn_lap(l, "gates back");
     learn_products_dw(l, t, &down, l->act, l->F);
+    if (!learn_goes_on(l, &down))
+        return false;
     learn_products_dx(l, &gate_up, l->dn, l->D);
     learn_products_dw(l, t, &gate_up, in, l->D);
+    if (!learn_goes_on(l, &gate_up))
+        return false;
     input_back(l, t->mid, y->ffn_pre, g->ffn_pre);
+    return true;
 }
 
 /* Turns dq and dk back, and takes them through the norms of q and k (whose own gradients want them turned back: datt
@@ -302,6 +309,8 @@ static void attention_back(learner *l, size_t i_layer, const layer *y, const lay
     const products qkv = {i_layer, LORA_Q, 3, {{l->dq, l->Q}, {l->dk, l->KV}, {l->dv, l->KV}}};
     learn_products_dx(l, &out, l->datt, l->Q);
     learn_products_dw(l, t, &out, t->att, l->Q);
+    if (!learn_goes_on(l, &out))
+        return;
     learn_attention_back(l, i_layer, t);
     learn_lap(l, "attention back");
     on_rows(&(job){.l = l, .i_layer = i_layer, .y = y, .t = t}, turn_back_rows);
@@ -314,13 +323,14 @@ static void attention_back(learner *l, size_t i_layer, const layer *y, const lay
     }
     learn_products_dx(l, &qkv, l->dn, l->D);
     learn_products_dw(l, t, &qkv, in, l->D);
-    input_back(l, l->x[i_layer], y->attn_pre, g->attn_pre);
+    if (learn_goes_on(l, &qkv))
+        input_back(l, l->x[i_layer], y->attn_pre, g->attn_pre);
     learn_lap(l, "rows back");
 }
 
 void learn_backward(learner *l, size_t i_layer) {
     const layer *y = &l->m->layers[i_layer], *g = &l->grads[i_layer];
     trace *t = trace_of(l, i_layer);
-    ffn_back(l, i_layer, y, g, t);
-    attention_back(l, i_layer, y, g, t);
+    if (ffn_back(l, i_layer, y, g, t))
+        attention_back(l, i_layer, y, g, t);
 }

@@ -67,8 +67,16 @@ void learn_products(learner *l, trace *t, const products *p, const float *x, siz
     }
 }
 
+bool learn_goes_on(const learner *l, const products *p) {
+    return !l->tuned || l->lowest < p->layer * LORA_PARTS + (size_t)p->first;
+}
+
 void learn_products_dx(learner *l, const products *p, float *dx, size_t ldx) {
     linear_dy dy[ADAPT_TOGETHER_MAX];
+    if (!learn_goes_on(l, p)) {
+        learn_adapt_dx(l, p, NULL, 0);
+        return;
+    }
     for (int i = 0; i < p->n_parts; i++) {
         const adapter_target *target = learn_target(l, p->layer, (lora_part)((int)p->first + i));
         dy[i] = (linear_dy){matrix_of(l, p, i), p->of[i].y, p->of[i].ld, target ? target->gain : NULL};

@@ -77,7 +77,7 @@ static target_plan target_of(const learner *l, size_t i) {
 static size_t plan_targets(learner *l) {
     const model_config *c = &l->m->config;
     size_t n = 0, highest = 0;
-    l->lowest = c->L;
+    l->lowest = c->L * LORA_PARTS;
     for (size_t i = 0; i < c->L * LORA_PARTS; i++) {
         size_t rows, cols;
         target_plan t = target_of(l, i);
@@ -86,7 +86,7 @@ static size_t plan_targets(learner *l) {
             continue;
         n += lanes(part_floats(t.rank, cols)) + lanes(part_floats(rows, t.rank)) + (t.dora ? lanes(rows) : 0);
         highest = t.rank > highest ? t.rank : highest;
-        l->lowest = l->lowest < c->L ? l->lowest : i / LORA_PARTS;
+        l->lowest = min_of(l->lowest, i);
     }
     l->R = lanes(highest);
     return n;
@@ -425,7 +425,7 @@ static err_code run(learner *l, const batch *b, bool back, float *loss, double *
     TRY(check_batch(l, b, e));
     TRY(check_adapting(l, b, back, e));
     take_batch(l, b);
-    size_t L = l->m->config.L, lowest = l->tuned ? l->lowest : 0;
+    size_t L = l->m->config.L, lowest = l->tuned ? l->lowest / LORA_PARTS : 0;
     learn_embed(l);
     for (size_t i = 0; i < L; i++)
         learn_forward(l, i, false);

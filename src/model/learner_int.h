@@ -56,7 +56,7 @@ struct learner {
 
     /* with an adapter; the three above are without pointers then */
     lora_grad *tuned;                    /* [L][LORA_PARTS]; NULL: without */
-    size_t lowest;                       /* layer with a target: below it nothing is asked for */
+    size_t lowest;                       /* target, layer * LORA_PARTS + part: what it is made of has no gradient */
     size_t R, W;                         /* leading dimensions: of the highest rank; the widest of all */
     float *low;                          /* [n][R] A x */
     float *low_back[ADAPT_TOGETHER_MAX]; /* [n][R] its gradient, of parts that go together */
@@ -118,13 +118,15 @@ typedef struct {
 void learn_bare(learner *l, const product *p, int n_products, const float *x, size_t ldx, size_t n);
 /* y = W x, with what an adapter adds, and biases; x [n][ldx]. */
 void learn_products(learner *l, trace *t, const products *p, const float *x, size_t ldx);
-/* dx [n][ldx] of the gradients in p. */
+/* Whether the gradient of their input is asked for: something learns below. */
+bool learn_goes_on(const learner *l, const products *p);
+/* dx [n][ldx] of the gradients in p; only where learn_goes_on(). */
 void learn_products_dx(learner *l, const products *p, float *dx, size_t ldx);
 /* Gradients of what is learned of them. After learn_products_dx() of the same. */
 void learn_products_dw(learner *l, const trace *t, const products *p, const float *x, size_t ldx);
 /* The adapter's part in each. */
 void learn_adapt(learner *l, trace *t, const products *p, const float *x, size_t ldx);
-void learn_adapt_dx(learner *l, const products *p, float *dx, size_t ldx);
+void learn_adapt_dx(learner *l, const products *p, float *dx, size_t ldx); /* dx NULL: not asked for */
 void learn_adapt_dw(learner *l, const trace *t, const products *p, const float *x, size_t ldx);
 /* Numbers that one layer's part of an adapter brings, NULL: none; while it takes part in the batch at hand. */
 const adapter_target *learn_target(const learner *l, size_t i_layer, lora_part p);

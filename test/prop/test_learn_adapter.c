@@ -9,6 +9,7 @@
 #include <math.h>
 #include <unistd.h>
 
+#include "kern/panel.h"
 #include "model/export.h"
 #include "model/learner_int.h"
 #include "prop/gen.h"
@@ -279,6 +280,47 @@ static void cuts_leave_no_trace(void **state) {
     close_bench(&b);
 }
 
+/* Below the lowest target nothing is computed, and it makes no difference: gradients are those beside targets
+ * everywhere below whose B is zero, which give nothing to the forward pass and nothing back. */
+static void what_is_below_makes_no_difference(void **state) {
+    (void)state;
+    static const uint8_t upper[8] = {0, 1, 1, 1, 1, 1, 1, 1}, all[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    static const unsigned parts[] = {1u << LORA_DOWN, 1u << LORA_UP, 1u << LORA_O | 1u << LORA_GATE, 1u << LORA_K,
+                                     LORA_ALL};
+    EACH_FAMILY(f) {
+        adapter_shape few = {.rank = 4, .alpha = 9, .parts = parts[f % 5], .layers = upper, .dropout = 0.3}, many = few;
+        many.parts = LORA_ALL;
+        many.layers = all;
+        batch x = whole;
+        x.dropout = 0.3f;
+        bench a = open_bench(path_of(families[f]), NULL, 2, MODEL_WEIGHTS_STORED, &few, NULL);
+        bench b = open_bench(path_of(families[f]), NULL, 2, MODEL_WEIGHTS_STORED, &many, NULL);
+        for (size_t i = 0; i < model_config_of(b.m)->L * LORA_PARTS; i++) {
+            adapter_target *t = adapter_at(b.a, i / LORA_PARTS, (lora_part)(i % LORA_PARTS));
+            if (!adapter_at(a.a, i / LORA_PARTS, (lora_part)(i % LORA_PARTS)))
+                memset(t->b.packed, 0, panel_bytes(DTYPE_F32, t->b.rows, t->b.cols));
+        }
+        adapter_refresh(b.a);
+        fill_batch(model_config_of(b.m)->V);
+        assert_true(gradient(&a, &x) == gradient(&b, &x));
+        size_t n, m, i = 0;
+        param *p = learner_params(a.l, &n), *q = learner_params(b.l, &m);
+        assert_true(n > 0 && n < m);
+        for (size_t k = 0; k < m && i < n; k++) {
+            if (strcmp(p[i].name, q[k].name) != 0)
+                continue;
+            for (size_t j = 0; j < p[i].n; j++)
+                if (p[i].g[j] != q[k].g[j])
+                    fail_msg("%s: gradient %zu of %s is %a, must be %a", families[f], j, p[i].name, (double)p[i].g[j],
+                             (double)q[k].g[j]);
+            i++;
+        }
+        assert_int_equal(i, n);
+        close_bench(&a);
+        close_bench(&b);
+    }
+}
+
 /* ---- a quantised base ---- */
 
 static dtype blocks_where_they_fit(void *ctx, const model_tensor *t, size_t i) {
@@ -518,6 +560,7 @@ int main(void) {
         cmocka_unit_test(same_bits_everywhere),
         cmocka_unit_test(a_stored_base_is_what_it_means),
         cmocka_unit_test(cuts_leave_no_trace),
+        cmocka_unit_test(what_is_below_makes_no_difference),
         cmocka_unit_test(a_quantised_base_learns_alike),
         cmocka_unit_test(differences),
         cmocka_unit_test(dropout_drops),
