@@ -295,7 +295,7 @@ format: deps-tidy ## clang-format over src, test and bench
 
 # ---- the rest --------------------------------------------------------------
 
-.PHONY: demo demo-gemma model peer bench bench-bins bench-train tune-gemma bench-serve bench-tokenizer install install-built deb deb-built deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
+.PHONY: demo demo-gemma model peer bench bench-bins bench-train tune-gemma bench-serve bench-tokenizer bench-data install install-built deb deb-built deps deps-build deps-test deps-tidy deps-fuzz deps-demo deps-emulate deps-arm64 clean help
 demo: all ## the life of a small model: corpus, training, verification, questions; no network needed
 	@$(BUILD)/loam demo
 
@@ -328,6 +328,9 @@ bench-serve: all bench-bins ## streams of the server together against llama.cpp;
 
 bench-tokenizer: all bench-bins ## learning a tokenizer and encoding against the tokenizers library
 	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/tokenizer.py $(BENCH)
+
+bench-data: all ## how fast texts become a data set, by the length of documents; BENCH='--mb 100'
+	@LOAM_BUILD=$(BUILD) $(PYTHON) bench/data.py $(BENCH)
 
 # For share/loam/**/*.in: where things are, the version of include/loam.h, the libraries that libloam.a needs.
 VERSION = $(shell sed -n 's/^#define LOAM_VERSION "\(.*\)"/\1/p' include/loam.h)

@@ -226,6 +226,38 @@ static int watch(void *ctx) {
     return os_now() - d->began > SECONDS_MAX;
 }
 
+/* Digests are spread evenly: one pass puts each into a bucket by its first bits, and the buckets are short. A crowded
+ * one (the same text many times) is only as slow as sorting everything at once. */
+static err_code sort_keys(key_list *list, err *e) {
+    enum { BITS_MAX = 16, BUCKET = 8 };
+    int shift = 32;
+    while (shift > 32 - BITS_MAX && list->n >> (32 - shift) > BUCKET)
+        shift--;
+    size_t n_buckets = (size_t)1 << (32 - shift), from = 0, *end = calloc(n_buckets, sizeof *end);
+    dataset_key *sorted = malloc((list->n + 1) * sizeof *sorted);
+    if (!end || !sorted) {
+        free(end);
+        free(sorted);
+        return err_set(e, ERR_MEMORY, "no memory to sort %zu documents", list->n);
+    }
+    for (size_t i = 0; i < list->n; i++)
+        end[(uint64_t)be32(list->key[i].sha256.byte) >> shift]++;
+    for (size_t b = 0; b < n_buckets; b++) {
+        size_t count = end[b];
+        end[b] = from;
+        from += count;
+    }
+    for (size_t i = 0; i < list->n; i++)
+        sorted[end[(uint64_t)be32(list->key[i].sha256.byte) >> shift]++] = list->key[i];
+    for (size_t b = from = 0; b < n_buckets; from = end[b++])
+        if (end[b] - from > 1)
+            qsort(sorted + from, end[b] - from, sizeof *sorted, compare_keys);
+    free(end);
+    free(list->key);
+    list->key = sorted;
+    return ERR_OK;
+}
+
 static err_code select_keys(dataset *d, const char *where, key_list *list, err *e) {
     sqlite3_stmt *s;
     bool row;
@@ -248,12 +280,12 @@ err_code dataset_list(dataset *d, const char *where, dataset_key **keys, size_t 
     *keys = NULL;
     *n = 0;
     err_code code = select_keys(d, where, &list, e);
+    if (code == ERR_OK)
+        code = sort_keys(&list, e);
     if (code != ERR_OK) {
         free(list.key);
         return code == ERR_USAGE ? code : err_in(e, code, "%s", d->path);
     }
-    if (list.n)
-        qsort(list.key, list.n, sizeof *list.key, compare_keys);
     *keys = list.key;
     *n = list.n;
     return ERR_OK;

@@ -37,6 +37,7 @@ typedef struct {
     hash_state **hash; /* one for each of the workers */
     batch batch[N_BATCHES];
     batch *before, *now, *after; /* to be put; being prepared; to be read. NULL: none */
+    atomic_bool filling;         /* somebody has taken `after` */
     err_code code;               /* of what the calling thread does in a round */
     err *e;
 } line;
@@ -281,9 +282,13 @@ static err_code put_problem(ingest *g, const batch *b, err *e) {
 }
 
 static err_code put_batch(line *l, batch *b, err *e) {
+    enum { AHEAD = 8 };
     ingest *g = l->g;
-    for (size_t i = 0; i < b->n; i++)
+    for (size_t i = 0; i < b->n; i++) {
+        if (i + AHEAD < b->n)
+            seen_ahead(&g->seen, &b->item[i + AHEAD].doc.key.sha256);
         TRY(put_item(g, &b->item[i], e));
+    }
     TRY(put_problem(g, b, e));
     if (g->o->progress)
         g->o->progress(g->o->progress_ctx, "reading", b->done, l->old_total + g->sources.bytes, g->r->documents);
@@ -300,22 +305,22 @@ static void prepare_some(const build_options *o, batch *b, hash_state *h) {
             item_prepare(&b->item[i], o, h);
 }
 
+/* What the batch held when it was put. */
 static void release(batch *b) {
     for (size_t i = 0; i < b->n; i++)
         item_reset(&b->item[i]);
     b->n = 0;
 }
 
+/* Putting is the calling thread's, the longest piece of a round; whoever is free first reads; the rest is shared. */
 static void round_part(void *ctx, int part, int n_parts) {
     line *l = ctx;
     (void)n_parts;
-    if (part == 0) {
-        if (l->before) {
-            l->code = put_batch(l, l->before, l->e);
-            release(l->before);
-        }
-        if (l->code == ERR_OK && l->after)
-            fill(l, l->after);
+    if (part == 0 && l->before)
+        l->code = put_batch(l, l->before, l->e);
+    if (l->after && !atomic_exchange(&l->filling, true)) {
+        release(l->after);
+        fill(l, l->after);
     }
     prepare_some(l->g->o, l->now, l->hash[part]);
 }
@@ -327,6 +332,7 @@ static err_code run(line *l, err *e) {
     fill(l, l->now);
     while (l->now && l->code == ERR_OK) {
         l->after = l->now->last ? NULL : spare[0];
+        atomic_store(&l->filling, false);
         pool_run(l->g->o->workers, round_part, l);
         spare[0] = l->before ? l->before : spare[1];
         l->before = l->now;

@@ -4,19 +4,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t find_slot(const seen *s, const hash256 *sha) {
+static size_t first_slot(const seen *s, const hash256 *sha) {
     uint64_t key;
     memcpy(&key, sha->byte, sizeof key);
-    size_t i = (size_t)key & (s->slots - 1);
-    while (s->slot[i] && memcmp(s->sha[s->slot[i] - 1].byte, sha->byte, sizeof sha->byte) != 0)
+    return (size_t)key & (s->slots - 1);
+}
+
+static uint32_t tag_of(const hash256 *sha) {
+    uint32_t tag;
+    memcpy(&tag, sha->byte + 8, sizeof tag);
+    return tag;
+}
+
+static seen_slot *find_slot(const seen *s, const hash256 *sha) {
+    size_t i = first_slot(s, sha);
+    uint32_t tag = tag_of(sha);
+    while (s->slot[i].entry &&
+           (s->slot[i].tag != tag || memcmp(s->sha[s->slot[i].entry - 1].byte, sha->byte, sizeof sha->byte) != 0))
         i = (i + 1) & (s->slots - 1);
-    return i;
+    return &s->slot[i];
+}
+
+static void take_slot(const seen *s, const hash256 *sha, size_t i) {
+    *find_slot(s, sha) = (seen_slot){(uint32_t)i + 1, tag_of(sha)};
+}
+
+void seen_ahead(const seen *s, const hash256 *sha) {
+    if (s->n > 0)
+        __builtin_prefetch(&s->slot[first_slot(s, sha)], 1);
 }
 
 int64_t seen_find(const seen *s, const hash256 *sha) {
     if (s->n == 0)
         return 0;
-    uint32_t at = s->slot[find_slot(s, sha)];
+    uint32_t at = find_slot(s, sha)->entry;
     return at ? s->number[at - 1] : 0;
 }
 
@@ -26,7 +47,7 @@ static err_code grow(seen *s, err *e) {
     s->sha = sha ? sha : s->sha;
     int64_t *number = sha ? realloc(s->number, cap * sizeof *number) : NULL;
     s->number = number ? number : s->number;
-    uint32_t *slot = number ? calloc(slots, sizeof *slot) : NULL;
+    seen_slot *slot = number ? calloc(slots, sizeof *slot) : NULL;
     if (!slot)
         return err_set(e, ERR_MEMORY, "no memory for the digests of %zu documents", cap);
     free(s->slot);
@@ -34,7 +55,7 @@ static err_code grow(seen *s, err *e) {
     s->slots = slots;
     s->cap = cap;
     for (size_t i = 0; i < s->n; i++)
-        s->slot[find_slot(s, &s->sha[i])] = (uint32_t)i + 1;
+        take_slot(s, &s->sha[i], i);
     return ERR_OK;
 }
 
@@ -44,7 +65,7 @@ err_code seen_add(seen *s, const hash256 *sha, int64_t number, err *e) {
             return ERR_MEMORY;
     s->sha[s->n] = *sha;
     s->number[s->n] = number;
-    s->slot[find_slot(s, sha)] = (uint32_t)++s->n;
+    take_slot(s, sha, s->n++);
     return ERR_OK;
 }
 

@@ -123,11 +123,25 @@ static bool take_character(str text, size_t *at, word_hash *w, bool *begun, bool
     return true;
 }
 
+/* A word of one group that begins at `at` and ends at an ASCII separator or the end, as most do. Past the separator. */
+static inline bool short_word(str text, size_t *at, uint64_t *hash) {
+    uint64_t lower, x = load8(text, *at), good = word_bytes(x, &lower), bad = ~good & EACH(0x80);
+    if (!(good & 0x80) || !bad || x & bad & -bad)
+        return false;
+    unsigned bits = (unsigned)__builtin_ctzll(bad) & ~7u;
+    word_hash w = {WORD_BEGIN, lower & (((uint64_t)1 << bits) - 1), bits / 8};
+    *at += w.n < text.n - *at ? w.n + 1 : w.n;
+    *hash = word_end(&w);
+    return true;
+}
+
 /* The hash of the next word at or after *at; false at the end. Advances *at past it. */
 static bool next_word(str text, size_t *at, uint64_t *hash) {
     word_hash w = {WORD_BEGIN, 0, 0};
     size_t i = *at;
     bool begun = false, ended = false;
+    if (i < text.n && short_word(text, at, hash))
+        return true;
     while (i < text.n && !ended) {
         uint64_t lower, x = load8(text, i), good = word_bytes(x, &lower);
         if (!(good & 0x80)) {
@@ -205,14 +219,27 @@ static inline void throw_all(uint32_t least[SHINGLE_BINS], uint64_t hash) {
     throw_one(least, other >> 32);
 }
 
-/* An empty bin takes the value of the first full one in an order of its own. */
+/* An empty bin takes the value of the first full one in an order of its own. One try for all bins that are still empty,
+ * then the next: whether a try succeeds nobody can foretell, so no branch hangs on it. */
 static void fill_empty(uint32_t least[SHINGLE_BINS]) {
     uint32_t filled[SHINGLE_BINS];
-    for (uint64_t bin = 0; bin < SHINGLE_BINS; bin++) {
-        uint64_t from = bin;
-        for (uint64_t attempt = 1; least[from] == NO_VALUE; attempt++)
-            from = mix(bin << 32 | attempt) >> (64 - BIN_BITS);
-        filled[bin] = least[from];
+    uint8_t empty[SHINGLE_BINS];
+    unsigned n = 0;
+    for (unsigned bin = 0; bin < SHINGLE_BINS; bin++) {
+        empty[n] = (uint8_t)bin;
+        n += least[bin] == NO_VALUE;
+    }
+    memcpy(filled, least, sizeof filled);
+    for (uint64_t attempt = 1; n > 0; attempt++) {
+        unsigned left = 0;
+        for (unsigned i = 0; i < n; i++) {
+            uint8_t bin = empty[i];
+            uint32_t value = least[mix((uint64_t)bin << 32 | attempt) >> (64 - BIN_BITS)];
+            filled[bin] = value;
+            empty[left] = bin;
+            left += value == NO_VALUE;
+        }
+        n = left;
     }
     memcpy(least, filled, sizeof filled);
 }

@@ -166,12 +166,66 @@ static void sketches_never_change(void **state) {
     strbuf_fini(&a);
 }
 
+/* Words of every length at every distance from the end, separators of one, two and three bytes, none, several. */
+static void odd_texts_never_change(void **state) {
+    (void)state;
+    static const char *const parts[] = {
+        "a",
+        "Bc",
+        "def",
+        "ghijklm",
+        "nopqrstu",
+        "VWXYZ0123",
+        "a12345678901234",
+        "\xc3\xa9t\xc3\xa9",
+        " ",
+        " ",
+        " ",
+        ", ",
+        "\n\n",
+        "\xc2\xa0",
+        "\xe2\x80\x94",
+        "\xff",
+        "\t",
+        "-",
+        "\xe4\xb8\x80",
+        "\xe0\xb8\x81",
+        "\xf0\x9f\xa7\x80",
+        "\xc3",
+        "x\xcc\x81",
+        "0",
+    };
+    strbuf a = {0};
+    hash_state *h;
+    uint64_t at = 0;
+    assert_int_equal(hash_open(&h, NULL), ERR_OK);
+    for (uint64_t i = 0; i < 3000; i++) {
+        shingle_sketch x;
+        shingle_set set = {0};
+        a.n = 0;
+        for (uint64_t n = rng_below(7, RNG_TEST, i, 60); n > 0; n--)
+            assert_int_equal(
+                strbuf_add(&a, str_from(parts[rng_below(8, RNG_TEST, at++, sizeof parts / sizeof *parts)]), NULL),
+                ERR_OK);
+        shingle_sketch_of(strbuf_str(&a), &x);
+        assert_int_equal(shingle_set_of(strbuf_str(&a), &set, NULL), ERR_OK);
+        hash_add(h, x.byte, sizeof x.byte);
+        hash_add(h, set.hash, set.n * sizeof *set.hash);
+        shingle_set_fini(&set);
+    }
+    char hex[65];
+    hash_hex(hash_close(h), hex);
+    assert_string_equal(hex, "4c95a84e0565e1c8e7054cd77608fd6587da8252449345cfe430207d55e58de5");
+    strbuf_fini(&a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_are_what_the_header_says),
         cmocka_unit_test(similarity_equals_plain_search),
         cmocka_unit_test(sketches_estimate),
         cmocka_unit_test(sketches_never_change),
+        cmocka_unit_test(odd_texts_never_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
