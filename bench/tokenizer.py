@@ -5,7 +5,7 @@
 
 Without a file the texts are the built-in corpus. In each round both programs learn once and encode once, one after the
 other; figures are medians. Of Loam the whole command counts (starting, reading, learning, writing); of the library only the
-call that learns, on texts that are in memory already. Both give the same vocabulary and the same number of ids, or it stops.
+call that learns, on texts that are in memory already. Both give the same vocabulary, merges and number of ids, or it stops.
 
 LOAM_BUILD (build) holds the programs; script/venv.sh tokenizers makes the library's environment.
 """
@@ -105,8 +105,10 @@ def main():
     peer.stdin.close()
     peer.wait()
     with open(os.path.join(ours, "tokenizer.json"), encoding="utf-8") as a, open(theirs, encoding="utf-8") as b:
-        if json.load(a)["model"]["vocab"] != json.load(b)["model"]["vocab"]:
-            fail("the two vocabularies differ")
+        here, there = (json.load(f)["model"] for f in (a, b))
+    for what in "vocab", "merges":
+        if here[what] != there[what]:
+            fail(f"the two differ in their {what}")
     shutil.rmtree(at)
     size = said["bytes"] / 1e6
     print(f"{len(texts)} texts, {size:.1f} MB, {said['ids']} ids, vocabulary {args.vocab}, {args.threads} threads, {args.rounds} rounds\n")

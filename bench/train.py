@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A whole training step (losses, gradients, AdamW) against llm.c's CPU trainer and PyTorch, in one alternating run.
 
-    bench/train.py [--rounds N] [--threads N] [--shape ...] [--only NAME] [--growth] [--json]
+    bench/train.py [--rounds N] [--threads N] [--only NAME] [--growth [CASES]] [--json]
 
 Every program is started once, warms up, and then takes one step whenever it is its turn, so that whatever else
 changes on the machine changes for all; figures are medians over rounds (of ratios: of each round's ratio). A round in which others took more than a
@@ -11,7 +11,8 @@ vocabulary of 8192, 4 sequences of 256 tokens: Llama's block with a feed-forward
 GPT-2's with 1536 for llm.c, which have the same number of weights. PyTorch runs eagerly and compiled; the faster one
 counts. It gets an allocator that keeps its memory (M_* below), which helps it. Nobody but Loam computes the norm of the gradient.
 
---growth: instead, tokens a second and memory of Loam against width and context.
+--growth: instead, tokens a second and memory of Loam against width and context; all cases, or, for pieces of a minute, those
+whose name contains CASES (`--growth width`, `--growth 'ctx 20'`).
 LOAM_BUILD (build) holds build/bench/step; script/llmc.sh and script/venv.sh make the others.
 """
 import argparse
@@ -160,20 +161,26 @@ def growth(args):
     cases = [({"width": w, "heads": w // 64, "ff": (w * 8 // 3 + 63) // 64 * 64, "batch": 8}, "width", w)
              for w in (128, 256, 384, 512, 768)]
     cases += [({"batch": 2048 // c, "ctx": c}, "ctx", c) for c in (128, 256, 512, 1024, 2048)]
+    cases = [c for c in cases if args.growth in f"{c[1]} {c[2]}"]
+    if not cases:
+        fail(f"--growth {args.growth}: there is no such case")
+    if busy_share() > 0.1:
+        say("bench: other programs are using the CPUs: close them, or the figures mean little")
     bar = Progress(len(cases))
     for more, what, n in cases:
         bar.step(f"{what} {n}")
         out = subprocess.run(loam({**SHAPE, **more}, "--reps", str(args.rounds)), stdout=subprocess.PIPE, check=True).stdout
-        rows.append({"what": what, "n": n, **json.loads(out)})
+        rows.append({"what": what, "n": n, "ctx": more.get("ctx", SHAPE["ctx"]), **json.loads(out)})
     bar.end()
     return rows
 
 
 def growth_table(rows):
-    lines = ["| | weights | tokens/s | share of the FMA limit | memory |", "|---|---|---|---|---|"]
+    lines = ["| | batch | weights | tokens/s | share of the FMA limit | memory |", "|---|---|---|---|---|---|"]
     for r in rows:
         what = f"{r['n']} wide, context 256" if r["what"] == "width" else f"context {r['n']}, 384 wide"
-        lines.append(f"| {what} | {r['params'] / 1e6:.1f} M | {r['tokens_s']:.0f} | {r['share']:.0%} | {r['bytes'] / 1e6:.0f} MB |")
+        batch = f"{r['tokens'] // r['ctx']} x {r['ctx']}"
+        lines.append(f"| {what} | {batch} | {r['params'] / 1e6:.1f} M | {r['tokens_s']:.0f} | {r['share']:.0%} | {r['bytes'] / 1e6:.0f} MB |")
     return "\n".join(lines)
 
 
@@ -184,14 +191,14 @@ def main():
     p.add_argument("--threads", type=int, default=min(2, len(os.sched_getaffinity(0))), metavar="N")
     p.add_argument("--only", metavar="NAME", help="beside Loam only peers whose name contains NAME")
     p.add_argument("--venv", default="torch", help="script/requirements-NAME.txt to take PyTorch from (torch)")
-    p.add_argument("--growth", action="store_true", help="tokens a second and memory against width and context")
+    p.add_argument("--growth", nargs="?", const="", metavar="CASES", help="tokens a second and memory against width and context")
     p.add_argument("--json", action="store_true", help="print JSON instead of the table")
     args = p.parse_args()
     THREADS, VENV = str(args.threads), args.venv
     if not os.path.exists(STEP):
         fail("build/bench/step is missing (make bench-train builds it)")
-    result = growth(args) if args.growth else compare(args)
-    print(json.dumps(result, indent=1) if args.json else growth_table(result) if args.growth else table(result))
+    result = compare(args) if args.growth is None else growth(args)
+    print(json.dumps(result, indent=1) if args.json else table(result) if args.growth is None else growth_table(result))
 
 
 if __name__ == "__main__":

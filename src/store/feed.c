@@ -13,7 +13,7 @@ static const char *path_of(const feed *f) { return current(f)->path ? current(f)
 
 static err_code open_next(feed *f, err *e) {
     const source_file *s = &f->sources->file[f->next++];
-    f->started = f->at_end = f->is_json = false;
+    f->started = f->at_end = f->is_json = f->is_binary = false;
     f->used = f->looked = f->bytes.n = 0;
     f->line = 1;
     return s->path ? unpack_open(&f->u, s->path, s->links, e) : unpack_open_fd(&f->u, STDIN_FILENO, path_of(f), e);
@@ -86,6 +86,26 @@ static err_code too_long(const feed *f, err *e) {
                    f->is_json ? "a line" : "a document", f->is_json ? LINE_BYTES_MAX : DATASET_TEXT_BYTES_MAX);
 }
 
+static err_code read_to_end(feed *f, err *e) {
+    while (!f->at_end) {
+        f->used = f->bytes.n;
+        TRY(read_more(f, e));
+    }
+    return ERR_OK;
+}
+
+/* A file that is to be one document is none if it holds a NUL, however long it is. */
+static bool find_nul(feed *f, str rest, split_piece *cut) {
+    if (f->split != SPLIT_WHOLE || f->looked == rest.n)
+        return false;
+    const char *nul = memchr(rest.p + f->looked, 0, rest.n - f->looked);
+    f->looked = rest.n;
+    f->is_binary = nul != NULL;
+    if (nul)
+        *cut = (split_piece){0, (size_t)(nul - rest.p) + 1, rest.n};
+    return f->is_binary;
+}
+
 /* The next piece of the open file, or none at its end. */
 static err_code next_in_file(feed *f, feed_piece *piece, bool *got, err *e) {
     size_t most = f->is_json ? LINE_BYTES_MAX : DATASET_TEXT_BYTES_MAX;
@@ -93,10 +113,12 @@ static err_code next_in_file(feed *f, feed_piece *piece, bool *got, err *e) {
         TRY(read_more(f, e));
     if (!f->started)
         start(f);
+    if (f->is_binary)
+        return read_to_end(f, e);
     for (;;) {
         str rest = str_sub(strbuf_str(&f->bytes), f->used, f->bytes.n);
         split_piece cut;
-        if (split_next(f->split, f->o->split_bytes, rest, f->at_end, &f->looked, &cut)) {
+        if (find_nul(f, rest, &cut) || split_next(f->split, f->o->split_bytes, rest, f->at_end, &f->looked, &cut)) {
             bool whole = f->split == SPLIT_WHOLE;
             piece->file = f->next - 1;
             piece->is_json = f->is_json;

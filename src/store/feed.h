@@ -13,6 +13,7 @@ typedef struct {
 
     unpack *u; /* the open file, sources->file[next - 1] */
     bool is_json, started, at_end;
+    bool is_binary; /* the piece that was given shows it; the rest of the file counts for its digest alone */
     split_mode split;
     strbuf bytes; /* bytes[used ..) are to be cut */
     size_t used, looked;
@@ -24,7 +25,7 @@ typedef struct {
     size_t file; /* number of its source */
     bool is_json;
     uint64_t line; /* 0: the whole file */
-    str bytes;     /* valid until the next call */
+    str bytes;     /* valid until the next call; of a whole file that holds a NUL no more than up to there */
 } feed_piece;
 
 /* The next document, or *got false at the end of all. An error names file and line; feed_skip() goes on behind it:

@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -386,6 +387,26 @@ def _():
         assert part in run.stderr, (part, run.stderr)
     assert build("H.db", path("h"), "--invalid", "skip")["left_out"]["encoding"] == 4
     assert build("H.db", path("h"), "--min-bytes", 100)["left_out"]["brief"] == 1
+
+
+@case("a program longer than a document may be is binary all the same, in a folder and packed; a text as long ends the build")
+def _():
+    whole = b"\x7fELF" + b"x" * 5000 + b"\0" + b"y" * (66 << 20)
+    path("long/a", whole)
+    path("long/b.gz", gzip.compress(whole, 1))
+    path("long/c", "a text")
+    path("long/d", "in UTF-16".encode("utf-16") * 5000)
+    r = build("H.db", path("long"))
+    assert (r["documents"], r["left_out"]["binary"], r["left_out"]["encoding"]) == (1, 2, 1) and texts("H.db") == ["a text"], r
+    with sqlite3.connect(path("H.db")) as db:
+        rows = db.execute("SELECT name, format, bytes, hex(sha256) FROM files ORDER BY id").fetchall()
+    for name, form, size, sha in rows:
+        data = read(path("long/" + name))
+        assert (size, sha.lower()) == (len(data), hashlib.sha256(data).hexdigest()), (name, size)
+    assert [x[1] for x in rows] == ["text", "text+gzip", "text", "text"], rows
+    path("long/a", whole.replace(b"\0", b"z"))
+    assert "long/a: longer than the 67108864 bytes" in build("H.db", path("long"), want=1).stderr
+    path("long/a", b"")
 
 
 @case("lines that are no documents: named by file and line; --skip-bad goes on")
