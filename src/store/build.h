@@ -16,10 +16,9 @@
  *   encoding   begins with the mark of UTF-16, or has more than one ill-formed sequence of UTF-8 in 100 bytes; with
  *              BUILD_INVALID_SKIP any at all. Otherwise each such sequence becomes U+FFFD (counted as repaired)
  *   malformed  a line that is no such object, a document above DATASET_TEXT_BYTES_MAX, a file that cannot be read or
- *              unpacked: ends the build (ERR_FORMAT, ERR_LIMIT, ERR_IO, with file and line), unless skip_bad is set
- *   removed    its SHA-256 is one of a document that was dropped from this set before
- *   duplicate  BUILD_DROP_EXACT: the same text is there already
- *   near       BUILD_DROP_NEAR: a similar text is there already (store/near.h)
+ *              unpacked: ends the build (ERR_FORMAT, ERR_LIMIT, ERR_IO, with file and line), unless sources.skip_bad is
+ * set removed    its SHA-256 is one of a document that was dropped from this set before duplicate  BUILD_DROP_EXACT:
+ * the same text is there already near       BUILD_DROP_NEAR: a similar text is there already (store/near.h)
  *
  * Proved by test_data.py (the real program: kills, full disks, hostile files, threads) and test_build.c.
  */
@@ -43,10 +42,9 @@ typedef struct {
     size_t min_bytes;
     build_invalid invalid;
     build_duplicates duplicates;
-    double near;   /* similarity from which on texts are near-duplicates; 0: not looked for */
-    bool skip_bad; /* go on after what is malformed */
-    bool append;   /* to the data set that is there */
-    bool force;    /* replace a data set from which documents were dropped (its record of them would be lost) */
+    double near; /* similarity from which on texts are near-duplicates; 0: not looked for */
+    bool append; /* to the data set that is there */
+    bool force;  /* replace a data set from which documents were dropped (its record of them would be lost) */
     void (*progress)(void *ctx, const char *stage, uint64_t done, uint64_t total, int64_t documents);
     void *progress_ctx;
     const volatile int *stop; /* not 0: give up with ERR_CANCELLED; NULL: never */

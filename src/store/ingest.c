@@ -107,7 +107,7 @@ static err_code read_new(line *l, batch *b, bool *got, err *e) {
 
 /* After a problem that may be left behind the next batch begins. */
 static bool goes_on(line *l, batch *b, err_code code) {
-    bool skips = l->g->o->skip_bad && !l->old_rows && code != ERR_MEMORY;
+    bool skips = l->g->o->sources.skip_bad && !l->old_rows && code != ERR_MEMORY;
     b->problem_file = skips ? l->feed.next - 1 : SIZE_MAX;
     if (skips)
         feed_skip(&l->feed);
@@ -253,7 +253,7 @@ static err_code leave_out(ingest *g, item *it, err *e) {
         break;
     }
     err_code code = it->problem.code;
-    if (!g->o->skip_bad || code == ERR_MEMORY)
+    if (!g->o->sources.skip_bad || code == ERR_MEMORY)
         return err_set(e, code, "%s: %s%s", at, it->problem.text,
                        code == ERR_MEMORY ? "" : " (--skip-bad goes on without it)");
     f->malformed++;

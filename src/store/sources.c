@@ -170,6 +170,13 @@ static err_code walk_folder(walk *w, size_t n, int depth, err *e) {
     if (depth > SOURCE_DEPTH_MAX)
         return err_set(e, ERR_LIMIT, "%s: folders nested deeper than %d", w->path, SOURCE_DEPTH_MAX);
     DIR *dir = opendir(w->path);
+    if (!dir && depth > 0 && w->o->skip_bad) {
+        err problem = {0};
+        if (os_refused(w->path, "opened", &problem) == ERR_MEMORY)
+            return err_set(e, ERR_MEMORY, "%s", problem.text);
+        note(w->o, "%s", problem.text);
+        return ERR_OK;
+    }
     if (!dir)
         return os_refused(w->path, "opened", e);
     err_code code = walk_entries(w, dir, n, depth, e);

@@ -36,7 +36,8 @@ typedef struct {
     source_format format;
     const str *include, *exclude;
     size_t n_include, n_exclude;
-    const char *root;                          /* of the system that apt: looks into; NULL: "/" */
+    bool skip_bad;    /* folders below a FOLDER that cannot be opened are noted, and left out */
+    const char *root; /* of the system that apt: looks into; NULL: "/" */
     void (*note)(void *ctx, const char *text); /* one line; NULL: nobody wants to know */
     void *note_ctx;
 } source_options;

@@ -137,9 +137,10 @@ err_code sql_open_read(sqlite3 **db, const char *path, err *e) {
                      "PRAGMA cell_size_check=ON; PRAGMA temp_store=MEMORY; PRAGMA query_only=ON;", e);
 }
 
+/* No journal at all is what a connection that harden() has seen refuses, without a word. */
 err_code sql_open_write(sqlite3 **db, const char *path, err *e) {
     return open_hard(db, path, "?vfs=unix-none", SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW,
-                     "PRAGMA page_size=8192; PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; "
+                     "PRAGMA page_size=8192; PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; "
                      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-4096; PRAGMA temp_store=MEMORY;",
                      e);
 }

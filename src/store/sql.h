@@ -3,7 +3,8 @@
  * Statements and connections are SQLite's own and are used with SQLite's functions; this header adds what Loam insists
  * on. A file opened for reading is taken as immutable (no lock, no journal, nothing beside it is looked at or created)
  * and as hostile: no triggers, views, extensions, unsafe functions, no double-quoted strings, bounded lengths. A file
- * opened for writing is one that nobody else knows yet: no lock, no journal, no sync; who opens it brings it to disk.
+ * opened for writing is one that nobody else knows yet: no lock, no journal beside it, no sync; who opens it brings it
+ * to disk.
  *
  * Errors: SQLITE_FULL, IOERR, CANTOPEN, PERM, READONLY give ERR_IO; NOMEM ERR_MEMORY; TOOBIG ERR_LIMIT; INTERRUPT
  * ERR_CANCELLED; CORRUPT, NOTADB and all else ERR_FORMAT. The text is SQLite's; the caller puts the file in front.

@@ -4,7 +4,8 @@
  *   1. Whoever writes PATH.tmp holds the lock on that very inode, and the name leads to it: this is looked at after the
  *      lock was got, since a writer that was waited for renames its file.
  *   2. The lock is given up (by closing) only after the rename or the removal of the name.
- *   3. SQLite keeps no journal and syncs nothing: until commit the file may be in any state, and nobody reads it.
+ *   3. SQLite keeps no journal on disk and syncs nothing: until commit the file may be in any state, and nobody reads
+ * it.
  */
 #include "store/writer.h"
 

@@ -141,6 +141,12 @@ def _():
         ("/usr/share/doc/poems/README", "GPL-2.0-or-later", "apt:poems"),
         ("/usr/share/poems/data/x.txt", "MIT OR Artistic-1.0-Perl", "apt:poems"),
         ("/usr/share/poems/ode.txt", "GPL-2.0-or-later", "apt:poems")]
+    path(root + "usr/share/doc/old/copyright", "This package was debianized by somebody; GPL-2 and the like.\n")
+    path(root + "usr/share/old/tale", "A tale.")
+    path(root + "var/lib/dpkg/info/old.list", "/usr/share/old/tale\n/usr/share/doc/old/copyright\n")
+    run = loam("data", "build", path("D.db"), "apt:old", "--root", path("root"))
+    assert "apt:old: the licences of its files are unknown: " in run.stderr and "is not machine-readable" in run.stderr, run.stderr
+    assert [(x["name"], x.get("licence") or "") for x in documents("D.db")] == [("/usr/share/old/tale", "")]
     assert "is not installed here" in build("D.db", "apt:nosuch", "--root", path("root"), want=2).stderr
     assert "is no name of a package" in build("D.db", "apt:../../etc", "--root", path("root"), want=2).stderr
 
@@ -307,6 +313,7 @@ def _():
             now = read(path("K.db"))
             assert now in (start, after), (args, i)
             assert was_killed or now == after, (args, i)
+            assert {x for x in os.listdir(DIR) if x.startswith("K.db")} <= {"K.db", "K.db.tmp", "K.db.tmp2"}, os.listdir(DIR)
             if now == after:  # it had its name already
                 path("K.db", start)
         loam("data", *args)

@@ -544,6 +544,22 @@ def _():
     complete(run)
 
 
+@case("no room from the beginning on: whatever could be written, the same command goes on when there is room")
+def _():
+    for size in 0, 300, 20000, 100000:  # nothing; a recipe, but no chain; a chain, but no checkpoint; no export
+        run = tmp("full-%d" % size)
+
+        def small():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+        got = train(run, want=1, preexec_fn=small)
+        said = [x for x in got.stderr.splitlines() if not x.startswith("loam: step ")]
+        assert len(said) == 1 and said[0].startswith("loam: ") and run in said[0] and "cannot be written" in said[0], (size, got.stderr)
+        train(run)
+        complete(run)
+
+
 @case("a loss that is no number stops the run, and it stays readable")
 def _():
     run = tmp("nan")

@@ -7,10 +7,12 @@
 
 #include <cmocka.h>
 
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/os.h"
@@ -341,6 +343,44 @@ static void numbers_are_counted(void **state) {
     dataset_close(d);
 }
 
+/* Whether root may do what permissions forbid; what may be taken back. */
+static void may_override(bool may) {
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct sets[2];
+    uint32_t bits = 1u << CAP_DAC_OVERRIDE | 1u << CAP_DAC_READ_SEARCH;
+    assert_int_equal(syscall(SYS_capget, &head, sets), 0);
+    sets[0].effective = may ? sets[0].effective | (sets[0].permitted & bits) : sets[0].effective & ~bits;
+    assert_int_equal(syscall(SYS_capset, &head, sets), 0);
+}
+
+static void keep_note(void *ctx, const char *text) { snprintf(ctx, 200, "%s", text); }
+
+static void folders_that_cannot_be_opened(void **state) {
+    (void)state;
+    char noted[200] = "", path[4096];
+    source_options o = {.note = keep_note, .note_ctx = noted};
+    snprintf(path, sizeof path, "%s", in_folder("shut"));
+    assert_int_equal(mkdir(path, 0700) | mkdir(in_folder("shut/a"), 0700) | mkdir(in_folder("shut/b"), 0000), 0);
+    assert_int_equal(os_write_file(in_folder("shut/a/x"), STR("a text"), NULL), ERR_OK);
+    may_override(false);
+    for (int skips = 0; skips < 2; skips++) {
+        source_list list = {0};
+        err e = {0};
+        o.skip_bad = skips;
+        assert_int_equal(sources_add(&list, path, &o, &e), skips ? ERR_OK : ERR_IO);
+        const char *said = skips ? noted : e.text;
+        assert_non_null(strstr(said, "shut/b: cannot be opened: "));
+        assert_true(!skips || list.n == 1);
+        sources_fini(&list);
+        assert_int_equal(chmod(in_folder("shut"), skips ? 0000 : 0700), 0);
+    }
+    source_list list = {0};
+    assert_int_equal(sources_add(&list, path, &o, NULL), ERR_IO); /* what was asked for by name is not skipped */
+    sources_fini(&list);
+    may_override(true);
+    assert_int_equal(chmod(path, 0700) | chmod(in_folder("shut/b"), 0700), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(marks_are_true),
@@ -350,6 +390,7 @@ int main(void) {
         cmocka_unit_test(a_stop_changes_nothing),
         cmocka_unit_test(files_in_the_order_of_names),
         cmocka_unit_test(numbers_are_counted),
+        cmocka_unit_test(folders_that_cannot_be_opened),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
