@@ -12,6 +12,7 @@
 #include "sign/manifest.h"
 #include "text/json.h"
 #include "tok/tokenizer.h"
+#include "tune/base.h"
 
 enum { CONFIG_BYTES_MAX = 16 << 20, README_BYTES_MAX = 4 << 20, FRONT_LINES_MAX = 2000, METADATA_MAX = 200 };
 
@@ -213,16 +214,37 @@ static err_code take_gguf(card_facts *f, const gguf_file *g, const char *path, e
     return code;
 }
 
+/* Of a model in several files that of each, and one of them all. */
+static err_code take_parts(card_facts *f, const gguf_file *g, strbuf *lines, err *e) {
+    for (size_t i = 0; i <= g->n_more; i++) {
+        const char *path = i == 0 ? g->path : g->more[i - 1].path;
+        hash256 h;
+        TRY(base_digest_line(lines, path, &h, e));
+        TRY(facts_add_hash(f, os_last_part(path).p, h, e));
+    }
+    f->identity = hash_of(lines->p, lines->n);
+    return facts_add_hash(f, "all parts", f->identity, e);
+}
+
+static err_code take_file(card_facts *f, const gguf_file *g, err *e) {
+    strbuf lines = {0};
+    if (g->n_more > 0) {
+        err_code code = take_parts(f, g, &lines, e);
+        strbuf_fini(&lines);
+        return code;
+    }
+    TRY(hash_file(g->path, &f->identity, e));
+    return facts_add_hash(f, "file", f->identity, e);
+}
+
 err_code facts_of_gguf(card_facts *f, const char *path, err *e) {
     gguf_file g;
-    hash256 h;
     TRY(gguf_open(&g, path, e));
     err_code code = take_gguf(f, &g, path, e);
+    if (code == ERR_OK)
+        code = take_file(f, &g, e);
     gguf_close(&g);
     TRY(code);
-    TRY(hash_file(path, &h, e));
-    f->identity = h;
-    TRY(facts_add_hash(f, "file", h, e));
     return lack_the_usual(f, e);
 }
 

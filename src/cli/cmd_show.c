@@ -435,7 +435,7 @@ static err_code print_text(const values *v, const source *f, const model *m, siz
                    f->s.n_maps == 1 ? "file" : "files");
     else
         out_printf("%-14s %s (GGUF version %u, %s)\n", "file", f->path, (unsigned)f->g.version,
-                   amount_bytes((double)f->g.map.n).text);
+                   amount_bytes((double)gguf_bytes(&f->g)).text);
     if (m)
         print_shape(model_config_of(m));
     print_tokenizer(f);

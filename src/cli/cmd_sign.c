@@ -7,6 +7,7 @@
 #include "base/pool.h"
 #include "cli/load.h"
 #include "cli/out.h"
+#include "io/gguf_parts.h"
 #include "sign/sign.h"
 #include "train/verified.h"
 
@@ -101,11 +102,11 @@ static err_code print(const values *v, const sign_report *r, const sign_key *k, 
 
 /* A name that is no file here may be one of the models that came with the program. */
 static err_code find(const char *m, load_place *out, err *e) {
-    if (!os_exists(m))
-        return load_find(m, out, e);
-    if (strlen(m) >= sizeof out->path)
-        return err_set(e, ERR_LIMIT, "%.200s: the path is too long", m);
-    memcpy(out->path, m, strlen(m) + 1);
+    unsigned no, count = 1;
+    TRY(os_exists(m) ? os_join(out->path, m, "", e) : load_find(m, out, e));
+    if (gguf_part_of(str_from(out->path), &no, &count) && count > 1 && !os_is_dir(out->path))
+        return err_set(e, ERR_USAGE, "%s: is one of %u files of a model (give the folder that they stand in)",
+                       out->path, count);
     return ERR_OK;
 }
 

@@ -139,6 +139,7 @@ static const row variables[] = {
     {"LOAM_HF_ENDPOINT, HF_ENDPOINT", "a mirror of the Hugging Face hub"},
     {"LOAM_OLLAMA_ENDPOINT", "a mirror of the Ollama registry"},
     {"HF_TOKEN, HF_TOKEN_PATH", "the token for gated repositories of the hub, or the file that has it"},
+    {"SSL_CERT_FILE, SSL_CERT_DIR", "certificates that loam pull trusts, instead of the system's"},
     {"HF_HOME, HF_HUB_CACHE", "where Hugging Face's programs keep models, which are used in place"},
     {"OLLAMA_MODELS", "where Ollama keeps models, which are used in place"},
     {"HOME, XDG_DATA_HOME, XDG_CACHE_HOME, XDG_STATE_HOME", "the folders of the user"},

@@ -12,12 +12,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/os.h"
 #include "hub/part.h"
 
-enum { RUN_CHUNKS_MAX = 16, POLL_MS = 100, HASH_BYTES = 1 << 20, GIT_BLOB_BYTES_MAX = 256 << 20 };
+enum { RUN_CHUNKS_MAX = 16, POLL_MS = 100, GIT_BLOB_BYTES_MAX = 256 << 20 };
 
 /* ---- hashing what is there ---- */
 
@@ -29,7 +30,6 @@ typedef struct {
     uint64_t ready, total; /* bytes that may be read; all */
     const char *path;
     hash_state *hash;
-    uint8_t *buf;
 } hasher;
 
 /* How far may be read; what is there already when it has to end. */
@@ -42,29 +42,32 @@ static uint64_t hasher_wait(hasher *h, uint64_t at) {
     return ready;
 }
 
+/* A chunk, where it lies in memory: to copy it out would cost half as much again as to hash it. */
+static bool hash_chunk(hasher *h, int fd, uint64_t at) {
+    size_t n = h->total - at < PART_CHUNK_BYTES ? (size_t)(h->total - at) : PART_CHUNK_BYTES;
+    void *bytes = mmap(NULL, n, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, (off_t)at);
+    if (bytes == MAP_FAILED)
+        return false;
+    hash_add(h->hash, bytes, n);
+    munmap(bytes, n);
+    return true;
+}
+
 static void *hasher_main(void *ctx) {
     hasher *h = ctx;
     int fd = open(h->path, O_RDONLY | O_CLOEXEC);
     h->failed = fd < 0;
-    for (uint64_t at = 0, ready; !h->failed && at < h->total && (ready = hasher_wait(h, at)) > at;)
-        while (at < ready && !h->failed) {
-            ssize_t got = pread(fd, h->buf, ready - at < HASH_BYTES ? (size_t)(ready - at) : HASH_BYTES, (off_t)at);
-            h->failed = got == 0 || (got < 0 && errno != EINTR);
-            if (got > 0)
-                hash_add(h->hash, h->buf, (size_t)got);
-            at += got > 0 ? (uint64_t)got : 0;
-        }
+    for (uint64_t at = 0; !h->failed && at < h->total && hasher_wait(h, at) > at; at += PART_CHUNK_BYTES)
+        h->failed = !hash_chunk(h, fd, at);
     if (fd >= 0)
         close(fd);
     return NULL;
 }
 
 static err_code hasher_start(hasher *h, const char *path, uint64_t total, err *e) {
-    *h = (hasher){.path = path, .total = total, .buf = malloc(HASH_BYTES)};
+    *h = (hasher){.path = path, .total = total};
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->more, NULL);
-    if (!h->buf)
-        return err_set(e, ERR_MEMORY, "%s: no memory to hash it", path);
     TRY(hash_open(&h->hash, e));
     h->running = pthread_create(&h->thread, NULL, hasher_main, h) == 0;
     return h->running ? ERR_OK : err_set(e, ERR_MEMORY, "%s: no thread to hash it", path);
@@ -90,7 +93,6 @@ static err_code hasher_end(hasher *h, bool whole, hash256 *out, err *e) {
     }
     if (h->hash)
         *out = hash_close(h->hash);
-    free(h->buf);
     pthread_mutex_destroy(&h->lock);
     pthread_cond_destroy(&h->more);
     bool failed = h->failed;
@@ -126,6 +128,13 @@ struct fetch {
     slot slot[HTTP_CONNECTIONS_MAX];
 };
 
+/* The contents have changed since they were asked for first. Hosts behind one name may give one file several ETags, so
+ * these count only where no digest will tell. */
+static bool is_another(const fetch *f, const http_answer *now) {
+    return (now->bytes != HTTP_UNKNOWN && now->bytes != f->place.bytes) ||
+           (f->what->digest == DIGEST_NONE && strcmp(now->etag, f->place.etag) != 0);
+}
+
 static size_t on_bytes(char *p, size_t size, size_t n, void *ctx) {
     slot *s = ctx;
     long status = 0;
@@ -133,7 +142,7 @@ static size_t on_bytes(char *p, size_t size, size_t n, void *ctx) {
     s->answer.status = status;
     if (status != (s->f->stream ? 200 : 206))
         return 0; /* the status says what to do; its body does not matter */
-    if (s->answer.bytes != HTTP_UNKNOWN && s->answer.bytes != s->f->place.bytes && !s->f->stream) {
+    if (!s->f->stream && is_another(s->f, &s->answer)) {
         err_set(&s->why, ERR_FORMAT, "%.200s: has changed while it was downloaded (pull it again)", s->f->what->url);
         return 0;
     }
@@ -222,7 +231,7 @@ static err_code probe(fetch *f, err *e) {
         return err_set(e, ERR_FORMAT, "%.200s: has %llu bytes, its source said %llu", f->what->url,
                        (unsigned long long)a.bytes, (unsigned long long)f->what->bytes);
     f->place = a;
-    f->stream = !a.ranges;
+    f->stream = !a.ranges || (f->what->digest == DIGEST_NONE && !*a.etag); /* parts of two versions would not be told */
     return ERR_OK;
 }
 
@@ -359,9 +368,8 @@ static err_code bring(fetch *f, const fetch_sink *sink, err *e) {
     size_t chunks = (size_t)(f->place.bytes / PART_CHUNK_BYTES) / (size_t)f->o->connections;
     hash256 sha256;
     f->run = chunks < 1 ? 1 : chunks > RUN_CHUNKS_MAX ? RUN_CHUNKS_MAX : chunks;
-    if ((f->stream && part_done_bytes(f->part) < f->place.bytes) ||
-        (f->what->digest == DIGEST_NONE && !*f->place.etag)) /* nothing says that it is still the same */
-        TRY(part_forget(f->part, e));
+    if (f->stream && (part_done_bytes(f->part) < f->place.bytes || f->what->digest == DIGEST_NONE))
+        TRY(part_forget(f->part, e)); /* nothing says that it is still the same */
     for (int i = 0; i < HTTP_CONNECTIONS_MAX; i++)
         f->slot[i].f = f;
     f->multi = curl_multi_init();
@@ -370,6 +378,10 @@ static err_code bring(fetch *f, const fetch_sink *sink, err *e) {
     err_code code = hasher_start(&f->hash, part_path(f->part), f->place.bytes, e);
     if (code == ERR_OK)
         code = transfer(f, sink, e);
+    if (code == ERR_OK) {
+        hasher_tell(&f->hash, f->place.bytes, false);
+        code = part_sync(f->part, e); /* what is left to hash is hashed meanwhile */
+    }
     err_code hashed = hasher_end(&f->hash, code == ERR_OK, &sha256, code == ERR_OK ? e : NULL);
     stop_all(f);
     curl_multi_cleanup(f->multi);

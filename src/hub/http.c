@@ -228,6 +228,15 @@ static bool add_header(struct curl_slist **list, const char *line) {
     return more != NULL;
 }
 
+/* OpenSSL's own variables: libcurl has the system's place compiled in and does not look at them. */
+static void set_certificates(CURL *c) {
+    const char *file = getenv("SSL_CERT_FILE"), *folder = getenv("SSL_CERT_DIR");
+    if (file && *file)
+        curl_easy_setopt(c, CURLOPT_CAINFO, file);
+    if (folder && *folder)
+        curl_easy_setopt(c, CURLOPT_CAPATH, folder);
+}
+
 CURL *http_easy(const http_options *o, const char *url, bool token, struct curl_slist **headers, http_answer *a) {
     CURL *c = curl_easy_init();
     char line[HTTP_TOKEN_MAX + 40];
@@ -244,6 +253,7 @@ CURL *http_easy(const http_options *o, const char *url, bool token, struct curl_
         curl_easy_cleanup(c);
         return NULL;
     }
+    set_certificates(c);
     curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
@@ -301,10 +311,15 @@ err_code http_failed(CURLcode code, const char *url, err *e) {
         return err_set(e, ERR_CANCELLED, "stopped");
     if (code == CURLE_OUT_OF_MEMORY)
         return err_set(e, ERR_MEMORY, "%.200s: no memory", url);
-    return err_set(e, ERR_IO, "%.200s: %s%s", url, curl_easy_strerror(code),
-                   code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT
-                       ? " (is there a network? --offline uses what is here)"
-                       : "");
+    const char *hint = "";
+    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT)
+        hint = has_proxy() ? " (is there a network, and the proxy of the environment? --offline uses what is here)"
+                           : " (is there a network? --offline uses what is here)";
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+        return err_set(e, ERR_IO,
+                       "%.200s: has no certificate that this machine trusts (SSL_CERT_FILE names a file of others)",
+                       url);
+    return err_set(e, ERR_IO, "%.200s: %s%s", url, curl_easy_strerror(code), hint);
 }
 
 err_code http_refused(const http_answer *a, const char *url, err *e) {

@@ -7,7 +7,8 @@
  *   - A response longer than was asked for, or slower than 1 KB/s for `stall_seconds`, is given up.
  *   - 429, 500, 502, 503, 504 and broken connections are tried again, after a wait that doubles from half a second, or
  *     the Retry-After that the host tells (at most 5 minutes).
- *   - Proxies and certificates as libcurl has them: https_proxy, no_proxy, SSL_CERT_FILE.
+ *   - Proxies as libcurl has them: https_proxy, no_proxy. Certificates: the system's, or those that the environment
+ *     names, as OpenSSL reads it: SSL_CERT_FILE, SSL_CERT_DIR.
  * Proved by test_hub.c and test/e2e/test_pull.py.
  */
 #ifndef LOAM_HUB_HTTP_H

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/gguf_parts.h"
 #include "text/json.h"
 
 enum { SIBLINGS_MAX = 20000, TYPES_SHOWN = 400 };
@@ -21,11 +22,13 @@ static bool ends(str name, const char *end) {
     return name.n > n && strncasecmp(name.p + name.n - n, end, n) == 0;
 }
 
-/* Model files in GGUF that Loam can open: no projectors of images, no importance matrices, no first part of several. */
+/* Model files in GGUF that Loam can open: no projectors of images, no importance matrices; of a model in several files
+ * the first. */
 static bool is_gguf(str path) {
     str name = os_last_part_of(path);
+    unsigned no = 1, count;
     return ends(path, ".gguf") && ref_plain_path(path) && !str_starts(name, STR("mmproj")) &&
-           str_find(name, STR("imatrix"), 0) < 0 && str_find(name, STR("-of-0"), 0) < 0;
+           str_find(name, STR("imatrix"), 0) < 0 && (!gguf_part_of(path, &no, &count) || no == 1);
 }
 
 static bool is_json_needed(str name) {
@@ -182,9 +185,45 @@ static long find_gguf(const answer *a, str pick) {
     return found;
 }
 
+static err_code take_path(const answer *a, const char *path, err *e) {
+    for (size_t i = 0; i < json_array_size(a->siblings); i++)
+        if (str_is(sibling_name(a, i), path))
+            return take(a, i, e);
+    return err_set(e, ERR_FORMAT, "hf:%s/%s: %s is missing, which is a part of the model", a->ref->space, a->ref->repo,
+                   path);
+}
+
+/* The file and, when it is the first part of a model in several, the others. */
+static err_code take_parts(const answer *a, size_t i, err *e) {
+    unsigned no, count = 1;
+    str first = sibling_name(a, i);
+    char path[OS_PATH_BYTES];
+    TRY(take(a, i, e));
+    if (!gguf_part_of(first, &no, &count))
+        return ERR_OK;
+    if (first.n >= sizeof path)
+        return err_set(e, ERR_LIMIT, "a file's path of %zu bytes", first.n);
+    snprintf(path, sizeof path, "%.*s", (int)first.n, first.p);
+    for (no = 2; no <= count; no++) {
+        gguf_part_name(path, no);
+        TRY(take_path(a, path, e));
+    }
+    return ERR_OK;
+}
+
+/* What was asked for; of any part of a model in several files, the first. */
+static str pick_of_ref(const answer *a, char out[2 * REF_PART_MAX]) {
+    unsigned no, count;
+    snprintf(out, 2 * REF_PART_MAX, "%s", a->ref->pick);
+    if (gguf_part_of(str_from(out), &no, &count))
+        gguf_part_name(out, 1);
+    return str_from(out);
+}
+
 /* *pick_of becomes what tells this file from the others: its type, when no other has it, else its path. */
 static err_code take_gguf(const answer *a, size_t n_gguf, str *pick_of, err *e) {
-    str pick = str_from(a->ref->pick);
+    char asked[2 * REF_PART_MAX];
+    str pick = pick_of_ref(a, asked);
     long i = pick.n > 0 ? find_gguf(a, pick) : -1;
     for (const char *const *t = preferred; pick.n == 0 && *t && i == -1; t++)
         i = find_gguf(a, str_from(*t));
@@ -196,7 +235,7 @@ static err_code take_gguf(const answer *a, size_t n_gguf, str *pick_of, err *e) 
     str path = sibling_name(a, (size_t)i), type = type_of(path);
     *pick_of = type.n > 0 && find_gguf(a, type) == i ? type : n_gguf > 1 ? path : (str){0};
     a->out->gguf = true;
-    return take(a, (size_t)i, e);
+    return take_parts(a, (size_t)i, e);
 }
 
 static err_code take_folder(const answer *a, err *e) {
@@ -247,7 +286,7 @@ static err_code describe(const answer *a, const json_t *root, str pick, err *e) 
     if (pick.n >= sizeof one.pick)
         return err_set(e, ERR_LIMIT, "a file's path of %zu bytes", pick.n);
     snprintf(one.pick, sizeof one.pick, "%.*s", (int)pick.n, pick.n ? pick.p : "");
-    return offer_named(o, &one, str_ends(pick, STR(".gguf")) ? str_sub(pick, 0, pick.n - 5) : pick, e);
+    return offer_named(o, &one, gguf_stem(pick), e);
 }
 
 static err_code read_root(answer *a, const json_t *root, err *e) {

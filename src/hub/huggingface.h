@@ -4,9 +4,10 @@
  *   GET ENDPOINT/ORG/REPO/resolve/COMMIT/NAME                  the file, often by a redirect to another host
  *
  * Of a repository with GGUF files one is taken: the one that was asked for, else the best by a list of types; else the
- * weights in safetensors with the JSON files beside them. Nothing else is ever taken: no Python, no pickle. Files in
- * Git LFS have a SHA-256, the others git's SHA-1 of a blob. Source: the hub's OpenAPI description and huggingface_hub.
- * Proved by test_hub.c, fuzz_hub.c and test/e2e/test_pull.py.
+ * weights in safetensors with the JSON files beside them. A GGUF model in several files is offered by its first, and
+ * all are taken. Nothing else is ever taken: no Python, no pickle. Files in Git LFS have a SHA-256, the others git's
+ * SHA-1 of a blob. Source: the hub's OpenAPI description and huggingface_hub. Proved by test_hub.c, fuzz_hub.c and
+ * test/e2e/test_pull.py.
  */
 #ifndef LOAM_HUB_HUGGINGFACE_H
 #define LOAM_HUB_HUGGINGFACE_H

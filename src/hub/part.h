@@ -1,11 +1,11 @@
 /* part: a file that is being downloaded in pieces, and what of it is already there.
  *
  *   PATH.part    the bytes, as long as the whole from the beginning (a sparse file)
- *   PATH.state   text: "loam-part 1 BYTES CHUNK TAG\n", then for each chunk that is whole
- *                "INDEX CRC\n" (8 hex digits each)
+ *   PATH.state   text: "loam-part 2 BYTES CHUNK TAG\n", then for each chunk that is whole
+ *                "INDEX SUM\n" (8 and 16 hex digits; SUM: see sum_of() in part.c)
  *
  * A chunk's line is written after its bytes; both survive the end of the process at any moment. At opening every chunk
- * that has a line is read and its CRC-32 compared, so what a power cut has taken is fetched again and nothing else; a
+ * that has a line is read and its sum compared, so what a power cut has taken is fetched again and nothing else; a
  * torn line at the end is cut off. TAG is the source's own mark of the contents (a digest, an ETag): another TAG or
  * length begins anew. The state file is locked: a second process waits at opening. Proved by test_hub.c and
  * test_pull.py.
@@ -28,6 +28,7 @@ typedef struct part part;
 err_code part_open(part **out, const char *path, uint64_t bytes, const char *tag, const volatile int *stop, err *e);
 void part_close(part *p);              /* NULL allowed; everything stays */
 err_code part_forget(part *p, err *e); /* as if nothing were there yet */
+err_code part_sync(part *p, err *e);   /* what was written, to disk */
 /* Ends it: the bytes stand at PATH.part alone, the state is deleted. Frees p. */
 err_code part_finish(part *p, err *e);
 const char *part_path(const part *p); /* PATH.part */

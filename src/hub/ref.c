@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "io/gguf_parts.h"
 
 static const char HF_FORM[] = "hf:ORG/REPO[@REVISION][:QUANT or :FILE]";
 static const char OLLAMA_FORM[] = "ollama:[NAMESPACE/]NAME[:TAG]";
@@ -126,8 +127,7 @@ void ref_strip(hub_ref *r) {
 /* The last part of a path or URL without query and ending, fit for a name. */
 static err_code name_of_file(const char *url, strbuf *out, err *e) {
     str rest, s = cut(cut(os_last_part(url), '?', &rest), '#', &rest);
-    if (str_ends(s, STR(".gguf")))
-        s.n -= 5;
+    s = gguf_stem(s);
     while (s.n > 0 && !ref_plain(str_sub(s, 0, 1)))
         s = str_sub(s, 1, s.n);
     if (s.n >= REF_PART_MAX)

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "io/gguf_parts.h"
+
 typedef struct {
     registry *r;
     const http_options *http;
@@ -129,9 +131,9 @@ err_code take_offer(registry *r, const offer *from, const http_options *http, co
 
 /* ---- offers of one's own ---- */
 
-static err_code add_local(offer *out, const char *path, err *e) {
+static err_code add_local(offer *out, str name, const char *path, err *e) {
     struct stat st;
-    offer_file f = {.name = os_last_part(path), .what = {.url = ""}, .place = str_from(path)};
+    offer_file f = {.name = name, .what = {.url = ""}, .place = str_from(path)};
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
         return err_set(e, ERR_IO, "%s: is not a regular file", path);
     f.what.bytes = (uint64_t)st.st_size;
@@ -161,10 +163,28 @@ static err_code add_folder(offer *out, const char *folder, err *e) {
             continue;
         code = os_join(path, folder, x->d_name, e);
         if (code == ERR_OK && !os_is_dir(path))
-            code = add_local(out, path, e);
+            code = add_local(out, str_from(x->d_name), path, e);
     }
     closedir(d);
     return code;
+}
+
+/* A file, or all parts of the model that it is a part of. */
+static err_code add_gguf(offer *out, const char *file, err *e) {
+    char path[OS_PATH_BYTES], whole[PATH_MAX];
+    unsigned no, count = 1;
+    TRY(os_join(path, file, "", e));
+    bool in_parts = gguf_part_of(str_from(path), &no, &count);
+    for (no = 1; no <= count; no++) {
+        if (in_parts)
+            gguf_part_name(path, no);
+        if (!realpath(path, whole))
+            return err_set(e, ERR_IO, "%s: part %u of %u is missing (all parts stand in one folder)", path, no, count);
+        if (no == 1)
+            TRY(offer_format(out, &out->source, e, "%s", whole));
+        TRY(add_local(out, os_last_part(path), whole, e));
+    }
+    return ERR_OK;
 }
 
 static err_code local(offer *out, const hub_ref *ref, err *e) {
@@ -175,8 +195,10 @@ static err_code local(offer *out, const hub_ref *ref, err *e) {
                        ref->url);
     out->gguf = !os_is_dir(whole);
     TRY(offer_named(out, ref, (str){0}, e));
+    if (out->gguf)
+        return add_gguf(out, ref->url, e);
     TRY(offer_format(out, &out->source, e, "%s", whole));
-    return out->gguf ? add_local(out, whole, e) : add_folder(out, whole, e);
+    return add_folder(out, whole, e);
 }
 
 err_code take_local_offer(offer *out, const hub_ref *ref, err *e) {
@@ -187,21 +209,46 @@ err_code take_local_offer(offer *out, const hub_ref *ref, err *e) {
     return code;
 }
 
+static err_code add_url(offer *out, str name, const char *url, const http_options *http, err *e) {
+    http_answer a;
+    TRY(http_probe(http, url, false, &a, e));
+    if (a.status != 200 && a.status != 206)
+        return http_refused(&a, url, e);
+    if (out->n == 0)
+        TRY(offer_text(out, str_from(a.etag), &out->revision, e));
+    offer_file f = {.name = name, .what = {.url = url, .bytes = a.bytes}};
+    return offer_add(out, &f, e);
+}
+
+/* The same URL, of another part. */
+static void url_of_part(char *url, unsigned no) {
+    size_t end = strcspn(url, "?#");
+    char rest = url[end];
+    url[end] = 0;
+    gguf_part_name(url, no);
+    url[end] = rest;
+}
+
 /* Whole, with what it may hold of secrets, the URL is only asked for. */
 static err_code of_url(offer *out, const hub_ref *ref, const http_options *http, err *e) {
-    hub_ref told = *ref;
-    http_answer a;
+    hub_ref told = *ref, asked = *ref;
+    unsigned no, count = 1;
     str name;
     ref_strip(&told);
+    bool in_parts = gguf_part_of(str_from(told.url), &no, &count);
+    if (in_parts)
+        gguf_part_name(told.url, 1);
     out->gguf = true;
     TRY(offer_named(out, &told, (str){0}, e));
-    TRY(http_probe(http, ref->url, false, &a, e));
-    if (a.status != 200 && a.status != 206)
-        return http_refused(&a, ref->url, e);
-    TRY(offer_text(out, str_from(a.etag), &out->revision, e));
     TRY(offer_format(out, &name, e, "%.*s.gguf", (int)out->name.n, out->name.p));
-    offer_file f = {.name = name, .what = {.url = ref->url, .bytes = a.bytes}};
-    return offer_add(out, &f, e);
+    for (no = 1; no <= count; no++) {
+        if (in_parts) {
+            TRY(offer_format(out, &name, e, "%.*s-%05u-of-%05u.gguf", (int)out->name.n, out->name.p, no, count));
+            url_of_part(asked.url, no);
+        }
+        TRY(add_url(out, name, asked.url, http, e));
+    }
+    return ERR_OK;
 }
 
 err_code take_url_offer(offer *out, const hub_ref *ref, const http_options *http, err *e) {

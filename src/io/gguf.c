@@ -4,6 +4,8 @@
  *
  *   header -> every kv -> alignment -> every tensor info -> extents -> duplicates, overlaps
  *
+ * and, of a model in several files, through each of the others in the same way.
+ *
  * Invariants
  *   1. Nothing is allocated for a count before count * (smallest encoding) <= bytes left,
  *      so memory is at most a small multiple of the file (5 bytes for one).
@@ -19,6 +21,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "io/gguf_parts.h"
 
 enum {
     MAGIC = 0x46554747,                     /* "GGUF" read as a little-endian u32 */
@@ -344,7 +348,7 @@ static err_code read_alignment(gguf_file *g, const reader *r, err *e) {
     return ERR_OK;
 }
 
-static err_code read_all(gguf_file *g, const char *path, err *e) {
+static err_code read_file(gguf_file *g, const char *path, err *e) {
     str own = arena_str(&g->mem, str_from(path));
     if (!own.p)
         return arena_short(e, strlen(path) + 1, 1);
@@ -362,18 +366,151 @@ static err_code read_all(gguf_file *g, const char *path, err *e) {
     return check_tensors(g, &r, e);
 }
 
+/* ---- a model in several files ---- */
+
+static err_code no_first_part(const gguf_file *g, uint64_t no, uint64_t count, err *e) {
+    return err_set(e, ERR_FORMAT,
+                   "%s: is part %" PRIu64 " of %" PRIu64
+                   " of a model (open the first, whose name ends in -00001-of-%05" PRIu64 ".gguf)",
+                   g->path, no + 1, count, count);
+}
+
+/* How many files the model has, and that this is the first, by its keys and by its name. */
+static err_code count_parts(const gguf_file *g, unsigned *count, err *e) {
+    uint64_t no, n;
+    unsigned named_no = 0, named = 0;
+    *count = 1;
+    TRY(gguf_get_u64(g, "split.count", 1, &n, e));
+    TRY(gguf_get_u64(g, "split.no", 0, &no, e));
+    if (n <= 1 && no == 0)
+        return ERR_OK;
+    if (n > GGUF_PARTS_MAX || no >= n)
+        return err_set(e, n > GGUF_PARTS_MAX ? ERR_LIMIT : ERR_FORMAT,
+                       "%s: says that it is part %" PRIu64 " of %" PRIu64 "; a model has at most %d parts", g->path,
+                       no + 1, n, (int)GGUF_PARTS_MAX);
+    if (no > 0)
+        return no_first_part(g, no, n, e);
+    if (!gguf_part_of(str_from(g->path), &named_no, &named) || named_no != 1 || named != n)
+        return err_set(e, ERR_FORMAT,
+                       "%s: is the first of %" PRIu64 " files of a model, whose names end in -00001-of-%05" PRIu64
+                       ".gguf and so on (give it and the others their names back)",
+                       g->path, n, n);
+    *count = named;
+    return ERR_OK;
+}
+
+/* A part is what its name says, and of the same model as the first as far as its keys tell. */
+static err_code check_part(const gguf_file *first, const gguf_file *part, unsigned no, unsigned count, err *e) {
+    static const char *const same[] = {"general.architecture", "general.name"};
+    uint64_t is_no, is_count, tensors, is_tensors;
+    TRY(gguf_get_u64(part, "split.no", 0, &is_no, e));
+    TRY(gguf_get_u64(part, "split.count", 0, &is_count, e));
+    TRY(gguf_get_u64(first, "split.tensors.count", 0, &tensors, e));
+    TRY(gguf_get_u64(part, "split.tensors.count", tensors, &is_tensors, e));
+    if (is_count == 0)
+        return err_set(e, ERR_FORMAT, "%s: does not say that it is a part of a model (no key split.count)", part->path);
+    if (is_no + 1 != no || is_count != count)
+        return err_set(e, ERR_FORMAT, "%s: says that it is part %" PRIu64 " of %" PRIu64 ", its name says %u of %u",
+                       part->path, is_no + 1, is_count, no, count);
+    bool foreign = is_tensors != tensors;
+    for (size_t i = 0; i < sizeof same / sizeof *same && !foreign; i++) {
+        str a, b;
+        TRY(gguf_get_str(first, same[i], (str){0}, &a, e));
+        TRY(gguf_get_str(part, same[i], a, &b, e));
+        foreign = !str_eq(a, b);
+    }
+    return foreign ? err_set(e, ERR_FORMAT, "%s: is a part of another model than %s", part->path, first->path) : ERR_OK;
+}
+
+static err_code open_part(const gguf_file *first, gguf_file *part, char *path, unsigned no, unsigned count, err *e) {
+    gguf_part_name(path, no);
+    if (!os_exists(path))
+        return err_set(e, ERR_IO, "%s: part %u of %u is missing (all parts stand in one folder)", path, no, count);
+    TRY(read_file(part, path, e));
+    return check_part(first, part, no, count, e);
+}
+
+/* The file that a tensor stands in, for a message. */
+static const char *file_of(const gguf_file *g, const tensor_ref *t) {
+    for (size_t i = 0; i < g->n_more; i++)
+        if (t->map == &g->more[i].map)
+            return g->more[i].path;
+    return g->path;
+}
+
+/* The tensors of all parts in one list. */
+static err_code join_tensors(gguf_file *g, err *e) {
+    size_t n = g->n_tensors;
+    uint64_t told;
+    tensor_ref *all;
+    for (size_t i = 0; i < g->n_more; i++)
+        n += g->more[i].n_tensors;
+    TRY(gguf_get_u64(g, "split.tensors.count", n, &told, e));
+    if (told != n)
+        return err_set(e, ERR_FORMAT,
+                       "%s: its %zu parts have %zu tensors, and say that they are %" PRIu64
+                       " (is one of them of another model?)",
+                       g->path, g->n_more + 1, n, told);
+    ARENA_NEW(&g->mem, all, n, e);
+    ARENA_NEW(&g->mem, g->by_name, n, e);
+    memcpy(all, g->tensor, g->n_tensors * sizeof *all);
+    size_t at = g->n_tensors;
+    for (size_t i = 0; i < g->n_more; at += g->more[i++].n_tensors)
+        memcpy(all + at, g->more[i].tensor, g->more[i].n_tensors * sizeof *all);
+    g->tensor = all;
+    g->n_tensors = n;
+    sort_indices(g->by_name, n, by_name, all);
+    for (size_t i = 1; i < n; i++) {
+        const tensor_ref *a = &all[g->by_name[i - 1]], *b = &all[g->by_name[i]];
+        if (str_eq(a->name, b->name))
+            return err_set(e, ERR_FORMAT, "%s: tensor %.*s stands in %s, too", file_of(g, b), STR_ARG(b->name),
+                           file_of(g, a));
+    }
+    return ERR_OK;
+}
+
+static err_code read_parts(gguf_file *g, err *e) {
+    unsigned count;
+    TRY(count_parts(g, &count, e));
+    if (count == 1)
+        return ERR_OK;
+    char path[OS_PATH_BYTES];
+    TRY(os_join(path, g->path, "", e));
+    ARENA_NEW(&g->mem, g->more, count - 1, e);
+    for (unsigned no = 2; no <= count; no++) {
+        g->n_more = no - 1; /* from here on it has to be closed, whatever comes of it */
+        TRY(open_part(g, &g->more[no - 2], path, no, count, e));
+    }
+    return join_tensors(g, e);
+}
+
 err_code gguf_open(gguf_file *g, const char *path, err *e) {
     *g = (gguf_file){0};
-    err_code code = read_all(g, path, e);
+    err_code code = read_file(g, path, e);
+    if (code == ERR_OK)
+        code = read_parts(g, e);
     if (code != ERR_OK)
         gguf_close(g);
     return code;
 }
 
-void gguf_close(gguf_file *g) {
+static void close_file(gguf_file *g) {
     os_map_close(&g->map);
     arena_fini(&g->mem);
     *g = (gguf_file){0};
+}
+
+void gguf_close(gguf_file *g) {
+    for (size_t i = 0; i < g->n_more; i++)
+        close_file(&g->more[i]);
+    close_file(g);
+}
+
+uint64_t gguf_bytes(const gguf_file *g) {
+    uint64_t bytes = g->map.n;
+    for (size_t i = 0; i < g->n_more; i++)
+        bytes += g->more[i].map.n;
+    return bytes;
 }
 
 /* ---- look-ups ---- */

@@ -10,6 +10,11 @@
  * left, products for overflow, every extent against the file, offsets against the alignment, dims nonzero
  * and a row a whole number of blocks, overlaps, duplicate keys and names. Unsupported types are
  * refused by name, with the tensor's.
+ *
+ * A model cut into several files (gguf_parts.h) opens by its first, which finds the others beside it by their names.
+ * Each must say that it is that part (split.no) of as many (split.count), and all must together have the number of
+ * tensors that each of them tells (split.tensors.count), no name twice: so a part that is missing, or of another
+ * model, is found. Keys are those of the first.
  */
 #ifndef LOAM_IO_GGUF_H
 #define LOAM_IO_GGUF_H
@@ -47,7 +52,7 @@ typedef struct {
     size_t bytes;     /* all value bytes */
 } gguf_kv;
 
-typedef struct {
+typedef struct gguf_file {
     os_map map;
     const char *path; /* own copy */
     arena mem;
@@ -55,8 +60,10 @@ typedef struct {
     size_t alignment;
     size_t n_kv, n_tensors;
     gguf_kv *kv;              /* in file order */
-    tensor_ref *tensor;       /* in file order */
+    tensor_ref *tensor;       /* in file order; those of `more` behind, in theirs */
     size_t *by_key, *by_name; /* indices sorted by key / name, for look-up */
+    struct gguf_file *more;   /* [n_more] the parts behind the first, of a model in several files */
+    size_t n_more;
 } gguf_file;
 
 /* *g undefined before, closed state on failure. An open *g must not be moved: its tensors point to its map. It costs
@@ -64,6 +71,7 @@ typedef struct {
  * test_gguf.c, test_io_fault.c and fuzz_gguf.c. */
 err_code gguf_open(gguf_file *g, const char *path, err *e);
 void gguf_close(gguf_file *g);
+uint64_t gguf_bytes(const gguf_file *g); /* of all its files */
 
 const gguf_kv *gguf_find(const gguf_file *g, const char *key);       /* NULL when absent */
 const tensor_ref *gguf_tensor(const gguf_file *g, const char *name); /* NULL when absent */

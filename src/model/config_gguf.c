@@ -141,11 +141,6 @@ err_code config_from_gguf(model_config *c, const gguf_file *g, arena *mem, err *
     if (!c->arch)
         return err_set(e, ERR_UNSUPPORTED, "%s: architecture \"%.*s\" is not supported (supported: %s)", g->path,
                        STR_ARG(k.arch), arch_names());
-    uint64_t files;
-    TRY(gguf_get_u64(g, "split.count", 1, &files, e));
-    if (files > 1)
-        return err_set(e, ERR_UNSUPPORTED, "%s: one of %llu parts of a split GGUF (join them first)", g->path,
-                       (unsigned long long)files);
     size_t value_width;
     bool causal;
     TRY(gguf_get_bool(g, key(&k, "attention.causal"), true, &causal, e));

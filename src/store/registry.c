@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/lockfile.h"
+#include "io/gguf_parts.h"
 #include "store/registry_int.h"
 
 enum { APPLICATION_ID = 0x4c6f6172 /* "Loar" */, VERSION = 1, MATCHES_MAX = 2 };
@@ -383,7 +384,9 @@ err_code registry_find(registry *r, str name, registry_fn *fn, void *ctx, bool *
 err_code registry_model_path(const registry *r, const registry_model *m, char out[OS_PATH_BYTES], err *e) {
     registry_path folder;
     TRY(registry_folder_of(r, m->id, &folder, e));
-    if (m->n_files != 1)
+    unsigned no = 0, parts = 0;
+    bool in_parts = m->n_files > 1 && gguf_part_of(m->file[0].name, &no, &parts) && parts == m->n_files;
+    if (m->n_files != 1 && !in_parts)
         return os_join(out, folder.text, "", e);
     char name[REGISTRY_FILE_NAME_MAX + 1];
     snprintf(name, sizeof name, "%.*s", (int)m->file[0].name.n, m->file[0].name.p);

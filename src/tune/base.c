@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "io/gguf_parts.h"
 #include "train/tokens.h"
 
 enum { FILES_MAX = 10000 };
@@ -66,32 +67,49 @@ static err_code list(const char *folder, names *out, err *e) {
     return code == ERR_OK || code == ERR_IO ? code : err_in(e, code, "%s", folder);
 }
 
-static err_code folder_digest(const char *folder, const names *x, hash256 *out, err *e) {
-    strbuf lines = {0};
-    err_code code = ERR_OK;
-    for (size_t i = 0; i < x->n && code == ERR_OK; i++) {
-        char path[OS_PATH_BYTES], hex[65];
+err_code base_digest_line(strbuf *lines, const char *path, hash256 *h, err *e) {
+    char hex[65];
+    str name = os_last_part(path);
+    TRY(hash_file(path, h, e));
+    hash_hex(*h, hex);
+    return strbuf_addf(lines, e, "%.*s %s\n", (int)name.n, name.p, hex);
+}
+
+static err_code folder_lines(const char *folder, strbuf *lines, err *e) {
+    names x = {0};
+    err_code code = list(folder, &x, e);
+    for (size_t i = 0; i < x.n && code == ERR_OK; i++) {
+        char path[OS_PATH_BYTES];
         hash256 h;
-        code = os_join(path, folder, x->name[i], e);
-        if (code == ERR_OK && (code = hash_file(path, &h, e)) == ERR_OK) {
-            hash_hex(h, hex);
-            code = strbuf_addf(&lines, e, "%s %s\n", x->name[i], hex);
-        }
+        code = os_join(path, folder, x.name[i], e);
+        if (code == ERR_OK)
+            code = base_digest_line(lines, path, &h, e);
     }
-    if (code == ERR_OK)
-        *out = hash_of(lines.p, lines.n);
-    strbuf_fini(&lines);
+    names_fini(&x);
+    return code;
+}
+
+static err_code part_lines(const char *first, strbuf *lines, err *e) {
+    gguf_file g;
+    hash256 h;
+    TRY(gguf_open(&g, first, e));
+    err_code code = base_digest_line(lines, g.path, &h, e);
+    for (size_t i = 0; i < g.n_more && code == ERR_OK; i++)
+        code = base_digest_line(lines, g.more[i].path, &h, e);
+    gguf_close(&g);
     return code;
 }
 
 err_code base_digest(const char *path, hash256 *out, err *e) {
-    names x = {0};
-    if (!os_is_dir(path))
+    unsigned no, count;
+    strbuf lines = {0};
+    bool folder = os_is_dir(path);
+    if (!folder && !gguf_part_of(str_from(path), &no, &count))
         return hash_file(path, out, e);
-    err_code code = list(path, &x, e);
+    err_code code = folder ? folder_lines(path, &lines, e) : part_lines(path, &lines, e);
     if (code == ERR_OK)
-        code = folder_digest(path, &x, out, e);
-    names_fini(&x);
+        *out = hash_of(lines.p, lines.n);
+    strbuf_fini(&lines);
     return code;
 }
 

@@ -2,8 +2,9 @@
  *
  * Of a file: its SHA-256. Of a folder: the SHA-256 of the lines "NAME SHA256\n" of config.json, the tokenizer's files
  * (train/tokens.h), every *.safetensors (a shard has no other name: io/safetensors.h) and their index, as far as
- * they are there, sorted by name: all that this program reads of it. A base that has changed since the run began is
- * another model, and refused. Proved by test_base.c.
+ * they are there, sorted by name: all that this program reads of it. Of a GGUF model in several files: the SHA-256 of
+ * such lines of its parts, the first first. A base that has changed since the run began is another model, and refused.
+ * Proved by test_base.c.
  */
 #ifndef LOAM_TUNE_BASE_H
 #define LOAM_TUNE_BASE_H
@@ -14,6 +15,8 @@
 #include "train/recipe.h"
 
 err_code base_digest(const char *path, hash256 *out, err *e);
+/* Such a line of a file, appended; *h: its SHA-256. */
+err_code base_digest_line(strbuf *lines, const char *path, hash256 *h, err *e);
 
 /* The tokenizer of a model, and what it stands in. Zero-initialise; base_words_close() after any outcome. */
 typedef struct {

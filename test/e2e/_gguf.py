@@ -204,3 +204,20 @@ def write(path, keys, tensors):
         body += raw + bytes(-len(raw) % ALIGNMENT)
     with open(path, "wb") as f:
         f.write(head + bytes(-len(head) % ALIGNMENT) + body)
+
+
+def split(path, stem, per_part, first_empty=False):
+    """As llama.cpp's gguf-split does: STEM-0000i-of-0000n.gguf with per_part tensors each; [paths]."""
+    keys, tensors = read(path)
+    lists = ([[]] if first_empty else []) + [tensors[i:i + per_part] for i in range(0, len(tensors), per_part)]
+
+    def key(name, kind, value):
+        return struct.pack("<Q", len(name)) + name.encode() + struct.pack("<I" + value[0], kind, value[1])
+    paths = []
+    for i, part in enumerate(lists):
+        own = (key("split.no", 2, ("H", i)) + key("split.count", 2, ("H", len(lists))) +
+               key("split.tensors.count", 5, ("i", len(tensors))))
+        n = (struct.unpack("<Q", keys[:8])[0] if i == 0 else 0) + 3
+        paths.append("%s-%05d-of-%05d.gguf" % (stem, i + 1, len(lists)))
+        write(paths[-1], struct.pack("<Q", n) + (keys[8:] if i == 0 else b"") + own, part)
+    return paths

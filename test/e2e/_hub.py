@@ -8,13 +8,19 @@
 
 Faults: "401".."504" (with Retry-After 1 for 429), "norange" (200 and all of it), "short" (half of what was asked for, then
 the connection ends), "wrong" (other bytes), "stall" (a few bytes, then silence), "drip" (a byte now and then for ever),
-"endless" (no length, no end), "shifted" (the range 1,000 bytes further on), "longer" (more than there is), "html" (a page of a login), "expired" (403 until asked anew).
+"endless" (no length, no end), "shifted" (the range 1,000 bytes further on), "longer" (more than there is), "html" (a page of a login), "expired" (403 until asked anew),
+"chunked" (half of what was asked for in chunks, then the connection ends without the last), "changed" (the bytes and the ETag of
+another version), "noetag" (as it should be, without an ETag).
+
+    hub.tls(cert, key)                                  # a third host, by https; its URL
+    Proxy()                                             # a proxy that connects to this machine whatever is asked for
 """
 import hashlib
 import http.server
 import json
 import socket
 import socketserver
+import ssl
 import threading
 import time
 
@@ -85,11 +91,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.answer(416, b"", {"Content-Range": "bytes */%d" % len(data)})
         if fault == "shifted":
             first, last = first + 1000, min(last + 1000, len(data) - 1)
+        if fault == "changed":
+            data = bytes(b ^ 1 for b in data)
         part = memoryview(data)[first:last + 1]
         self.send_response(200 if whole else 206)
         if not whole:
             self.send_header("Content-Range", "bytes %d-%d/%d" % (first, last, len(data)))
-        self.send_header("ETag", '"%s"' % key)
+        if fault != "noetag":
+            self.send_header("ETag", '"%s%s"' % (key, fault if fault == "changed" else ""))
+        if fault == "chunked":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(part) // 2, bytes(part[:len(part) // 2])))
+            return self.cut()
         if fault == "endless":
             self.end_headers()
             while True:
@@ -129,6 +143,15 @@ class Hub:
         self.url = "http://127.0.0.1:%d" % self.hub.server_port
         self.cdn_url = "http://127.0.0.1:%d" % self.cdn.server_port
         self.env = {"LOAM_HF_ENDPOINT": self.url, "LOAM_OLLAMA_ENDPOINT": self.url, "NO_PROXY": "*", "no_proxy": "*"}
+
+    def tls(self, cert, key):
+        server = Server(("127.0.0.1", 0), Handler)
+        server.hub = self
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        return "https://localhost:%d" % server.server_port
 
     def fault(self, key, kind, times=1):
         self.faults.setdefault(key, []).extend([kind] * times)
@@ -175,3 +198,35 @@ class Hub:
         manifest = json.dumps({"schemaVersion": 2, "layers": layers}).encode()
         self.answers["/v2/%s/%s/manifests/%s" % (space, name, tag)] = (200, {}, manifest)
         return "sha256-" + sha256(data)
+
+
+class Tunnel(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+    def do_CONNECT(self):
+        self.server.asked.append((self.path, dict(self.headers)))
+        far = socket.create_connection(("127.0.0.1", int(self.path.split(":")[1])))
+        self.send_response(200)
+        self.end_headers()
+        back = threading.Thread(target=self.pump, args=(far, self.connection))
+        back.start()
+        self.pump(self.connection, far)
+        back.join()
+        far.close()
+
+    def pump(self, come, go):
+        try:
+            while data := come.recv(1 << 16):
+                go.sendall(data)
+            go.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # one end has gone
+
+
+class Proxy(Server):
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Tunnel)
+        self.asked = []  # [(host:port, headers)]
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        self.url = "http://user:hush@127.0.0.1:%d" % self.server_port

@@ -18,8 +18,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import _gguf  # noqa: E402
 import _tap  # noqa: E402
-from _hub import Hub, git_blob, sha256  # noqa: E402
+from _hub import Hub, Proxy, git_blob, sha256  # noqa: E402
 from _tap import LOAM, ROOT, Fail, Terminal, case, note, tmp  # noqa: E402
 
 with open(os.path.join(ROOT, "models", "homeworld", "model.gguf"), "rb") as f:
@@ -202,6 +203,70 @@ def _():
     p.sound()
 
 
+# ---- models in several files ----
+
+def parts_of(folder, stem="m-Q8_0", **how):
+    """{name: bytes} of homeworld cut as llama.cpp's gguf-split would, 20 tensors a file."""
+    os.makedirs(folder, exist_ok=True)
+    paths = _gguf.split(os.path.join(ROOT, "models", "homeworld", "model.gguf"), os.path.join(folder, stem), 20, **how)
+    assert len(paths) > 2
+    return {os.path.basename(path): open(path, "rb").read() for path in paths}
+
+
+def answer_of(p, model):
+    return p.loam("run", model, "-p", "Where is", "-n", 5, "--temp", 0).stdout
+
+
+@case("a model in several files opens by its first, in every command; all parts are in its papers")
+def _():
+    p = Place()
+    parts = parts_of(os.path.join(p.dir, "own"), "model", first_empty=True)
+    first, *others = (os.path.join(p.dir, "own", name) for name in sorted(parts))
+    assert answer_of(p, first) == answer_of(p, "homeworld")
+    whole = json.loads(p.loam("show", "homeworld", "--json").stdout)
+    shown = json.loads(p.loam("show", first, "--json").stdout)
+    assert shown["tensors"] == whole["tensors"] and shown["shape"] == whole["shape"], shown
+    again = os.path.join(p.dir, "again.gguf")
+    p.loam("convert", first, again)
+    p.loam("convert", "homeworld", again + ".whole.gguf")
+    assert open(again, "rb").read() == open(again + ".whole.gguf", "rb").read()  # and nothing of the keys split.*
+    card = p.loam("card", first).stdout
+    assert all(sha256(data) in card and name in card for name, data in parts.items()), card
+    assert "open the first" in p.loam("show", others[0], want=1).stderr
+    p.loam("sign", os.path.join(p.dir, "own"), "--new-key", os.path.join(p.dir, "key"))
+    for command, key in (("sign", "key"), ("check", "key.pub")):
+        assert "give the folder" in p.loam(command, first, "--key", os.path.join(p.dir, key), want=2).stderr
+    os.rename(others[0], others[0] + ".away")
+    said = p.loam("run", first, "-p", "x", want=1).stderr
+    assert said.startswith("loam: %s: part 2 of %d is missing" % (others[0], len(parts))), said
+    shutil.copy(others[1], others[0])
+    assert "says that it is part 3" in p.loam("run", first, "-p", "x", want=1).stderr
+
+
+@case("a model in several files is pulled whole: from the hub by its type or by any part, a URL, this machine")
+def _():
+    p = Place()
+    parts = parts_of(os.path.join(p.dir, "own"))
+    names, total = sorted(parts), sum(map(len, parts.values()))
+    p.hub.hf("org/big-GGUF", {**{"Q8_0/" + name: data for name, data in parts.items()}, "m-Q2_K.gguf": b"no"})
+    p.hub.blobs.update(parts)
+    taken = json.loads(p.pull("hf:org/big-GGUF", "--json").stdout)
+    assert (taken["name"], taken["downloaded_bytes"]) == ("org/big-GGUF:Q8_0", total), taken
+    assert p.pull("hf:org/big-GGUF:" + names[2]).stdout == "org/big-GGUF:Q8_0\n"
+    assert json.loads(p.pull(p.hub.cdn_url + "/blob/" + names[1] + "?sig=1", "--json").stdout)["name"] == "m-Q8_0"
+    assert json.loads(p.pull(os.path.join(p.dir, "own", names[1]), "--name", "own", "--json").stdout)["downloaded_bytes"] == 0
+    for model in ("big-GGUF:Q8_0", "m-Q8_0", "own"):
+        assert answer_of(p, model) == answer_of(p, "homeworld")
+    assert all(sha256(data) in p.loam("card", "own").stdout for data in parts.values())
+    p.sound()
+    p.hub.hf("org/torn", {name: parts[name] for name in names[:-1]})
+    p.fails("hf:org/torn", says=names[-1] + " is missing")
+    del p.hub.blobs[names[-1]]
+    p.fails(p.hub.cdn_url + "/blob/" + names[0], "--name", "x", "--retries", 0, says=names[-1])
+    os.unlink(os.path.join(p.dir, "own", names[1]))
+    p.fails(os.path.join(p.dir, "own", names[0]), "--name", "x", says="part 2 of %d is missing" % len(names))
+
+
 # ---- tokens ----
 
 @case("a gated repository says what to do; the token goes to the hub alone")
@@ -256,7 +321,8 @@ def _():
 def _():
     p = Place()
     p.hub.hf("org/m", {"m.gguf": BIG})
-    for kind, times in (("503", 2), ("429", 1), ("short", 6), ("norange", 1), ("403", 2), ("stall", 1), ("html", 1)):
+    for kind, times in (("503", 2), ("429", 1), ("short", 6), ("norange", 1), ("403", 2), ("stall", 1), ("html", 1),
+                        ("chunked", 3)):
         p.hub.faults.clear()
         # the first request asks where it is and how long; the fault is for the parts
         p.hub.faults["m.gguf"] = [None] + [kind] * times
@@ -296,6 +362,74 @@ def _():
     for kind in ("shifted", "longer"):  # of a URL, where no digest would tell
         p.hub.faults["u.gguf"] = [None, None] + [kind] * 400
         p.fails(p.hub.cdn_url + "/blob/u.gguf", says="than it was asked for")
+
+
+@case("a URL whose contents change meanwhile: nothing of two versions, even without an ETag")
+def _():
+    p = Place()
+    p.hub.blobs["u.gguf"] = BIG
+    url = p.hub.cdn_url + "/blob/u.gguf"
+    p.hub.faults["u.gguf"] = [None] * 4 + ["changed"] * 400
+    p.fails(url, says="has changed while it was downloaded")
+    p.hub.faults["u.gguf"] = ["noetag"] * 400
+    p.hub.seen.clear()
+    p.pull(url)
+    assert [h.get("Range") for _, path, h in p.hub.seen] == ["bytes=0-0", "bytes=0-0", None], p.hub.seen  # one answer is one version
+    p.sound()
+
+
+@case("a full disk: told, nothing is lost, and with room again it goes on")
+def _():
+    p = Place()
+    p.hub.hf("org/m", {"m.gguf": BIG})
+    os.makedirs(p.home)
+    script = """mount -t tmpfs -o size=16m none "$LOAM_HOME" && ! "$0" pull -y hf:org/m && "$0" fsck && "$0" list --json &&
+        mount -o remount,size=64m "$LOAM_HOME" && "$0" pull --json hf:org/m && "$0" fsck"""
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    run = subprocess.run([*unshare, "sh", "-ec", script, LOAM], env=p.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         text=True, timeout=60)
+    assert run.returncode == 0 and "No space left on device" in run.stderr, run
+    again = json.loads(run.stdout.splitlines()[-2])
+    assert run.stdout.splitlines()[1] == "[]" and again["downloaded_bytes"] == len(BIG), run
+    sent = sum(int(b) - int(a) + 1 for a, b in (h["Range"][6:].split("-") for _, path, h in p.hub.seen if "Range" in h))
+    assert sent < 1.9 * len(BIG), sent  # 12 MiB were there already
+
+
+@case("https: certificates, and none to http; a proxy carries it, and knows its own password alone")
+def _():
+    p = Place()
+    for name in ("NO_PROXY", "no_proxy"):
+        p.env.pop(name)
+    cert = os.path.join(ROOT, "test", "e2e", "tls", "cert.pem")
+    url = p.hub.tls(cert, cert.replace("cert", "key"))
+    p.hub.hf("org/m", {"m.gguf": MODEL}, token="hf_secret")
+    p.env.update(LOAM_HF_ENDPOINT=url, HF_TOKEN="hf_secret")
+    p.fails("hf:org/m", says="SSL_CERT_FILE")
+    p.env["SSL_CERT_FILE"] = os.path.join(p.dir, "none.pem")
+    p.fails("hf:org/m", says="SSL_CERT_FILE")
+    p.env["SSL_CERT_FILE"] = cert
+    assert not p.hub.seen
+    p.hub.answers["/down"] = (302, {"Location": "http://example.org/x"}, b"")
+    p.fails(url + "/down", "--allow-http", says="http is readable")
+    p.hub.blobs["m.gguf"] = MODEL
+    p.hub.cdn_url = url
+    p.hub.hf("org/m", {"m.gguf": MODEL}, token="hf_secret")
+    p.pull("hf:org/m")
+    p.loam("rm", "m")
+    proxy = Proxy()
+    p.env["HTTPS_PROXY"] = proxy.url
+    p.pull("hf:org/m")
+    p.sound()
+    assert proxy.asked and all(to == url[8:] and "hf_secret" not in str(h) for to, h in proxy.asked), proxy.asked
+    assert not any("Proxy-Authorization" in h for _, _, h in p.hub.seen)
+    p.loam("rm", "m")
+    proxy.asked.clear()
+    p.env["NO_PROXY"] = "localhost"
+    p.pull("hf:org/m")
+    assert not proxy.asked
+    p.loam("rm", "m")
+    p.env.update(NO_PROXY="", HTTPS_PROXY="http://127.0.0.1:1")
+    p.fails("hf:org/m", "--retries", 0, says="the proxy of the environment")
 
 
 @case("kill -9 at any moment, again and again: it goes on where it was")
@@ -598,6 +732,34 @@ def _():
         assert r["reference"].startswith("hf:") and r["sources"].startswith("https://"), r
     assert len(p.loam("pull").stdout.splitlines()) == 1 + sum(r["fits"] for r in rows)
     assert not os.path.exists(p.home)
+
+
+@case("script/catalogue_check.py finds the rows of which the hub says something else")
+def _():
+    p = Place()
+    files = {"config.json": b"{}", "model-1.safetensors": bytes(2000000), "model-2.safetensors": bytes(1000000)}
+    row = "2\thf:org/%s\t%s\t%s\t%s\thttps://x\n"
+    asked = (("good", "1.5", "llama", "mit", "as it says"), ("licence", "1.5", "llama", "apache-2.0", "its licence is mit"),
+             ("family", "1.5", "qwen2", "mit", "its architecture is llama"),
+             ("size", "1.6", "llama", "mit", "it has 1.5 million parameters"), ("absent", "1", "llama", "mit", "it is not there"),
+             ("gated", "1.5", "llama", "mit", "could not be asked: HTTP Error 401: Unauthorized"),
+             ("strange", "1.5", "llama", "mit", "could not be asked: "))
+    for name, *_ in asked[:4]:
+        p.hub.hf("org/" + name, files, licence="mit", config={"model_type": "llama"})
+    p.hub.api("org/gated", b"no", status=401)
+    p.hub.api("org/strange", b"[]")
+
+    def check(chosen):
+        path = os.path.join(p.dir, "catalogue.tsv")
+        with open(path, "w") as f:
+            f.write("# a comment\n" + "".join(row % x[:4] for x in chosen))
+        return subprocess.run([sys.executable, os.path.join(ROOT, "script", "catalogue_check.py"), "--catalogue", path],
+                              env=p.env, stdout=subprocess.PIPE, text=True)
+    run = check(asked)
+    assert run.returncode == 3 and len(run.stdout.splitlines()) == len(asked), run
+    for line, (name, *_, says) in zip(run.stdout.splitlines(), asked):
+        assert line.split(None, 1)[0] == "hf:org/" + name and line.split(None, 1)[1].startswith(says), line
+    assert [check(x).returncode for x in (asked[:1], asked[5:])] == [0, 1]
 
 
 _tap.main()

@@ -156,7 +156,6 @@ static void gguf_refusals(void **state) {
         {{{"llama.residual_scale", F32, 0, NULL}}, ERR_FORMAT, "a multiplier is 0"},
         {{{"llama.final_logit_softcapping", F32, -30, NULL}}, ERR_FORMAT, "soft cap"},
         {{{"llama.attn_logit_softcapping", F32, (double)INFINITY, NULL}}, ERR_FORMAT, "soft cap"},
-        {{{"split.count", U32, 3, NULL}}, ERR_UNSUPPORTED, "one of 3 parts"},
         {{{"llama.attention.sliding_window_pattern", LIST, 3, NULL}}, ERR_FORMAT, "has 3 entries"},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

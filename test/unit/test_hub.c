@@ -265,11 +265,51 @@ static void resumes(void **state) {
     free(x);
 }
 
+/* In whatever pieces the bytes of a chunk come, its sum is the one that is found at opening; and none that a power cut
+ * may have left in their place has it. */
+static void pieces(void **state) {
+    (void)state;
+    enum { BYTES = PART_CHUNK_BYTES, PAGE = 4096 };
+    static const size_t step[] = {1, 3, 7, 8, 13, 1000, 16384, 100000};
+    static uint8_t x[BYTES], zeros[PAGE];
+    uint64_t from, to;
+    for (size_t i = 0; i < BYTES; i++)
+        x[i] = (uint8_t)(i * i / 7 + i / 4093);
+    part *p = open_part(BYTES, "pieces");
+    assert_true(part_claim(p, 1, &from, &to));
+    for (size_t at = 0, k = 0, n; at < BYTES; at += n, k++) {
+        n = step[k % 8] < BYTES - at ? step[k % 8] : BYTES - at;
+        assert_int_equal(part_write(p, at, x + at, n, NULL), ERR_OK);
+    }
+    part_close(p);
+    p = open_part(BYTES, "pieces");
+    assert_true(part_done_bytes(p) == BYTES);
+    const void *const other[] = {zeros, x, x + PAGE, x + 5 * PAGE};
+    for (size_t i = 0; i < 4; i++) {
+        int fd = open(part_path(p), O_WRONLY);
+        assert_int_equal(pwrite(fd, other[i], PAGE, 9 * PAGE), PAGE);
+        part_close(p);
+        p = open_part(BYTES, "pieces");
+        assert_true(part_done_bytes(p) == 0);
+        assert_int_equal(pwrite(fd, x + 9 * PAGE, PAGE, 9 * PAGE), PAGE);
+        close(fd);
+        part_close(p);
+        p = open_part(BYTES, "pieces");
+        assert_true(part_done_bytes(p) == BYTES);
+    }
+    unlink(part_path(p));
+    assert_int_equal(part_finish(p, NULL), ERR_OK);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(references), cmocka_unit_test(plain_parts),          cmocka_unit_test(secrets_of_urls),
-        cmocka_unit_test(requests),   cmocka_unit_test(names_that_lead_here), cmocka_unit_test(choice),
-        cmocka_unit_test(resumes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(references),
+                                       cmocka_unit_test(plain_parts),
+                                       cmocka_unit_test(secrets_of_urls),
+                                       cmocka_unit_test(requests),
+                                       cmocka_unit_test(names_that_lead_here),
+                                       cmocka_unit_test(choice),
+                                       cmocka_unit_test(resumes),
+                                       cmocka_unit_test(pieces)};
     const char *tmp = getenv("LOAM_TMP");
     snprintf(path, sizeof path, "%s/hub-%ld", tmp ? tmp : "/tmp", (long)getpid());
     return cmocka_run_group_tests(tests, NULL, NULL);
