@@ -24,6 +24,8 @@ import ssl
 import threading
 import time
 
+FLIPPED = bytes(b ^ 1 for b in range(256))
+
 
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
@@ -91,8 +93,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return self.answer(416, b"", {"Content-Range": "bytes */%d" % len(data)})
         if fault == "shifted":
             first, last = first + 1000, min(last + 1000, len(data) - 1)
-        if fault == "changed":
-            data = bytes(b ^ 1 for b in data)
         part = memoryview(data)[first:last + 1]
         self.send_response(200 if whole else 206)
         if not whole:
@@ -110,8 +110,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"x" * 65536)
         self.send_header("Content-Length", str(len(part) + (1000 if fault == "longer" else 0)))
         self.end_headers()
-        if fault == "wrong":
-            part = bytes(b ^ 1 for b in part)
+        if fault in ("wrong", "changed"):
+            part = bytes(part).translate(FLIPPED)
         if fault == "longer":
             part = bytes(part) + b"y" * 1000
         if fault in ("stall", "drip"):
