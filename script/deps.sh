@@ -6,7 +6,7 @@
 set -eu
 
 build="gcc make pkg-config libc6-dev libjansson-dev libpcre2-dev libutf8proc-dev libssl-dev libedit-dev libsqlite3-dev zlib1g-dev libzstd-dev libdivsufsort-dev libmicrohttpd-dev libcurl4-openssl-dev libseccomp-dev"
-test="chromium clang g++ libcmocka-dev python3 python3-venv openssl zsh fish groff-base mandoc systemd debhelper lintian"
+test="chromium clang g++ libcmocka-dev python3 python3-venv openssl zsh fish groff-base mandoc systemd curl iproute2 debhelper lintian"
 tidy="clang clang-format clang-tidy cppcheck git python3"
 fuzz="clang libclang-rt-14-dev"
 demo="python3 python3-pip"
