@@ -64,6 +64,8 @@ static void gguf_survives(void **state) {
     open_gguf("test/golden/io/keys.gguf", FAULT_MEMORY);
     open_gguf("test/golden/io/types.gguf", FAULT_MEMORY);
     open_gguf("test/golden/io/types.gguf", FAULT_IO);
+    open_gguf("test/golden/io/parts/types-00001-of-00004.gguf", FAULT_MEMORY);
+    open_gguf("test/golden/io/parts/types-00001-of-00004.gguf", FAULT_IO);
 }
 
 static void open_safetensors(const char *path, size_t n_tensors, fault_kind kind) {

@@ -116,6 +116,19 @@ def every_type(w):
     w.add_tensor("four", np.arange(2 * 3 * 4 * 5, dtype=np.float16).reshape(2, 3, 4, 5))
 
 
+def write_parts():
+    """types.gguf once more, in files of five tensors: parts/types-00001-of-00004.gguf, the first without tensors."""
+    os.makedirs(os.path.join(OUT, "parts"))
+    w = gguf.GGUFWriter(os.path.join(OUT, "parts", "types.gguf"), "llama", split_max_tensors=5, small_first_shard=True)
+    for t in gguf.GGUFReader(os.path.join(OUT, "types.gguf")).tensors:
+        plain = t.tensor_type in (Q.F32, Q.F16)
+        w.add_tensor(t.name, np.array(t.data), raw_dtype=None if plain else t.tensor_type)
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.write_tensors_to_file()
+    w.close()
+
+
 def list_safetensors(name, files):
     lines = []
     for file in files:
@@ -141,6 +154,7 @@ def main():
     write_gguf("keys.gguf", every_key)
     write_gguf("types.gguf", every_type)
     write_gguf("aligned.gguf", every_type, alignment=256)
+    write_parts()
 
     g = torch.Generator().manual_seed(1)
     one = {"b.weight": torch.randn(3, 5, generator=g), "a.weight": torch.randn(4, 2, generator=g).half(),

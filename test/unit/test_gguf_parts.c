@@ -121,6 +121,26 @@ static void test_all_parts_are_one_model(void **state) {
     assert_null(g.more);
 }
 
+/* test/golden/io.py has the reference library write one list of tensors to one file and to four. */
+static void test_parts_of_the_reference(void **state) {
+    (void)state;
+    gguf_file whole, parts;
+    assert_int_equal(gguf_open(&whole, "test/golden/io/types.gguf", NULL), ERR_OK);
+    err e = {0};
+    if (gguf_open(&parts, "test/golden/io/parts/types-00001-of-00004.gguf", &e) != ERR_OK)
+        fail_msg("%s", e.text);
+    assert_int_equal(parts.n_more, 3);
+    assert_int_equal(parts.n_tensors, whole.n_tensors);
+    for (size_t i = 0; i < whole.n_tensors; i++) {
+        const tensor_ref *a = &whole.tensor[i], *b = &parts.tensor[i];
+        assert_true(str_eq(a->name, b->name) && a->type == b->type && a->bytes == b->bytes);
+        assert_memory_equal(a->dims, b->dims, sizeof a->dims);
+        assert_memory_equal(a->data, b->data, a->bytes);
+    }
+    gguf_close(&parts);
+    gguf_close(&whole);
+}
+
 static void test_what_is_wrong_is_named(void **state) {
     (void)state;
     const struct {
@@ -184,6 +204,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_all_parts_are_one_model),
+        cmocka_unit_test(test_parts_of_the_reference),
         cmocka_unit_test(test_what_is_wrong_is_named),
         cmocka_unit_test(test_a_name_alone_means_nothing),
     };
