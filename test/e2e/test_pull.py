@@ -232,6 +232,14 @@ def _():
     assert open(again, "rb").read() == open(again + ".whole.gguf", "rb").read()  # and nothing of the keys split.*
     card = p.loam("card", first).stdout
     assert all(sha256(data) in card and name in card for name, data in parts.items()), card
+    run, data = os.path.join(p.dir, "tuned"), os.path.join(p.dir, "talk.jsonl")
+    with open(data, "w") as f:
+        f.write('{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}\n' * 2)
+    p.loam("tune", run, "--base", first, "--data", data, "--lora", 2, "--steps", 2)
+    with open(os.path.join(run, "recipe.json")) as f:
+        lines = "".join("%s %s\n" % (name, sha256(parts[name])) for name in sorted(parts))
+        assert json.load(f)["base"]["digest"] == sha256(lines.encode())
+    p.loam("verify", run)
     assert "open the first" in p.loam("show", others[0], want=1).stderr
     p.loam("sign", os.path.join(p.dir, "own"), "--new-key", os.path.join(p.dir, "key"))
     for command, key in (("sign", "key"), ("check", "key.pub")):
