@@ -42,7 +42,7 @@ static uint64_t hasher_wait(hasher *h, uint64_t at) {
     return ready;
 }
 
-/* A chunk, where it lies in memory: to copy it out would cost half as much again as to hash it. */
+/* A chunk, where it lies in memory: to copy it out first takes nearly as long as to hash it. */
 static bool hash_chunk(hasher *h, int fd, uint64_t at) {
     size_t n = h->total - at < PART_CHUNK_BYTES ? (size_t)(h->total - at) : PART_CHUNK_BYTES;
     void *bytes = mmap(NULL, n, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, (off_t)at);
