@@ -36,7 +36,7 @@ for d in null zero full random urandom tty; do touch dev/$d; mount --bind /dev/$
 mkdir dev/shm dev/pts dev/mqueue
 mount -t devpts none dev/pts; ln -s pts/ptmx dev/ptmx; ln -s /proc/self/fd dev/fd
 ip link set lo up
-mount --bind "$PLACE/out" mnt
+mount --bind "$PLACE/out" srv
 rm -rf etc/systemd/system/*.wants etc/fstab
 mkdir -p usr/local/bin usr/local/share/loam
 cp "$LOAM" usr/local/bin/loam
@@ -53,10 +53,10 @@ Wants=loam.service
 After=loam.service
 [Service]
 Type=oneshot
-StandardOutput=append:/mnt/said
-StandardError=append:/mnt/said
+StandardOutput=append:/srv/said
+StandardError=append:/srv/said
 ExecStart=/bin/sh -c 'for i in 1 2 3 4 5 6 7 8; do curl -sf http://127.0.0.1:8080/v1/models && break; sleep 0.5; done; echo'
-ExecStart=/usr/bin/curl -s http://127.0.0.1:8080/v1/completions -d @/mnt/ask
+ExecStart=/usr/bin/curl -s http://127.0.0.1:8080/v1/completions -d @/srv/ask
 ExecStart=/bin/sh -c 'echo; grep -E "^(Uid|NoNewPrivs|Seccomp|CapEff)" /proc/$(systemctl show loam -p MainPID --value)/status'
 ExecStart=/bin/ls -ld /var/lib/private/loam
 ExecStart=/bin/systemctl stop loam
