@@ -472,4 +472,25 @@ def _():
     assert "has not begun" in got.stderr, got.stderr
 
 
+@case("bench/removal.py sees what is not forgotten, what was never known, and what is lost besides")
+def _():
+    sys.path.insert(0, os.path.join(_tap.ROOT, "bench"))
+    from removal import verdict
+
+    def judge(gone, kept):
+        v = verdict([{"chance": 1 / 12, "gone": gone, "kept": kept}] * 5)
+        return v["forgotten"], v["stays"]
+
+    known, forgotten, other = [[1, 1]] * 8, [[1, 0]] * 8, [[1, 1]] * 80 + [[0, 1]] * 4 + [[1, 0]] * 4
+    assert judge(forgotten, other) == (True, True)
+    assert judge(known, other) == (False, True)
+    assert judge([[0, 0]] * 8, other) == (False, True)
+    assert judge(forgotten, [[1, 1]] * 80 + [[1, 0]] * 8) == (True, False)
+    done = subprocess.run([sys.executable, os.path.join(_tap.ROOT, "bench", "removal.py"), "--seeds", "1", "--docs", "100", "--steps", "2",
+                           "--json"], env={**os.environ, "LOAM_BUILD": os.path.dirname(LOAM)}, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr  # two steps teach nothing
+    one = json.loads(done.stdout)["seeds"][0]
+    assert len(one["gone"]) == 8 and len(one["kept"]) == 88 and one["documents"] > 0, one
+
+
 main()
