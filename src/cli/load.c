@@ -133,6 +133,8 @@ static err_code find_made(load_place *out, const char *m, err *e) {
 }
 
 err_code load_find(const char *m, load_place *out, err *e) {
+    if (!*m)
+        return err_set(e, ERR_USAGE, "the model's name is empty");
     if (!join(out, m, "", ""))
         return err_set(e, ERR_LIMIT, "%.400s...: the path is too long", m);
     if (os_exists(m) || find_shipped(m, out))

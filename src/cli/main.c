@@ -37,6 +37,7 @@ static void file_vanished(int signal_number) {
 
 int main(int argc, char **argv) {
     signal(SIGPIPE, SIG_DFL); /* the reader of our output has enough: end quietly, whatever the parent had set */
+    signal(SIGXFSZ, SIG_IGN); /* a file past `ulimit -f` is an error of writing, told and cleaned up after as others */
     signal(SIGBUS, file_vanished);
     err e = {0}, e_out = {0};
     err_code code = dispatch(argc, argv, &e);

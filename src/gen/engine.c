@@ -123,8 +123,8 @@ static err_code check(const engine *g, const engine_request *r, err *e) {
         return err_set(e, ERR_USAGE, "%zu biases for a vocabulary of %zu", r->n_bias, g->n_vocab);
     for (size_t i = 0; i < r->n_bias; i++)
         if (r->bias[i].id < 0 || (size_t)r->bias[i].id >= g->n_vocab || isnan(r->bias[i].logprob))
-            return err_set(e, ERR_USAGE, "bias %zu: of token %d, %g (ids are 0 to %zu)", i, (int)r->bias[i].id,
-                           r->bias[i].logprob, g->n_vocab - 1);
+            return err_set(e, ERR_USAGE, "a bias of %g for token %d (ids are 0 to %zu)", r->bias[i].logprob,
+                           (int)r->bias[i].id, g->n_vocab - 1);
     if (r->n_top > ENGINE_TOP_LOGPROBS_MAX)
         return err_set(e, ERR_USAGE, "%zu log probabilities for a token (at most %d)", r->n_top,
                        ENGINE_TOP_LOGPROBS_MAX);

@@ -92,6 +92,7 @@ static const arch table[] = {
     {.name = "phi3",
      .hf = "Phi3ForCausalLM",
      .gguf = "phi3",
+     .partial_rope = true,
      .fused = true,
      .slide = SLIDE_ALL,
      .otherwise = {.eps = 1e-5, .theta = 1e4}},

@@ -46,6 +46,7 @@ typedef struct {
     kern_activation act;
     slide_rule slide;
     int slide_period;
+    bool partial_rope;  /* only the front part of a head may be rotated: partial_rotary_factor */
     bool local_rope;    /* sliding layers have a plain rotary embedding of their own */
     bool norm_plus_one; /* safetensors hold norm weights minus 1 (GGUF files hold them whole) */
     bool gguf_permuted; /* GGUF files hold q and k rows in interleaved order */

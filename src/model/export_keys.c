@@ -50,13 +50,15 @@ static float float_near(float f, int steps) { /* so many floats away from a posi
     return f;
 }
 
-/* A float d such that (float)(f / d) is q, where there is one, else the nearest to f / q. f, q > 0. */
-static float divisor(double f, float q) {
+/* A float d such that (float)(f / d), or (float)(f * d), is q, where there is one, else the nearest. f, q > 0. */
+static float operand(double f, float q, bool divides) {
     static const int steps[] = {0, -1, 1, -2, 2, -3, 3, -4, 4};
-    float nearest = (float)(f / (double)q);
-    for (size_t j = 0; j < sizeof steps / sizeof *steps; j++)
-        if ((float)(f / (double)float_near(nearest, steps[j])) == q)
-            return float_near(nearest, steps[j]);
+    float nearest = (float)(divides ? f / (double)q : (double)q / f);
+    for (size_t j = 0; j < sizeof steps / sizeof *steps; j++) {
+        double d = (double)float_near(nearest, steps[j]);
+        if ((float)(divides ? f / d : f * d) == q)
+            return (float)d;
+    }
     return nearest;
 }
 
@@ -90,12 +92,30 @@ static err_code windows(keys *k, err *e) {
 
 /* ---- rotary embedding ---- */
 
+static double yarn_growth(double factor) { return factor > 1 ? 0.1 * kern_log64(factor) + 1 : 1; }
+
+/* Whether the frequencies stay as they are when the numbers that they come from are rounded to binary32. */
+static bool same_in_f32(const model_config *c, const rope_config *r) {
+    if (r->scaling == ROPE_LLAMA3)
+        return true; /* export_tables() makes up for it */
+    float have[CONFIG_HEAD_WIDTH_MAX / 2], get[CONFIG_HEAD_WIDTH_MAX / 2];
+    rope_config f = *r;
+    f.theta = (double)(float)r->theta;
+    f.factor = (double)(float)r->factor;
+    f.beta_fast = (double)(float)r->beta_fast;
+    f.beta_slow = (double)(float)r->beta_slow;
+    rope_frequencies(r, c->rope_width, c->original_ctx, false, have);
+    rope_frequencies(&f, c->rope_width, c->original_ctx, false, get);
+    return memcmp(have, get, c->rope_width / 2 * sizeof *have) == 0;
+}
+
 static err_code ropes(keys *k, err *e) {
     const model_config *c = k->c;
     const rope_config *r = &c->rope, *local = &c->rope_local;
     put_f32(k, "rope.freq_base", r->theta);
     put_u32(k, "rope.dimension_count", c->rope_width);
     double growth = r->attn_factor;
+    bool exact = true;
     if (r->scaling == ROPE_LINEAR) {
         put_str(k, "rope.scaling.type", STR("linear"));
         put_f32(k, "rope.scaling.factor", r->factor);
@@ -109,12 +129,18 @@ static err_code ropes(keys *k, err *e) {
             put_f32(k, "rope.scaling.yarn_beta_fast", r->beta_fast);
         if (r->beta_slow != 1)
             put_f32(k, "rope.scaling.yarn_beta_slow", r->beta_slow);
-        growth /= r->factor > 1 ? 0.1 * kern_log64(r->factor) + 1 : 1;
+        double usual = yarn_growth((double)(float)r->factor);
+        growth = (float)growth == (float)usual ? 1 : (double)operand(usual, (float)growth, false);
+        exact = (float)(growth * usual) == (float)r->attn_factor;
     } else if (r->scaling == ROPE_LONGROPE) {
         put_u32(k, "rope.scaling.original_context_length", c->original_ctx);
     }
-    if (growth < 1 - 1e-12 || growth > 1 + 1e-12)
+    if (growth != 1)
         put_f32(k, "rope.scaling.attn_factor", growth);
+    if (!exact || !same_in_f32(c, r) || !same_in_f32(c, local))
+        note(k,
+             "a GGUF file keeps the numbers of the rotary embedding as F32, which rounds them: logits will differ in "
+             "their last digits");
     if (!c->arch->local_rope)
         return ERR_OK;
     if (local->scaling != ROPE_PLAIN || local->attn_factor != 1)
@@ -136,7 +162,8 @@ err_code export_tables(const model *m, arena *mem, export_table out[EXPORT_TABLE
         ARENA_NEW(mem, d, n, e);
         rope_frequencies(r, c->rope_width, c->original_ctx, false, scaled);
         for (size_t i = 0; i < n; i++)
-            d[i] = divisor(1 / kern_pow64(r->theta, 2 * (double)i / (double)c->rope_width), scaled[i]);
+            d[i] = operand(1 / kern_pow64((double)(float)r->theta, 2 * (double)i / (double)c->rope_width), scaled[i],
+                           true);
         out[0] = (export_table){"rope_freqs.weight", d, n};
     } else if (r->scaling == ROPE_LONGROPE) {
         out[0] = (export_table){"rope_factors_long.weight", r->divide_long, n};
@@ -164,7 +191,7 @@ static err_code scales(keys *k, err *e) {
     if (a->multipliers) {
         put_f32(k, "embedding_scale", c->embed_scale);
         put_f32(k, "residual_scale", c->residual_scale);
-        put_f32(k, "logit_scale", (double)divisor(1, (float)c->logit_scale));
+        put_f32(k, "logit_scale", (double)operand(1, (float)c->logit_scale, true));
     } else if ((float)c->embed_scale != (float)embed || c->residual_scale != 1 || c->logit_scale != 1) {
         return cannot(k, "its multipliers", e);
     }

@@ -1,6 +1,7 @@
 /* form: see form.h. */
 #include "serve/form.h"
 
+#include "serve/serve.h"
 #include "text/gbnf.h"
 #include "text/schema.h"
 
@@ -11,7 +12,7 @@ static err_code one_only(grammar *const *out, const char *where, err *e) {
 static err_code from_schema(const json_t *schema, const char *where, grammar **out, err *e) {
     TRY(one_only(out, where, e));
     err_code code = schema_compile(out, schema, (str){0}, (str){0}, e);
-    return code == ERR_OK ? code : err_in(e, code, "%s", where);
+    return code == ERR_OK ? code : status_malformed(err_in(e, code, "%s", where), e);
 }
 
 /* {"type", "schema"}: what OpenAI's APIs and Anthropic's have in common. holder: where "schema" stands. */
@@ -48,7 +49,7 @@ err_code form_openai(const json_t *body, grammar **out, err *e) {
     if (!rules || (json_is_string(rules) && json_string_length(rules) == 0))
         return ERR_OK;
     TRY(one_only(out, "grammar", e));
-    return json_is_string(rules) ? gbnf_compile(out, json_str_of(rules), e)
+    return json_is_string(rules) ? status_malformed(gbnf_compile(out, json_str_of(rules), e), e)
                                  : err_set(e, ERR_USAGE, "grammar: a string is expected");
 }
 

@@ -39,6 +39,13 @@ int status_of(err_code code) {
     return 500;
 }
 
+err_code status_malformed(err_code code, err *e) {
+    if (code != ERR_LIMIT)
+        return code;
+    e->code = ERR_FORMAT;
+    return ERR_FORMAT;
+}
+
 typedef struct {
     int status;
     const char *openai, *anthropic;
@@ -164,7 +171,7 @@ err_code body_parse(str text, bool list, json_t **out, err *e) {
         *out = NULL;
         code = err_set(e, ERR_USAGE, "a JSON %s is expected", list ? "array" : "object");
     }
-    return err_in(e, code, "body");
+    return status_malformed(err_in(e, code, "body"), e);
 }
 
 /* ---- opening, closing ---- */

@@ -62,7 +62,7 @@ static err_code read_arguments(turns *t, const json_t *v, json_t **out, err *e) 
         return *out ? ERR_OK : no_memory(e);
     }
     if (json_is_string(v))
-        TRY(json_read_within(json_str_of(v), &most, &t->n_argument_values, out, e));
+        TRY(status_malformed(json_read_within(json_str_of(v), &most, &t->n_argument_values, out, e), e));
     else
         *out = json_incref(borrowed(v));
     if (json_is_object(*out))

@@ -102,6 +102,7 @@ def wrong_usage():
     fails(2, "usage: loam detokenize M IDS", "detokenize", MODEL)
     fails(2, "usage: loam show M", "show")
     fails(2, "2 arguments where at most 1", "bench", MODEL, "x")
+    fails(2, "the model's name is empty", "show", "")
     fails(2, "-p and -f exclude each other", "run", MODEL, "-p", "x", "-f", "y")
     fails(2, "add --chat", "run", MODEL, "-p", "x", "--system", "y")
     fails(2, "no option --json before a command", "--json", "run")

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """loam convert and loam quantize with the real program: the same logits there and back, refusals, no debris. TAP."""
+import json
 import os
 import sys
 
@@ -29,6 +30,31 @@ def _():
         for path in (name + ".gguf", name, name + "-again.gguf"):
             if digest(out(path)) != want:
                 raise Fail("%s: other logits" % path)
+
+
+def with_rope(name, model, **rope):
+    """A folder with the weights of a golden model and other rotary parameters."""
+    os.mkdir(out(name))
+    with open(os.path.join(MODELS, model, "config.json"), encoding="utf-8") as f:
+        config = json.load(f)
+    config["rope_parameters"] = dict(config["rope_parameters"], **rope)
+    with open(os.path.join(out(name), "config.json"), "w", encoding="utf-8") as f:
+        json.dump(config, f)
+    os.symlink(os.path.join(MODELS, model, "model.safetensors"), os.path.join(out(name), "model.safetensors"))
+    return out(name)
+
+
+@case("rotary numbers that binary32 does not hold: the same logits where a file can give them, else it is told")
+def _():
+    for i, (said, rope) in enumerate([
+            (False, {"factor": 2.0, "mscale": 0.7, "mscale_all_dim": 0.9}),
+            (False, {"factor": 4.0, "attention_factor": 0.93}),
+            (False, {"factor": 4.0}),
+            (True, {"rope_type": "linear", "factor": 3.3})]):
+        folder = with_rope("rope%d" % i, "qwen3-yarn", **rope)
+        told = "rounds them" in loam("convert", folder, out("rope%d.gguf" % i)).stderr
+        if told != said or (not told and digest(out("rope%d.gguf" % i)) != digest(folder)):
+            raise Fail("%s: told %s, digests %s %s" % (rope, told, digest(folder), digest(out("rope%d.gguf" % i))))
 
 
 @case("--type: binary32 of bfloat16 loses nothing")

@@ -352,7 +352,6 @@ def _():
 
 def limited(n):
     def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (n, n))
     return limit
 

@@ -379,7 +379,6 @@ def _():
     for most in (10, 600, 3000, 20000, 120000):  # no file may grow past this: recipe, tokenizer, chain, a checkpoint's files
 
         def small(most=most):
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
         to = out()

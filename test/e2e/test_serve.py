@@ -200,6 +200,9 @@ def _():
     openai("/v1/completions", "[]", 400, "object")
     long = openai("/v1/completions", {"prompt": "x" * 600}, 400, "the prompt has 601 tokens, the context holds 512")
     assert long.json["error"]["code"] == "context_length_exceeded"
+    deep = openai("/v1/completions", '{"prompt": ' + "[" * 70 + "]" * 70 + "}", 400, "body: at byte")
+    tangled = openai("/v1/completions", {"prompt": "x", "grammar": "root ::= " + "(" * 999}, 400, "parentheses")
+    assert deep.json["error"]["code"] is None and tangled.json["error"]["code"] is None  # the prompt is not too long
     r = s.ask("/v1/messages", {"messages": []})
     assert r.status == 400 and r.json["type"] == "error" and r.json["error"]["type"] == "invalid_request_error"
     r = s.ask("/api/chat", {"model": "other", "messages": [{"role": "user", "content": "x"}]})

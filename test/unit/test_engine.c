@@ -148,7 +148,7 @@ static void refuses_what_is_wrong(void **state) {
         r = request(&x);
         r.bias = &wrong[i];
         r.n_bias = 1;
-        refused(&r, ERR_USAGE, "bias 0");
+        refused(&r, ERR_USAGE, "a bias of ");
     }
     r.n_bias = V + 1;
     refused(&r, ERR_USAGE, "biases");
