@@ -2,6 +2,7 @@
 #include "model/adapter_source.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -99,6 +100,24 @@ static err_code check_target(const adapter_source *s, int i_matrix, const source
     return ERR_OK;
 }
 
+/* One that is no number, or infinite, would make every answer so. */
+static err_code check_numbers(const adapter_source *s, const tensor_ref *t, err *e) {
+    enum { PIECE = 256 }; /* a multiple of all blocks */
+    const dtype_info *type = &dtype_table[t->type];
+    size_t step = dtype_row_bytes(t->type, PIECE);
+    for (size_t at = 0, n; at < t->bytes; at += n) {
+        float x[PIECE];
+        n = t->bytes - at < step ? t->bytes - at : step;
+        size_t elems = n / type->block_bytes * type->block_elems;
+        block_dequantise(t->type, t->data + at, elems, x);
+        for (size_t i = 0; i < elems; i++)
+            if (!isfinite(x[i]))
+                return err_set(e, ERR_FORMAT, "%s: tensor %.*s: element %zu is %g", s->path, STR_ARG(t->name),
+                               at / type->block_bytes * type->block_elems + i, (double)x[i]);
+    }
+    return ERR_OK;
+}
+
 /* A stacked matrix and one of its parts change the same rows: their order would matter. */
 static err_code check_twice(const adapter_source *s, size_t i_layer, int i_matrix, const target_plan *plan, err *e) {
     const file_matrix *f = &file_matrices[i_matrix];
@@ -119,6 +138,9 @@ static err_code plan_all(adapter_source *s, scale_fn *scale_of, void *ctx, targe
         if (!has_any(t))
             continue;
         TRY(check_target(s, i_matrix, t, &rank, e));
+        for (int k = 0; k < LORA_TENSORS; k++)
+            if (t->t[k])
+                TRY(check_numbers(s, t->t[k], e));
         TRY(scale_of(ctx, s, i_layer, i_matrix, rank, &t->scale, e));
         TRY(check_twice(s, i_layer, i_matrix, plan, e));
         for (int k = 0; k < file_matrices[i_matrix].n_parts; k++)

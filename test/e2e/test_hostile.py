@@ -335,6 +335,148 @@ def _():
     tally.end()
 
 
+# ---- adapters ----
+
+ADAPTERS, BASE = os.path.join(ROOT, "test", "golden", "lora"), os.path.join(GOLDEN, "llama")
+
+
+def adapt(what, path, merge=False, **more):
+    """The adapter in use, or made a part of its model."""
+    out = os.path.join(TMP, "merged.gguf")
+    args = ["merge", BASE, path, out, "--force"] if merge else ["logits", BASE, "--ids", "0,1", "--lora", path]
+    return survives(what, *args, "--isa", "scalar", "--threads", "1", names=path, **more)
+
+
+def adapter(name="llama"):
+    path = os.path.join(TMP, "adapter")
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(os.path.join(ADAPTERS, name), path)
+    return path
+
+
+def mutated_at(file, path, config, key, raw):
+    write(file, mutated(config, (key,), raw))
+    return path
+
+
+@case("adapter_config.json: settings become each of eleven values; a text is no number")
+def _():
+    path, tally = adapter(), Tally()
+    file = os.path.join(path, "adapter_config.json")
+    config = load(file)
+    for key in ("alpha_pattern", "bias", "fan_in_fan_out", "init_lora_weights", "lora_alpha", "lora_dropout",
+                "modules_to_save", "peft_type", "r", "rank_pattern", "use_dora", "use_rslora"):
+        for raw in VALUES[:-1]:
+            tally.add(adapt("%s = %s" % (key, raw), mutated_at(file, path, config, key, raw)))
+    for key, raw in (("r", '"2"'), ("lora_alpha", '"16"'), ("lora_alpha", "true"), ("use_rslora", '"true"'),
+                     ("use_dora", "1"), ("lora_dropout", "[]"), ("rank_pattern", "[2]"), ("alpha_pattern", "3"),
+                     ("alpha_pattern", '{"q_proj": "x"}'), ("rank_pattern", '{"q_proj": 1e300}'),
+                     ("alpha_pattern", '{"(a+)+$": 1}')):
+        _, text = adapt("%s = %s" % (key, raw), mutated_at(file, path, config, key, raw), bad=True)
+        assert key in text, text
+    tally.end()
+
+
+def damaged(good, head, seed, attempt):
+    """Cuts at 20 places; 60 flipped bytes of the head."""
+    for i in range(20):
+        attempt("cut %d" % i, good[:len(good) * i // 20], bad=True)
+    rng = random.Random(seed)
+    for i in range(60):
+        data = bytearray(good)
+        data[rng.randrange(head)] ^= 1 << rng.randrange(8)
+        attempt("flip %d" % i, bytes(data), merge=i % 2 == 0)
+
+
+NOT_FINITE = [struct.pack("<I", x) for x in (0x7fc00000, 0xffc00001, 0x7f800000, 0xff800000)]
+
+
+@case("adapter_model.safetensors: shapes, types, cuts, flipped bytes, numbers that are not finite")
+def _():
+    path, tally = adapter(), Tally()
+    file = os.path.join(path, "adapter_model.safetensors")
+    with open(file, "rb") as f:
+        good = f.read()
+    n = struct.unpack_from("<Q", good)[0]
+    header = json.loads(good[8:8 + n])
+
+    def attempt(what, data, **more):
+        write(file, data)
+        tally.add(adapt(what, path, **more))
+
+    name = [k for k in header if k.endswith("lora_B.weight")][0]
+    for key, value in (("shape", [1 << 31, 1 << 31]), ("shape", [1 << 63, 2]), ("shape", [0, 2]), ("shape", []),
+                       ("shape", header[name]["shape"][::-1]), ("shape", [1] + header[name]["shape"]),
+                       ("dtype", "F16"), ("dtype", "I8"), ("data_offsets", [0, 1 << 60])):
+        bad = copy.deepcopy(header)
+        bad[name][key] = value
+        text = json.dumps(bad).encode()
+        for merge in (False, True):
+            attempt("%s = %r" % (key, value), struct.pack("<Q", len(text)) + text + good[8 + n:], merge=merge, bad=True)
+    for name in (k for k in header if ".layers.0." in k):
+        for raw in NOT_FINITE:
+            at = 8 + n + header[name]["data_offsets"][1] - 4
+            attempt("%s ends in %s" % (name, raw.hex()), good[:at] + raw + good[at + 4:], merge=raw[3] > 127, bad=True)
+    damaged(good, 8 + n, 5, attempt)
+    tally.end()
+
+
+@case("GGUF adapters: every key of other values, cuts, flipped bytes, numbers that are not finite")
+def _():
+    path, tally = os.path.join(TMP, "adapter.gguf"), Tally()
+    _tap.loam("merge", BASE, os.path.join(ADAPTERS, "llama"), path, "--adapter")
+    with open(path, "rb") as f:
+        good = f.read()
+
+    def attempt(what, data, **more):
+        write(path, data)
+        tally.add(adapt(what, path, **more))
+
+    keys = [("general.type", convert.STR, "adapter"), ("general.architecture", convert.STR, "llama"),
+            ("adapter.type", convert.STR, "lora"), ("adapter.lora.alpha", convert.F32, 4.0)]
+    pair = [("blk.0.attn_q.weight.lora_%s" % x, 0, shape, b"\0" * 384) for x, shape in (("a", [2, 48]), ("b", [48, 2]))]
+    write_adapter = lambda k, t: convert.write_gguf(path, k, t)  # noqa: E731
+    write_adapter(keys, pair)
+    assert adapt("a sound one", path)[0] == 0
+    for i, (key, _, _) in enumerate(keys):
+        for kind, value in ((convert.U32, 1 << 31), (convert.I32, -1), (U64, 1 << 63), (convert.F32, float("nan")),
+                            (convert.F32, float("inf")), (F64, 1e300), (convert.STR, "x"), (convert.STR, ""),
+                            (convert.U32, [])):
+            write_adapter(keys[:i] + [(key, kind, value)] + keys[i + 1:], pair)
+            tally.add(adapt("%s = %r" % (key, value), path, bad=i < 3 or value != value or value == ""))
+    for k in (0, 1):
+        for shape in ([48], [1 << 40, 1 << 40], [0, 48], [3, 32], [2, 48, 1, 1], [1 << 63, 2]):
+            new = (pair[k][0], 0, shape, pair[k][3])
+            write_adapter(keys, [new if i == k else t for i, t in enumerate(pair)])
+            tally.add(adapt("%s %r" % new[::2], path, merge=k == 1))
+        for raw in NOT_FINITE:
+            new = (pair[k][0], 0, pair[k][2], pair[k][3][:-4] + raw)
+            write_adapter(keys, [new if i == k else t for i, t in enumerate(pair)])
+            tally.add(adapt("%s ends in %s" % (new[0], raw.hex()), path, merge=k == 1, bad=True))
+    damaged(good, 3000, 6, attempt)
+    tally.end()
+
+
+@case("adapters that are no files: loops, pipes, folders of nothing, devices")
+def _():
+    at = lambda name: os.path.join(TMP, name)  # noqa: E731
+    os.mkfifo(at("pipe-adapter"))
+    os.mkdir(at("nothing-adapter"))
+    os.symlink(at("loop-adapter"), at("loop-adapter"))
+    write(at("empty-adapter.gguf"), b"")
+    for path in [at(n) for n in ("pipe-adapter", "nothing-adapter", "loop-adapter", "empty-adapter.gguf")] + \
+            ["/dev/zero", "/dev/null", BASE]:
+        for merge in (False, True):
+            adapt(path, path, merge=merge, bad=True)
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        for make in (os.mkfifo, os.mkdir, lambda p: os.symlink(p, p), lambda p: os.symlink("/dev/zero", p),
+                     lambda p: os.symlink("/dev/null", p), lambda p: write(p, b"")):
+            path = adapter()
+            os.remove(os.path.join(path, file))
+            make(os.path.join(path, file))
+            adapt(file, path, bad=True)
+
+
 # ---- what is no file ----
 
 @case("a loop of links, a pipe, a folder of nothing, an empty file, a device that never ends")
