@@ -85,18 +85,17 @@ static err_code read_sums(imatrix *m, const gguf_file *g, const tensor_ref *sums
         return err_set(e, ERR_FORMAT, "entry %.*s: %s" SUM " and " COUNT " in F32 belong together", STR_ARG(name),
                        counts ? "" : "no counts: ");
     imatrix_entry *x = &m->entry[m->n++];
-    size_t n_counts = counts->bytes / sizeof(float);
+    size_t n_counts = counts->bytes / sizeof(float), cols = (size_t)sums->dims[sums->n_dims - 1];
     float *sum, *mean, *count;
     x->n = sums->bytes / sizeof(float);
-    if (x->n % n_counts)
-        return err_set(e, ERR_FORMAT, "entry %.*s: %zu sums are no multiple of %zu counts", STR_ARG(name), x->n,
+    if (x->n / cols != n_counts)
+        return err_set(e, ERR_FORMAT, "entry %.*s: %zu rows of sums, but %zu counts", STR_ARG(name), x->n / cols,
                        n_counts);
     TRY(copy_name(m, name, &x->name, e));
     TRY(copy_floats(m, sums->data, x->n, &sum, e));
     TRY(copy_floats(m, counts->data, n_counts, &count, e));
     TRY(check_values(name, sum, x->n, e));
     ARENA_NEW(&m->mem, mean, x->n, e);
-    size_t cols = x->n / n_counts;
     for (size_t i = 0; i < n_counts; i++) {
         if (!(count[i] >= 0 && count[i] < 0x1p62f))
             return err_set(e, ERR_FORMAT, "entry %.*s: a count is %g", STR_ARG(name), (double)count[i]);

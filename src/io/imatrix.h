@@ -4,7 +4,7 @@
  * In a GGUF file, for a matrix NAME ("blk.0.attn_q.weight"):
  *
  *   NAME.in_sum2  F32 [experts][cols]  the sum of squares of each input column
- *   NAME.counts   F32 [experts][1]     over so many positions
+ *   NAME.counts   F32 [experts][1]     over so many positions, of each expert
  *   general.type "imatrix", imatrix.datasets [strings], imatrix.chunk_count u32, imatrix.chunk_size u32 (positions)
  *
  * In the older form (.dat), little-endian:

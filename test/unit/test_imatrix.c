@@ -215,7 +215,12 @@ static void other_gguf_files_are_refused(void **state) {
     const tensor sums = {"e.in_sum2", 0, {4, 1}, 1}, counts = {"e.counts", 0, {1, 1}, 1};
     refused(gguf_file_of((const tensor[]){{"token_embd.weight", 0, {4, 1}, 1}}, 1), ERR_FORMAT, "no importance matrix");
     refused(gguf_file_of(&sums, 1), ERR_FORMAT, "entry e: no counts");
-    refused(gguf_file_of((const tensor[]){sums, {"e.counts", 0, {1, 3}, 1}}, 2), ERR_FORMAT, "no multiple of 3 counts");
+    refused(gguf_file_of((const tensor[]){sums, {"e.counts", 0, {1, 3}, 1}}, 2), ERR_FORMAT,
+            "entry e: 1 rows of sums, but 3 counts");
+    refused(gguf_file_of((const tensor[]){{"e.in_sum2", 0, {6, 1}, 1}, {"e.counts", 0, {1, 3}, 1}}, 2), ERR_FORMAT,
+            "1 rows of sums, but 3 counts");
+    refused(gguf_file_of((const tensor[]){{"e.in_sum2", 0, {2, 3}, 1}, counts}, 2), ERR_FORMAT,
+            "3 rows of sums, but 1 counts");
     refused(gguf_file_of((const tensor[]){{"e.in_sum2", 0, {4, 1}, -2}, counts}, 2), ERR_FORMAT, "column 0 is -2");
     refused(gguf_file_of((const tensor[]){sums, {"e.counts", 0, {1, 1}, NAN}}, 2), ERR_FORMAT, "a count is");
     refused(gguf_file_of((const tensor[]){sums, {"e.counts", 0, {1, 1}, -1}}, 2), ERR_FORMAT, "a count is -1");
