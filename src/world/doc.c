@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "text/json.h"
+#include "world/list.h"
 #include "world/say.h"
 #include "world/tell.h"
 
-const char *const doc_kind_names[DOC_KINDS] = {"fact", "qa", "plan", "story"};
+const char *const doc_kind_names[DOC_KINDS] = {"fact", "qa", "plan", "story", "list"};
 const char *const world_mix_names[MIXES + 1] = {"full", "tiny", "small", "bare", NULL};
 
 /* Of a block: documents by kind. */
@@ -20,10 +21,10 @@ typedef struct {
 } shares;
 
 static const shares mixes[MIXES] = {
-    [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480}, {0, 45, 30, 25}, 40, {{1, 3}, {1, 4}}},
-    [MIX_TINY] = {120, {FACTS, FACTS + 12, FACTS + 18, 120}, {0, 100, 0, 0}, 75, {{1, 3}}},
-    [MIX_SMALL] = {480, {FACTS, FACTS + 234, FACTS + 360, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
-    [MIX_BARE] = {480, {FACTS, FACTS + 234, FACTS + 360, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
+    [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480, 480}, {0, 45, 30, 25}, 40, {{1, 3}, {1, 4}}},
+    [MIX_TINY] = {120, {FACTS, FACTS + 12, FACTS + 18, 120, 120}, {0, 100, 0, 0}, 75, {{1, 3}}},
+    [MIX_SMALL] = {480, {FACTS, FACTS + 234, FACTS + 360, 480, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
+    [MIX_BARE] = {480, {FACTS, FACTS + 110, FACTS + 218, FACTS + 228, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
 };
 
 bool world_mix_parse(str name, world_mix *mix) {
@@ -69,7 +70,8 @@ static draw look(const world *w, uint64_t number, doc_info *info) {
         info->topic = fact_relation(at);
         return d;
     }
-    info->level = doc_draw_level(w->mix, &d);
+    if (info->kind != DOC_LIST)
+        info->level = doc_draw_level(w->mix, &d);
     return d;
 }
 
@@ -176,6 +178,8 @@ void doc_make(const world *w, uint64_t number, pen *p, doc_info *info) {
         write_fact(w, &d, p, info);
     else if (info->kind == DOC_PLAN)
         write_plan(w, &d, p, info);
+    else if (info->kind == DOC_LIST)
+        list_write(&d, p, &info->topic);
     else
         write_story(w, &d, p, info);
     assert(!p->full);

@@ -17,10 +17,10 @@
 /* full: all levels.
  * tiny: short plain stories, short questions, many facts: what a model of a million weights learns in a minute.
  * small: as plain, but mostly questions and orders.
- * bare: the same in the fewest words, answers in whole sentences: what such a model learns in an hour. */
+ * bare: the same in the fewest words, answers in whole sentences, and lists (list.h), which teach how to look up. */
 typedef enum { MIX_FULL, MIX_TINY, MIX_SMALL, MIX_BARE, MIXES } world_mix;
 
-typedef enum { DOC_FACT, DOC_QA, DOC_PLAN, DOC_STORY, DOC_KINDS } doc_kind;
+typedef enum { DOC_FACT, DOC_QA, DOC_PLAN, DOC_STORY, DOC_LIST, DOC_KINDS } doc_kind;
 extern const char *const doc_kind_names[DOC_KINDS];
 extern const char *const world_mix_names[MIXES + 1]; /* ends with NULL */
 /* The mix of that name; false: none has it. */
@@ -36,7 +36,7 @@ typedef struct {
 
 typedef struct {
     doc_kind kind;
-    unsigned level; /* 1 to 3; 0 for facts */
+    unsigned level; /* 1 to 3; 0 for facts and lists */
     const char *topic;
     unsigned n_facts, fact[DOC_FACTS_MAX];
 } doc_info;
