@@ -1,7 +1,8 @@
 /* kernels: how near each kernel comes to what the machine can do.
  *
  * For every instruction set and weight format: a product of 512 rows of activations (prefill), against the limit of
- * multiply-adds, and of one row over weights that no cache holds (decode), against the read bandwidth. Then the packing
+ * multiply-adds, and over weights that no cache holds of one row (decode), against the read bandwidth, and of eight
+ * (requests together). Then the packing
  * of activations and weights, attention, and the elementwise kernels. Every figure is the median of a few runs on all
  * threads; limits are measured just before, by machine.h. Weights are bytes of 0x30 to 0x3f: as binary16 or
  * binary32 ordinary numbers, so that nothing is slow for being subnormal.
@@ -91,11 +92,14 @@ static void products(bench *b, dtype t) {
     activations_pack(&b->engine, &b->acts, b->x, K, 1, K);
     double bytes = (double)panel_bytes(t, b->w.rows, K);
     show(b, name, "decode", 1e-9 * bytes / timed(b, run_product), "GB/s", b->limits.memory);
+    activations_pack(&b->engine, &b->acts, b->x, K, 8, K);
+    rate = 2e-9 * 8 * (double)b->w.rows * K / timed(b, run_product);
+    show(b, name, "decode of 8", rate, kind == ACTS_F32 ? "GFLOP/s" : "GOP/s",
+         kind == ACTS_F32 ? b->limits.fma : b->limits.dot);
 }
 
 static void packing(bench *b) {
-    static const char *const names[] = {"pack f32 activations", "pack activations by 32",
-                                        "pack activations by 32 for Q8_0", "pack activations by 256"};
+    static const char *const names[] = {"pack f32 activations", "pack activations by 32", "pack activations by 256"};
     for (int kind = 0; kind < ACTS_COUNT; kind++) {
         b->acts.kinds = 1u << kind;
         if (wanted(b, names[kind]))
@@ -270,7 +274,7 @@ int main(int argc, char **argv) {
     const bench_program program = {"[options]", "Measures every kernel against the limits of this machine.", groups, 0};
     bench_options(&program, argc, argv, &v, NULL);
     bench b = {.v = &v};
-    size_t y_floats = (size_t)N * ROWS;
+    size_t y_floats = 8 * (STREAM_BYTES / dtype_row_bytes(DTYPE_Q2_K, K) + PANEL_ROWS); /* decode of 8, the narrowest */
     MUST(pool_open(&b.engine.pool, (int)v.threads, e));
     b.weights = os_pages_alloc(STREAM_BYTES + 4096);
     b.x = os_pages_alloc(sizeof(float) * N * K);

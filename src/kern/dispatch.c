@@ -73,15 +73,13 @@ bool kern_isa_usable(const char *isa) { return kern_select(isa) != NULL; }
 
 acts_kind kern_acts_kind(dtype weights) {
     uint32_t block = dtype_table[weights].block_elems;
-    return block == 1 ? ACTS_F32 : weights == DTYPE_Q8_0 ? ACTS_BYTES : block == 32 ? ACTS_BLOCK : ACTS_SUPER;
+    return block == 1 ? ACTS_F32 : block == 32 ? ACTS_BLOCK : ACTS_SUPER;
 }
 
 size_t kern_acts_bytes(acts_kind kind, size_t n, size_t k) {
     switch (kind) {
     case ACTS_BLOCK:
         return n * (k / 32) * (3 + 8) * 4;
-    case ACTS_BYTES:
-        return n * (k / 32) * (3 + 2 * 8) * 4;
     case ACTS_SUPER:
         return n * (k / 256) * (1 + 64 + 8 + 4) * 4;
     default:

@@ -19,14 +19,12 @@ enum { KERN_ARITHMETIC_VERSION = 1, KERN_ATTN_CHUNK = 64, KERN_LANES = 16 };
 /* How activations enter a product; decided by the type of the weights. */
 typedef enum {
     ACTS_F32,   /* as they are: F32, F16, BF16 weights */
-    ACTS_BLOCK, /* signed 8 bit, a scale for 32: Q4_0 .. Q5_1 */
-    ACTS_BYTES, /* the same numbers for weights of 8 bits, Q8_0: their dots may want another layout */
+    ACTS_BLOCK, /* signed 8 bit, a scale for 32: Q4_0 .. Q8_0 */
     ACTS_SUPER, /* signed 8 bit, a scale for 256: the K types */
     ACTS_COUNT
 } acts_kind;
 acts_kind kern_acts_kind(dtype weights);
-/* Bytes that n packed rows of k elements take at most, whatever the ISA, which has its own layouts; k a multiple of 32
- * or 256 for the quantised kinds. */
+/* Bytes that n packed rows of k elements take; k a multiple of 32 or 256 for the quantised kinds. */
 size_t kern_acts_bytes(acts_kind kind, size_t n, size_t k);
 
 typedef enum { KERN_SILU, KERN_GELU_TANH, KERN_GELU_ERF } kern_activation;

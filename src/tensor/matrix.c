@@ -86,7 +86,7 @@ static void acts_part(void *ctx, int part, int n_parts) {
 }
 
 void activations_pack(const engine *e, activations *a, const float *x, size_t ldx, size_t n, size_t k) {
-    assert(!(a->kinds & (1u << ACTS_BLOCK | 1u << ACTS_BYTES)) || k % 32 == 0);
+    assert(!(a->kinds >> ACTS_BLOCK & 1) || k % 32 == 0);
     assert(!(a->kinds >> ACTS_SUPER & 1) || k % 256 == 0);
     a->n = n;
     a->k = k;

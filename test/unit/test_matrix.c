@@ -19,10 +19,7 @@ static void dtypes(void **state) {
         assert_int_equal(dtype_from_name(dtype_table[t].name), t);
         size_t elems = dtype_table[t].block_elems;
         assert_int_equal(dtype_row_bytes((dtype)t, 7 * elems), 7 * dtype_table[t].block_bytes);
-        assert_int_equal(kern_acts_kind((dtype)t), elems == 1        ? ACTS_F32
-                                                   : t == DTYPE_Q8_0 ? ACTS_BYTES
-                                                   : elems == 32     ? ACTS_BLOCK
-                                                                     : ACTS_SUPER);
+        assert_int_equal(kern_acts_kind((dtype)t), elems == 1 ? ACTS_F32 : elems == 32 ? ACTS_BLOCK : ACTS_SUPER);
     }
     assert_int_equal(dtype_from_name("q4_k"), DTYPE_Q4_K);
     assert_int_equal(dtype_from_name("Q4_K_M"), -1);

@@ -29,25 +29,15 @@ V16_FN float quantise(const float *x, int n, int8_t *q, int32_t *sums) {
 
 static int32_t halves(int32_t a, int32_t b) { return (int32_t)((uint32_t)(a & 0xffff) | (uint32_t)b << 16); }
 
-V16_FN void pack_block(const float *x, int32_t *to, size_t T, bool bytes) {
+V16_FN void pack_block(const float *x, int32_t *to, size_t T) {
     int8_t q[32];
-    int32_t sum[2], extra = 0;
+    int32_t sum[2];
     float d = quantise(x, 32, q, sum), sx = d * (float)(sum[0] + sum[1]);
     memcpy(to, &d, 4);
     memcpy(to + T, &sx, 4);
-    for (int g = 0; g < 32; g += 4)
-        extra += bytes ? v16w_extra_x(q + g) : 0;
-    to[2 * T] = bytes ? -extra : -8 * (sum[0] + sum[1]);
-    to += 3 * T;
-    for (int g = 0; g < 32; g += 4, to += T) {
-        if (bytes && V16_S8_WORDS == 2) {
-            to[0] = halves(q[g], q[g + 2]);
-            to += T;
-            to[0] = halves(q[g + 1], q[g + 3]);
-        } else {
-            memcpy(to, q + g, 4);
-        }
-    }
+    to[2 * T] = -8 * (sum[0] + sum[1]);
+    for (size_t g = 0; g < 8; g++)
+        memcpy(to + (3 + g) * T, q + 4 * g, 4);
 }
 
 V16_FN void pack_super(const float *x, int32_t *to, size_t T) {
@@ -79,7 +69,7 @@ void KERN_FN(acts_pack)(acts_kind kind, const float *x, size_t ldx, size_t n, si
                 else if (kind == ACTS_SUPER)
                     pack_super(block, out, T);
                 else
-                    pack_block(block, out, T, kind == ACTS_BYTES);
+                    pack_block(block, out, T);
             }
     }
 }

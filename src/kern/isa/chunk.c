@@ -81,7 +81,7 @@ V16_FN void bits2(dtype t, const uint8_t *qs, const uint8_t *hmask, chunk *c) {
             v16i q = v16i_and(v16i_shr(w, 2 * j), v16i_set1(0x03030303));
             if (t == DTYPE_Q3_K)
                 q = v16i_or(q, v16i_and(shift(h, 2 - (4 * n + j)), v16i_set1(0x04040404)));
-            v16i_store(c->u7[32 * n + 8 * j + l], q);
+            v16i_store(c->q[32 * n + 8 * j + l], q);
         }
     }
 }
@@ -97,8 +97,8 @@ V16_FN void bits4(dtype t, const uint8_t *qs, const uint8_t *qh, chunk *c) {
                 low = v16i_or(low, v16i_and(shift(h, 4 - 2 * q), bit5));
                 high = v16i_or(high, v16i_and(shift(h, 3 - 2 * q), bit5));
             }
-            v16i_store(c->u7[16 * q + l], low);
-            v16i_store(c->u7[16 * q + 8 + l], high);
+            v16i_store(c->q[16 * q + l], low);
+            v16i_store(c->q[16 * q + 8 + l], high);
         }
     }
 }
@@ -110,7 +110,7 @@ V16_FN void bits6(const uint8_t *ql, const uint8_t *qh, chunk *c) {
         v16i h = v16i_load(qh + 64 * (8 * n + l)), top = v16i_set1(0x30303030);
         UNROLL for (int j = 0; j < 4; j++) {
             v16i w = low4(v16i_shr(v16i_load(ql + 64 * (16 * n + 8 * (j % 2) + l)), 4 * (j / 2)));
-            v16i_store(c->u7[32 * n + 8 * j + l], v16i_or(w, v16i_and(shift(h, 4 - 2 * j), top)));
+            v16i_store(c->q[32 * n + 8 * j + l], v16i_or(w, v16i_and(shift(h, 4 - 2 * j), top)));
         }
     }
 }

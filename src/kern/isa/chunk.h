@@ -15,15 +15,11 @@ enum { CHUNK_ELEMS = 256, CHUNK_GROUPS = CHUNK_ELEMS / 4, CHUNK_BLOCKS = CHUNK_E
 
 /* Group g is elements 4g .. 4g+3 of the sixteen rows. Rows are lanes. */
 typedef struct {
-    union {
-        uint8_t u7[CHUNK_GROUPS][64]; /* weights without their offset, 0..63 */
-        v16w s8[CHUNK_GROUPS];        /* Q8_0 */
-    };
-    int32_t extra[CHUNK_BLOCKS][16]; /* Q8_0: sum of v16w_extra() over a block, if V16_S8_EXTRA */
-    float d[CHUNK_BLOCKS][16];       /* blocks: scales; super-blocks: d, dmin */
-    float m[CHUNK_BLOCKS][16];       /* blocks: minima, where the format has them */
-    int32_t factor[16][16];          /* super-blocks: scale of each sub-block, by v16h_factor() */
-    int32_t pair[8][16]; /* of two neighbouring sub-blocks: minima, or scales where there are none, as int16 */
+    uint8_t q[CHUNK_GROUPS][64]; /* weights without their offset, 0..63; Q8_0: by v16i_load_s8() */
+    float d[CHUNK_BLOCKS][16];   /* blocks: scales; super-blocks: d, dmin */
+    float m[CHUNK_BLOCKS][16];   /* blocks: minima, where the format has them */
+    int32_t factor[16][16];      /* super-blocks: scale of each sub-block, by v16h_factor() */
+    int32_t pair[8][16];         /* of two neighbouring sub-blocks: minima, or scales where there are none, as int16 */
 } chunk;
 
 /* What the kernels of a quantised format have to know of it. */
@@ -48,7 +44,7 @@ V16_FN chunk_format chunk_format_of(dtype t) {
     case DTYPE_Q5_1:
         return (chunk_format){.bytes = 16 * 24, .scales = 64, .top = 31, .mins = 1};
     case DTYPE_Q8_0:
-        return (chunk_format){.bytes = 16 * 34, .scales = 32, .bits8 = 1};
+        return (chunk_format){.bytes = 16 * 34, .scales = 32, .offset = V16_S8_BIAS / 8, .bits8 = 1};
     case DTYPE_Q2_K:
         return (chunk_format){.bytes = 16 * 84, .scales = 64, .sub = 16, .top = 3, .mins = 1};
     case DTYPE_Q3_K:
@@ -68,18 +64,12 @@ V16_FN v16i chunk_low4(v16i a) { return v16i_and(a, v16i_set1(0x0f0f0f0f)); }
  * which needs each block once, has it in registers and stores nothing. */
 V16_FN void chunk_block(chunk_format f, const uint8_t *scales, const uint8_t *qs, chunk *c, size_t b) {
     const uint16_t *d16 = (const uint16_t *)(const void *)scales;
+    uint8_t(*to)[64] = c->q + 8 * b;
     v16_store(c->d[b], v16_load_f16(d16));
     if (f.mins)
         v16_store(c->m[b], v16_load_f16(d16 + 16));
     if (f.bits8) {
-        v16i extra = v16i_set1(0);
-        UNROLL for (int g = 0; g < 8; g++) {
-            v16w w = v16w_load(qs + 64 * g);
-            c->s8[8 * b + (size_t)g] = w;
-            extra = v16i_add(extra, v16w_extra(w));
-        }
-        if (V16_S8_EXTRA)
-            v16i_store(c->extra[b], extra);
+        UNROLL for (int g = 0; g < 8; g++) v16i_store(to[g], v16i_load_s8(qs + 64 * g));
         return;
     }
     v16i fifths = v16i_set1(0), bit5 = v16i_set1(0x10101010);
@@ -87,7 +77,6 @@ V16_FN void chunk_block(chunk_format f, const uint8_t *scales, const uint8_t *qs
         fifths = v16i_load(qs);
         qs += 64;
     }
-    uint8_t(*to)[64] = c->u7 + 8 * b;
     UNROLL for (int g = 0; g < 4; g++) {
         v16i w = v16i_load(qs + 64 * g), low = chunk_low4(w), high = chunk_low4(v16i_shr(w, 4));
         if (f.top == 31) { /* bit g of each byte belongs to group g: see panel.h */
@@ -103,8 +92,21 @@ V16_FN void chunk_block(chunk_format f, const uint8_t *scales, const uint8_t *qs
  * for super-blocks, up to CHUNK_BLOCKS for blocks. */
 void KERN_FN(chunk_expand)(dtype t, const uint8_t *panel, size_t from, size_t n, size_t n_run, chunk *c);
 
+/* Weights that come from memory are asked for one chunk ahead: while a chunk is multiplied, nothing else would. They
+ * are asked for little by little, a step for each block or sub-block of a tile: a core keeps two dozen lines on their
+ * way, and whatever loads behind those that found no place waits for them. */
+typedef struct {
+    const uint8_t *p, *upto; /* the next line; what was let through */
+    size_t step;             /* bytes */
+} chunk_ahead;
+
+V16_FN void chunk_ask(chunk_ahead *a) {
+    for (a->upto += a->step; a->p < a->upto; a->p += 64)
+        __builtin_prefetch(a->p);
+}
+
 /* Continues the chains of a tile, one a row, over a chunk of n blocks; acts: the tile's first block of it. */
-typedef void chunk_fn(const chunk *c, const void *acts, size_t n, v16 *chain);
+typedef void chunk_fn(const chunk *c, const void *acts, size_t n, chunk_ahead *ahead, v16 *chain);
 
 /* A single row over all n blocks of a panel. */
 typedef void chunk_row_fn(const uint8_t *panel, const void *acts, size_t n, v16 *chain);

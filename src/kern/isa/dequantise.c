@@ -23,7 +23,7 @@ V16_FN void blocks(chunk_format f, const chunk *c, size_t n, float *out) {
     for (size_t b = 0; b < n; b++) {
         v16 d = v16_load(c->d[b]), m = f.mins ? v16_load(c->m[b]) : v16_zero();
         for (size_t g = 8 * b; g < 8 * b + 8; g++) {
-            v16i q = v16i_load(c->u7[g]);
+            v16i q = v16i_load(c->q[g]);
             UNROLL for (int i = 0; i < 4; i++, out += 16) {
                 v16 w = v16_mul(byte_at(q, i, offset), d);
                 v16_store(out, f.mins ? v16_add(w, m) : w);
@@ -39,7 +39,7 @@ V16_FN void super(chunk_format f, const chunk *c, float *out) {
     for (int s = 0; s < 256 / f.sub; s++) {
         v16 scale = v16_mul(d, factor_at(c, s)), min = f.mins ? v16_mul(dmin, minimum_at(c, s)) : v16_zero();
         for (int g = groups * s; g < groups * (s + 1); g++) {
-            v16i q = v16i_load(c->u7[g]);
+            v16i q = v16i_load(c->q[g]);
             UNROLL for (int i = 0; i < 4; i++, out += 16) {
                 v16 w = v16_mul(scale, byte_at(q, i, offset));
                 v16_store(out, f.mins ? v16_sub(w, min) : w);

@@ -11,14 +11,12 @@
 #include "kern/isa/chunk.h"
 #include "kern/isa/isa.h"
 
-enum { PART_BYTES = 384 << 10, PART_ELEMS_MIN = 512, SLAB = 512, TOGETHER = 3 };
+enum { PART_BYTES = 384 << 10, PART_ELEMS_MIN = 512, SLAB = 512, TOGETHER = 3, FEW = 8 };
 
 kind_info KERN_FN(kind_info)(acts_kind kind) {
     switch (kind) {
     case ACTS_BLOCK:
         return (kind_info){32, BLOCK_WORDS, V16_TILE_BLOCK};
-    case ACTS_BYTES:
-        return (kind_info){32, BYTES_WORDS, V16_TILE_BLOCK};
     case ACTS_SUPER:
         return (kind_info){256, SUPER_WORDS, V16_TILE_SUPER};
     default:
@@ -32,6 +30,7 @@ typedef struct {
     kind_info kind;
     const uint8_t *packed;
     size_t rows, blocks, block_bytes; /* of w: rows, blocks of a row, bytes of a block */
+    size_t sub;                       /* elements of a sub-block; 0: there are none */
     const void *acts;
     size_t n, ldy; /* rows of activations and of y */
     float *y;
@@ -66,31 +65,37 @@ static void float_product(const call *c, size_t from, size_t to) {
     }
 }
 
-/* Weights that come from memory are asked for one chunk ahead: while a chunk is multiplied, nothing else would. */
-static void fetch(const uint8_t *p, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 64)
-        __builtin_prefetch(p + i);
+/* What follows n blocks from block b of panel p on, to be asked for by `tiles` tiles over these blocks. */
+static chunk_ahead ahead_of(const call *c, size_t p, size_t b, size_t n, size_t tiles) {
+    size_t step = CHUNK_ELEMS / c->kind.block, left = b + n < c->blocks ? c->blocks - b - n : c->blocks;
+    size_t bytes = PANEL_ROWS * (left < step ? left : step) * c->block_bytes;
+    size_t parts = tiles * (c->sub ? CHUNK_ELEMS / c->sub : n);
+    const uint8_t *next = panel_at(c, p, b + n);
+    return (chunk_ahead){next, next, (bytes + parts - 1) / parts};
 }
 
 /* Panels [p, p + n_panels), TOGETHER at most, of rows [from, to), SLAB at most. */
 static void chunk_product(const call *c, size_t p, size_t n_panels, size_t from, size_t to) {
-    size_t step = CHUNK_ELEMS / c->kind.block;
+    size_t step = CHUNK_ELEMS / c->kind.block, tiles = 0;
     chunk w[TOGETHER];
+    chunk_ahead ahead[TOGETHER];
     v16 chain[TOGETHER][SLAB];
     for (size_t q = 0; q < n_panels; q++)
         for (size_t i = from; i < to; i++)
             chain[q][i - from] = v16_zero();
+    for (size_t i = from; i < to; i += kern_tile(c->kind.tile, i, c->n))
+        tiles++;
     for (size_t b = 0; b < c->blocks; b += step) {
         size_t n = c->blocks - b < step ? c->blocks - b : step;
         for (size_t q = 0; q < n_panels; q++) {
             KERN_FN(chunk_expand)(c->type, panel_at(c, p + q, 0), b, n, c->blocks, &w[q]);
-            fetch(panel_at(c, p + q, b + n), PANEL_ROWS * n * c->block_bytes);
+            ahead[q] = ahead_of(c, p + q, b, n, tiles);
         }
         for (size_t i = from, T; i < to; i += T) {
             T = kern_tile(c->kind.tile, i, c->n);
             chunk_fn *fn = step == 1 ? KERN_FN(product_super)(c->type, T) : KERN_FN(product_block)(c->type, T);
             for (size_t q = 0; q < n_panels; q++)
-                fn(&w[q], acts_at(c, i, T, b), n, chain[q] + (i - from));
+                fn(&w[q], acts_at(c, i, T, b), n, &ahead[q], chain[q] + (i - from));
         }
     }
     for (size_t q = 0; q < n_panels; q++)
@@ -103,7 +108,8 @@ void KERN_FN(product)(dtype t, const uint8_t *packed, size_t rows, size_t k, siz
     acts_kind kind = kern_acts_kind(t);
     kind_info info = KERN_FN(kind_info)(kind);
     size_t panels = (rows + PANEL_ROWS - 1) / PANEL_ROWS, slab = SLAB / (size_t)info.tile * (size_t)info.tile;
-    call c = {t, info, packed, rows, k / info.block, dtype_table[t].block_bytes, acts, n, ldy, y};
+    size_t sub = info.block == CHUNK_ELEMS ? (size_t)chunk_format_of(t).sub : 0;
+    call c = {t, info, packed, rows, k / info.block, dtype_table[t].block_bytes, sub, acts, n, ldy, y};
     to = to < panels ? to : panels;
     if (kind == ACTS_F32) {
         float_product(&c, from, to);
@@ -118,7 +124,7 @@ void KERN_FN(product)(dtype t, const uint8_t *packed, size_t rows, size_t k, siz
         return;
     }
     /* Few rows leave the work to the memory, which is fastest when one panel comes after the other. */
-    size_t together = n < (size_t)info.tile ? 1 : TOGETHER;
+    size_t together = n <= FEW ? 1 : TOGETHER;
     for (size_t i = 0; i < n; i += slab)
         for (size_t p = from; p < to; p += together)
             chunk_product(&c, p, to - p < together ? to - p : together, i, n - i < slab ? n : i + slab);

@@ -34,9 +34,8 @@ tile_fn *KERN_FN(product_float)(dtype t, size_t T);
 /* Packed activations, per tile of T rows:
  *   ACTS_F32    f32[k][T]
  *   ACTS_BLOCK  for each 32: d f32[T], d*sum f32[T], -8*sum i32[T], q i32[8][T] (four signed bytes each)
- *   ACTS_BYTES  the same, but instead of -8*sum minus the sum of v16w_extra_x(), and q i32[8][V16_S8_WORDS][T]
  *   ACTS_SUPER  for each 256: d f32[T], q i32[64][T], sums of 16 as pairs of i16 i32[8][T], sums of 32 i32[4][T] */
-enum { BLOCK_WORDS = 3 + 8, BYTES_WORDS = 3 + 8 * V16_S8_WORDS, SUPER_WORDS = 1 + 64 + 8 + 4 };
+enum { BLOCK_WORDS = 3 + 8, SUPER_WORDS = 1 + 64 + 8 + 4 };
 
 /* Where a tile keeps sums that it touches once a sub-block: in registers if there are enough of them. */
 #if V16_FEW_REGISTERS

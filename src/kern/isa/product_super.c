@@ -11,7 +11,8 @@
  */
 #include "kern/isa/chunk.h"
 
-V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, v16 *restrict chain) {
+V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, chunk_ahead *ahead,
+                 v16 *restrict chain) {
     const int groups = f.sub / 4, subs = 256 / f.sub, run = V16_RUN(f.top) < groups ? V16_RUN(f.top) : groups;
     const float *dx = (const float *)x;
     const int32_t *xq = x + T, *sums = x + (f.sub == 16 ? 65 : 73) * T;
@@ -19,7 +20,8 @@ V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, 
     FOR_ROWS(i, T) SUM_PUT(dots, i, v16i_set1(0));
     for (int s = 0; s < subs; s++, xq += groups * T) {
         v16i factor = v16i_load(c->factor[s]);
-        const uint8_t(*w)[64] = c->u7 + s * groups;
+        chunk_ask(ahead);
+        const uint8_t(*w)[64] = c->q + s * groups;
         UNROLL for (int r = 0; r < groups; r += run) {
             v16h h[16];
             FOR_ROWS(i, T) h[i] = v16h_begin(v16i_set1(0));
@@ -42,10 +44,10 @@ V16_FN void tile(chunk_format f, const int T, const chunk *c, const int32_t *x, 
     }
 }
 
-#define TILE(type, T)                                                                       \
-    static void tile_##type##_##T(const chunk *c, const void *acts, size_t n, v16 *chain) { \
-        (void)n; /* one super-block */                                                      \
-        tile(chunk_format_of(DTYPE_##type), T, c, acts, chain);                             \
+#define TILE(type, T)                                                                                           \
+    static void tile_##type##_##T(const chunk *c, const void *acts, size_t n, chunk_ahead *ahead, v16 *chain) { \
+        (void)n; /* one super-block */                                                                          \
+        tile(chunk_format_of(DTYPE_##type), T, c, acts, ahead, chain);                                          \
     }
 V16_TILES_SUPER(TILE, Q2_K)
 V16_TILES_SUPER(TILE, Q3_K)

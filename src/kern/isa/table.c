@@ -6,10 +6,7 @@
 
 const kern_ops KERN_FN(kern_ops) = {
     .isa = STRING(KERN_ISA),
-    .tile = {[ACTS_F32] = V16_TILE_FLOAT,
-             [ACTS_BLOCK] = V16_TILE_BLOCK,
-             [ACTS_BYTES] = V16_TILE_BLOCK,
-             [ACTS_SUPER] = V16_TILE_SUPER},
+    .tile = {[ACTS_F32] = V16_TILE_FLOAT, [ACTS_BLOCK] = V16_TILE_BLOCK, [ACTS_SUPER] = V16_TILE_SUPER},
     .attn_tile = V16_TILE_FLOAT,
     .acts_pack = KERN_FN(acts_pack),
     .product = KERN_FN(product),

@@ -15,15 +15,15 @@
  *   store_s8: the lanes, which are within -128..127, as bytes
  *
  * Dots of four bytes a lane, exact. An ISA without an instruction for them (V16_PAIRS) keeps a running dot as two int16
- * a lane for as long as they cannot overflow: V16_RUN(wmax) dots of weights 0..wmax with activations of -127..127. v16h
- * a running dot v16h_begin(sum)            of a lane that stands at sum (int32) v16h_dot(h, w, x)          + (w bytes,
- * 0..127) . (x bytes, signed, the same in all lanes) v16h_end(h, sum)           the lane; `sum` as given to begin
+ * a lane for as long as they cannot overflow: V16_RUN(wmax) dots of weights 0..wmax with activations of -127..127.
+ *   v16h                       a running dot
+ *   v16h_begin(sum)            of a lane that stands at sum (int32)
+ *   v16h_dot(h, w, x)          + (w bytes, 0..127) . (x bytes, signed, the same in all lanes)
+ *   v16h_end(h, sum)           the lane; `sum` as given to begin
  *   v16h_end_scaled(h, sum, f) sum + f * the dot, which began at 0; f from v16h_factor(int32 lanes within int16)
- * Dots of weights of eight bits are off by a term of the weights and one of the activations, which the caller puts into
- * the first sum: v16w_dot(acc, w, x) = acc + dot + v16w_extra(w) + v16w_extra_x(x), summed over the groups. v16w four
- * weights a lane v16w_dot(acc, w, x, step)  x: V16_S8_WORDS words of activations, `step` words apart: four bytes, or as
- * int16 the even two, then the odd two v16w_extra(w), v16w_extra_x(q)   of four weights a lane, of four bytes q
- *   V16_S8_EXTRA               0: v16w_extra() is 0 always
+ *   v16i_dot_s8(acc, w, x)     acc + the dot of weights of eight bits as v16i_load_s8() gives them, which may be
+ *                              V16_S8_BIAS too large each: the caller takes that off
+ * V16_FMA64(a, b, c), where there is one: fma of four doubles, the compiler's vectors.
  */
 #ifndef LOAM_KERN_ISA_V16_H
 #define LOAM_KERN_ISA_V16_H
@@ -63,9 +63,8 @@
 #endif
 
 #ifndef V16_PAIRS
-typedef v16i v16h, v16w;
+typedef v16i v16h;
 #define V16_RUN(wmax) 64
-enum { V16_S8_WORDS = 1 };
 V16_FN v16h v16h_begin(v16i sum) { return sum; }
 V16_FN v16i v16h_end(v16h h, v16i sum) {
     (void)sum;
@@ -73,22 +72,13 @@ V16_FN v16i v16h_end(v16h h, v16i sum) {
 }
 V16_FN v16i v16h_factor(v16i f) { return f; }
 V16_FN v16i v16h_end_scaled(v16h h, v16i sum, v16i f) { return v16i_add(sum, v16i_mul(h, f)); }
-/* Where the instruction wants unsigned weights, V16_S8_BIAS is added to them. */
-enum { V16_S8_EXTRA = 0 };
-V16_FN v16w v16w_load(const void *p) {
+#endif
+
+/* Weights of eight bits. Where the instruction wants unsigned ones, V16_S8_BIAS is added to them. */
+V16_FN v16i v16i_load_s8(const void *p) {
     v16i w = v16i_load(p);
     return V16_S8_BIAS ? v16i_xor(w, v16i_set1((int32_t)0x80808080)) : w;
 }
-V16_FN v16i v16w_dot(v16i acc, v16w w, const int32_t *x, size_t step) {
-    (void)step;
-    return v16i_dot_s8(acc, w, *x);
-}
-V16_FN v16i v16w_extra(v16w w) {
-    (void)w;
-    return v16i_set1(0);
-}
-V16_FN int32_t v16w_extra_x(const int8_t *q) { return V16_S8_BIAS * (q[0] + q[1] + q[2] + q[3]); }
-#endif
 
 V16_FN v16 v16_neg(v16 a) { return v16i_float(v16i_xor(v16_bits(a), v16i_set1(INT32_MIN))); }
 V16_FN v16 v16_abs(v16 a) { return v16i_float(v16i_and(v16_bits(a), v16i_set1(INT32_MAX))); }

@@ -3,8 +3,8 @@
  * v16_avxvnni.h includes this file with V16_VNNI set: there are instructions for dots then. Without them, dots of bytes
  * go through vpmaddubsw, which gives two sums of int16 a lane. They are added up as such while they cannot reach 32767
  * (eight dots of weights to 15, four to 31, two to 63), then vpmaddwd adds the two, and multiplies by the scale of a
- * sub-block in the same step. That is half the multiplications of going to int32 each time. Weights of eight bits are
- * widened to int16 instead: two vpmaddwd for four weights, and no sign to move.
+ * sub-block in the same step. That is half the multiplications of going to int32 each time. Weights of eight bits give
+ * their signs to the activations (vpsignb), and go to int32 each time.
  */
 #include <immintrin.h>
 
@@ -163,34 +163,25 @@ V16_FN v16i v16h_end(v16h h, v16i sum) {
     return v16h_end_scaled(h, sum, (v16i){one, one});
 }
 
-enum { V16_S8_WORDS = 2, V16_S8_EXTRA = 1 };
-typedef struct {
-    v16i even, odd; /* int16: bytes 0 and 2, 1 and 3 */
-} v16w;
-V16_FN v16w v16w_load(const void *p) {
-    v16i w = v16i_load(p);
-    return (v16w){{_mm256_srai_epi16(_mm256_slli_epi16(w.l, 8), 8), _mm256_srai_epi16(_mm256_slli_epi16(w.h, 8), 8)},
-                  {_mm256_srai_epi16(w.l, 8), _mm256_srai_epi16(w.h, 8)}};
+/* |w| * (x with the sign of w): two products stay within int16, for x is never -128. */
+V16_FN __m256i v16_dot_signs(__m256i acc, __m256i w, __m256i x) {
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-V16_FN v16i v16w_dot(v16i acc, v16w w, const int32_t *x, size_t step) {
-    __m256i even = _mm256_set1_epi32(x[0]), odd = _mm256_set1_epi32(x[step]);
-    acc.l =
-        _mm256_add_epi32(acc.l, _mm256_madd_epi16(_mm256_add_epi16(w.odd.l, even), _mm256_add_epi16(w.even.l, odd)));
-    acc.h =
-        _mm256_add_epi32(acc.h, _mm256_madd_epi16(_mm256_add_epi16(w.odd.h, even), _mm256_add_epi16(w.even.h, odd)));
+V16_FN v16i v16i_dot_s8(v16i acc, v16i w, int32_t x) {
+    __m256i v = _mm256_set1_epi32(x);
+    acc = (v16i){v16_dot_signs(acc.l, w.l, v), v16_dot_signs(acc.h, w.h, v)};
     V16_HERE(acc);
     return acc;
 }
-V16_FN v16i v16w_extra(v16w w) {
-    return (v16i){_mm256_madd_epi16(w.even.l, w.odd.l), _mm256_madd_epi16(w.even.h, w.odd.h)};
-}
-V16_FN int32_t v16w_extra_x(const int8_t *q) { return q[0] * q[1] + q[2] * q[3]; }
 #endif
 V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x) {
     __m256i v = _mm256_set1_epi32(x);
     return (v16i){_mm256_add_epi32(acc.l, _mm256_madd_epi16(w.l, v)),
                   _mm256_add_epi32(acc.h, _mm256_madd_epi16(w.h, v))};
 }
+
+#define V16_FMA64(a, b, c) _mm256_fmadd_pd(a, b, c) /* of four doubles */
 
 #define V16_FOLDS 1
 V16_FN float v16_sum(v16 a) {

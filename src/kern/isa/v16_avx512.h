@@ -62,6 +62,8 @@ V16_FN v16i v16h_dot(v16i acc, v16i w, int32_t x) { return _mm512_dpbusd_epi32(a
 V16_FN v16i v16i_dot_s8(v16i acc, v16i w, int32_t x) { return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(x)); }
 V16_FN v16i v16i_dot_s16(v16i acc, v16i w, int32_t x) { return _mm512_dpwssd_epi32(acc, w, _mm512_set1_epi32(x)); }
 
+#define V16_FMA64(a, b, c) _mm256_fmadd_pd(a, b, c) /* of four doubles */
+
 #define V16_FOLDS 1
 V16_FN __m256 v16_high(v16 a) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1)); }
 V16_FN float v16_sum(v16 a) {
