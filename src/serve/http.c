@@ -29,17 +29,21 @@ enum {
     HEADERS_MAX = 8,
     WATCH_MS = 250,
     HALF_CLOSED_MS = 1000, /* no more requests will come: so long for those that are still being read */
+    HEADERS_MS = 5000,     /* headers that take longer make room when the table is full */
     SPARE_FILES = 64,      /* descriptors for all but connections */
     BLOCK_BYTES = 8192     /* of a streamed answer */
 };
+
+/* Where a connection is. The first three make room in a full table, in this order (spare()). */
+typedef enum { KEPT, NEW, HEADERS, BODY, BUSY } conn_stage;
 
 typedef struct conn {
     http *h;
     struct conn *prev, *next;
     int fd;
-    double since; /* waits for a whole request since then */
-    bool busy;    /* a whole request is being answered */
-    bool refused; /* one too many */
+    conn_stage stage; /* KEPT: a request has been answered, NEW: none has begun; BUSY: a whole one is being answered */
+    double since;     /* idles since then, or a request has been coming */
+    bool refused;     /* one too many */
 } conn;
 
 struct http_call {
@@ -425,7 +429,7 @@ static void dispatch(http_call *c) {
     c->handled = c->promised = true;
     h->n_promised++;
     h->n_busy++;
-    c->at->busy = true;
+    c->at->stage = BUSY;
     if (h->quiet)
         refuse(c, 503, "the server is stopping");
     else if (c->at->refused)
@@ -453,6 +457,9 @@ static enum MHD_Result take_headers(http *h, struct MHD_Connection *lib, const c
     if (!c)
         return MHD_NO;
     *to = c;
+    lock(h);
+    c->at->stage = BODY;
+    unlock(h);
     check_frame(c, version);
     check_speaker(c);
     uint64_t bytes = declared_bytes(c);
@@ -516,7 +523,7 @@ static void on_completed(void *ctx, struct MHD_Connection *lib, void **to, enum 
     if (!c)
         return;
     lock(h);
-    c->at->busy = false;
+    c->at->stage = KEPT;
     c->at->since = os_now();
     c->suspended = false;
     bool call_gone = gone_take(c);
@@ -532,12 +539,53 @@ static void on_completed(void *ctx, struct MHD_Connection *lib, void **to, enum 
     unlock(h);
 }
 
-static conn *idlest(http *h, const conn *but) { /* locked */
+/* ---- connections ---- */
+
+static void request_begins(conn *k) { /* locked */
+    if (k->stage == HEADERS)
+        return;
+    k->stage = HEADERS;
+    k->since = os_now();
+}
+
+/* The first line of a request has been read. What is returned is what on_request() finds in *to. */
+static void *on_first_line(void *ctx, const char *uri, struct MHD_Connection *lib) {
+    http *h = ctx;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(lib, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    (void)uri;
+    if (info && info->socket_context) {
+        lock(h);
+        request_begins(info->socket_context);
+        unlock(h);
+    }
+    return NULL;
+}
+
+static bool unread(int fd) {
+    char c;
+    return recv(fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+/* The connection that makes room: kept ones first, which know that they may be closed, then those that have not asked,
+ * then those whose headers are slow; of each kind the one that has been so for longest. */
+static conn *spare(http *h, const conn *but) { /* locked */
     conn *best = NULL;
+    double late = os_now() - HEADERS_MS / 1000.0;
     for (conn *k = h->conns; k; k = k->next)
-        if (!k->busy && !k->refused && k != but && (!best || k->since < best->since))
+        if (k != but && !k->refused && (k->stage < HEADERS || (k->stage == HEADERS && k->since < late)) &&
+            (!best || k->stage < best->stage || (k->stage == best->stage && k->since < best->since)))
             best = k;
     return best;
+}
+
+/* A connection that carries no request, or a slow one. What has come and is not read yet is a request's beginning. */
+static conn *idlest(http *h, const conn *but) { /* locked */
+    conn *k = spare(h, but);
+    while (k && k->stage != HEADERS && unread(k->fd)) {
+        request_begins(k);
+        k = spare(h, but);
+    }
+    return k;
 }
 
 static void conn_begin(http *h, struct MHD_Connection *lib, void **to) {
@@ -546,7 +594,7 @@ static void conn_begin(http *h, struct MHD_Connection *lib, void **to) {
     *to = k;
     if (!k)
         return; /* its requests are refused for want of a context */
-    *k = (conn){.h = h, .fd = info ? info->connect_fd : -1, .since = os_now()};
+    *k = (conn){.h = h, .fd = info ? info->connect_fd : -1, .stage = NEW, .since = os_now()};
     lock(h);
     k->next = h->conns;
     if (h->conns)
@@ -603,7 +651,7 @@ static http_call *find_gone(http *h, double now) { /* locked */
 static void close_late(http *h, double now) { /* locked */
     for (conn *k = h->conns; k; k = k->next) {
         double idle = now - k->since;
-        if (!k->busy && (idle > h->o.receive_seconds || (idle * 1000 > HALF_CLOSED_MS && has_left(k->fd))))
+        if (k->stage != BUSY && (idle > h->o.receive_seconds || (idle * 1000 > HALF_CLOSED_MS && has_left(k->fd))))
             shutdown(k->fd, SHUT_RDWR);
     }
 }
@@ -663,8 +711,8 @@ static err_code start_daemon(http *h, err *e) {
         flags, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, h->at.fd, MHD_OPTION_CONNECTION_LIMIT,
         h->o.connections + SPARE_FILES, MHD_OPTION_CONNECTION_MEMORY_LIMIT, h->o.header_bytes,
         MHD_OPTION_CONNECTION_TIMEOUT, h->o.idle_seconds, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-        MHD_OPTION_ARRAY, h->o.tls_cert ? tls : none, MHD_OPTION_END);
+        on_completed, h, MHD_OPTION_URI_LOG_CALLBACK, on_first_line, h, MHD_OPTION_UNESCAPE_CALLBACK, unescape, h,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_ARRAY, h->o.tls_cert ? tls : none, MHD_OPTION_END);
     if (!h->daemon)
         return err_set(e, ERR_IO, "%s: the HTTP library did not start%s", h->at.where,
                        h->o.tls_cert ? " (are certificate and key PEM, and do they belong together?)" : "");

@@ -14,8 +14,9 @@
  * Limits, and what happens to who passes one:
  *
  *   - header_bytes: 431, by the library; body_bytes: 413; bodies_bytes, of all bodies at once: 503
- *   - receive_seconds, for a whole request to come: the connection is closed
- *   - connections: the idle one that waits longest makes room; if none is idle, 503
+ *   - receive_seconds, from a request's first line to its last byte, or idling: the connection is closed
+ *   - connections: the one that idles longest makes room, one that was kept after an answer before one that has not
+ *     asked, and if all carry requests, one whose headers have been coming for five seconds; else 503
  *   - unread_bytes of an answer, or idle_seconds without progress: the connection is closed, the request cancelled
  *   - request_seconds, for the whole request: gone() is called; the handler's promise answers
  *

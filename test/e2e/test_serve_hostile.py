@@ -161,6 +161,61 @@ def _():
             assert time.time() < end
 
 
+@contextlib.contextmanager
+def held_up(s):
+    """Meanwhile the server does nothing: what connects and asks waits in the system."""
+    s.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        s.process.send_signal(signal.SIGCONT)
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@case("a full table: who has asked is answered, though nobody has read it yet; those that idle make room")
+def _():
+    with serving("--max-connections", 8) as s:
+        with held_up(s):  # all are accepted before one is read
+            asked = [s.raw(HEALTH + b"Connection: close\r\n\r\n") for _ in range(40)]
+        got = [statuses(read_all(c)) for c in asked]
+        assert got.count([200]) >= 8 and got.count([200]) + got.count([503]) == 40, got
+    with serving("--max-connections", 9) as s:
+        kept = [s.raw(HEALTH + b"\r\n") for _ in range(4)]
+        for c in kept:
+            read_until(c, b"}")
+        new = [s.raw() for _ in range(2)]
+        s.wait("loam_http_connections", 7)  # with the one that asks
+        slow = [s.raw(HEALTH), s.raw(POST + b"Connection: close\r\nContent-Length: %s\r\n\r\n" % N)]
+        time.sleep(0.5)
+        with held_up(s):
+            kept[0].sendall(HEALTH + b"\r\n")
+            asked = [s.raw(HEALTH + b"\r\n") for _ in range(6)]  # for one place: five must make room
+        got = [statuses(read_until(c, b"}")) for c in [kept[0], *asked]]
+        assert got == [[200]] * 7, got
+        assert [read_all(c) for c in kept[1:]] == [b""] * 3  # they have, and two more
+        assert s.metric("loam_http_evicted_total") >= 5
+        slow[0].sendall(b"Connection: close\r\n\r\n")  # whose requests had begun
+        slow[1].sendall(BODY)
+        got = [read_all(c) for c in slow]
+        assert [statuses(text) for text in got] == [[200]] * 2, got
+
+
+@case("a full table: headers that are slow make room, long before their deadline")
+def _():
+    with serving("--max-connections", 8) as s:
+        slow = [s.raw(HEALTH) for _ in range(8)]
+        time.sleep(0.5)
+        assert statuses(talk(s, HEALTH + b"Connection: close\r\n\r\n", half=False)) == [503]
+        begun = time.time()
+        while statuses(talk(s, HEALTH + b"Connection: close\r\n\r\n", half=False)) != [200]:
+            assert time.time() < begun + PATIENCE
+            time.sleep(0.2)
+        for c in slow:
+            c.close()
+
+
 # ---- slow ones ----
 
 @case("slow writers: headers and bodies that come byte by byte are closed, others answered meanwhile")
