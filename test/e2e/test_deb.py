@@ -133,11 +133,19 @@ def _():
     assert "A: A cook." in sh(program, os.path.join(root(), "usr/share/loam/models/homeworld/model.gguf"))
 
 
-@case("purged, they leave nothing")
+@case("removed, they leave what was set and stored; purged, nothing")
 def _():
+    state = os.path.join(root(), "var/lib/private/loam")  # as systemd makes it for a StateDirectory= of a DynamicUser=
+    os.makedirs(os.path.join(state, "models"))
+    open(os.path.join(state, "models", "index"), "w").close()
+    os.symlink("private/loam", os.path.join(root(), "var/lib/loam"))
+    sh("dpkg", "--root=" + root(), *DPKG, "-r", *packages())
+    left = {p for p in contents(root()) if not p.startswith("var/lib/dpkg/")}
+    assert left == {"etc/default/loam", "var/lib/private/loam/models/index"}, left
     sh("dpkg", "--root=" + root(), *DPKG, "-P", *packages())
     left = {p for p in contents(root()) if not p.startswith("var/lib/dpkg/")}
     assert not left, left
+    assert not os.path.lexists(os.path.join(root(), "var/lib/loam"))
 
 
 main()
