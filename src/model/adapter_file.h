@@ -10,8 +10,8 @@
 /* An adapter from a file, for model m: a folder as peft writes it (adapter_config.json, adapter_model.safetensors), or
  * a GGUF file as llama.cpp's converter writes it (general.type "adapter"). Numbers of any type become binary32. m may
  * have been opened to plan: then the adapter is there to be merged, combined and saved. No forward call of m may run
- * meanwhile. What is malformed (numbers that are not finite, too), does not fit m, or would change the answers if it were left out (a tensor that is no
- * target's, a setting that is not supported) is refused by name. */
+ * meanwhile. What is malformed (numbers that are not finite, too), does not fit m, or would change the answers if it
+ * were left out (a tensor that is no target's, a setting that is not supported) is refused by name. */
 err_code adapter_open(adapter **out, model *m, const char *path, err *e);
 
 /* Writes a folder that peft loads; made if it is not there. base: what adapter_config.json calls the model. Each file

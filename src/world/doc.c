@@ -24,7 +24,8 @@ static const shares mixes[MIXES] = {
     [MIX_FULL] = {480, {FACTS, FACTS + 200, FACTS + 296, 480, 480}, {0, 45, 30, 25}, 40, {{1, 3}, {1, 4}}},
     [MIX_TINY] = {120, {FACTS, FACTS + 12, FACTS + 18, 120, 120}, {0, 100, 0, 0}, 75, {{1, 3}}},
     [MIX_SMALL] = {480, {FACTS, FACTS + 234, FACTS + 360, 480, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
-    [MIX_BARE] = {480, {FACTS, FACTS + 110, FACTS + 218, FACTS + 228, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
+    [MIX_BARE] =
+        {480, {FACTS, FACTS + 110, FACTS + 218, FACTS + 228, 480}, {0, 100, 0, 0}, 75, {{6, DOC_QUESTIONS_MAX}}},
 };
 
 bool world_mix_parse(str name, world_mix *mix) {

@@ -65,6 +65,7 @@ V16_FN v16i chunk_low4(v16i a) { return v16i_and(a, v16i_set1(0x0f0f0f0f)); }
 V16_FN void chunk_block(chunk_format f, const uint8_t *scales, const uint8_t *qs, chunk *c, size_t b) {
     const uint16_t *d16 = (const uint16_t *)(const void *)scales;
     uint8_t(*to)[64] = c->q + 8 * b;
+    /* cppcheck-suppress uninitvar; an array that is written */
     v16_store(c->d[b], v16_load_f16(d16));
     if (f.mins)
         v16_store(c->m[b], v16_load_f16(d16 + 16));
