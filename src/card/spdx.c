@@ -174,7 +174,9 @@ static void put_energy(spdx *s, json_t *model) {
         return;
     json_t *one = jv_object(&s->j), *list = jv_array(&s->j), *all = jv_object(&s->j);
     jv_put_word(&s->j, one, "type", "ai_EnergyConsumptionDescription");
-    jv_put_real(&s->j, one, "ai_energyQuantity", s->f->energy.joules / 3.6e6);
+    char kwh[64]; /* an xsd:decimal, which JSON-LD writes as a text: a number would be an xsd:double */
+    snprintf(kwh, sizeof kwh, "%.9f", s->f->energy.joules / 3.6e6);
+    jv_put_text(&s->j, one, "ai_energyQuantity", str_from(kwh));
     jv_put_word(&s->j, one, "ai_energyUnit", "kilowattHour");
     jv_push(&s->j, list, one);
     jv_put_word(&s->j, all, "type", "ai_EnergyConsumption");

@@ -42,7 +42,8 @@ int status_of(err_code code) {
 err_code status_malformed(err_code code, err *e) {
     if (code != ERR_LIMIT)
         return code;
-    e->code = ERR_FORMAT;
+    if (e)
+        e->code = ERR_FORMAT;
     return ERR_FORMAT;
 }
 

@@ -106,7 +106,7 @@ void serve_close(serve *s); /* NULL allowed */
 typedef enum { API_OPENAI, API_ANTHROPIC, API_OLLAMA } api;
 api api_of_path(str path);
 int status_of(err_code code); /* USAGE, FORMAT, LIMIT, UNSUPPORTED 400; IO 404; MEMORY, CANCELLED 503; else 500 */
-/* LIMIT of a body or a form becomes FORMAT: clients are told a LIMIT as "context_length_exceeded". e is not NULL. */
+/* LIMIT of a body or a form becomes FORMAT: clients are told a LIMIT as "context_length_exceeded". e may be NULL. */
 err_code status_malformed(err_code code, err *e);
 
 void reply_json(http_call *c, int status, json_t *v);                        /* takes v; NULL: 500 */

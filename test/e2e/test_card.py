@@ -187,6 +187,8 @@ def _():
     assert component["hashes"][0]["content"] == sha256(run + "/model.gguf")
     consumed = component["modelCard"]["considerations"]["environmentalConsiderations"]["energyConsumptions"][0]
     assert consumed["activityEnergyCost"]["unit"] == "kWh" and consumed["activityEnergyCost"]["value"] >= 0
+    quantity = model["ai_energyConsumption"]["ai_trainingEnergyConsumption"][0]["ai_energyQuantity"]
+    assert re.fullmatch(r"[0-9]+\.[0-9]+", quantity), quantity  # an xsd:decimal: SPDX's shapes refuse a JSON number
 
 
 @case("the validators do refuse what is wrong")

@@ -147,12 +147,12 @@ static void bodies(void **state) {
     repeat(&b, "{\"a\":", SERVE_JSON_DEPTH_MAX + 1);
     repeat(&b, "1", 1);
     repeat(&b, "}", SERVE_JSON_DEPTH_MAX + 1);
-    assert_int_equal(body_parse(strbuf_str(&b), false, &v, NULL), ERR_LIMIT);
+    assert_int_equal(body_parse(strbuf_str(&b), false, &v, NULL), ERR_FORMAT);
     b.n = 0;
     repeat(&b, "{\"a\":[0", 1);
     repeat(&b, ",0", SERVE_JSON_VALUES_MAX);
     repeat(&b, "]}", 1);
-    assert_int_equal(body_parse(strbuf_str(&b), false, &v, NULL), ERR_LIMIT);
+    assert_int_equal(body_parse(strbuf_str(&b), false, &v, NULL), ERR_FORMAT);
     strbuf_fini(&b);
 }
 

@@ -215,7 +215,7 @@ static void many_arguments(void **state) {
             json_array_append_new(json_object_get(json_array_get(list, 0), "tool_calls"),
                                   json_pack("{s:{s:s, s:s%}}", "function", "name", "f", "arguments", text.p, text.n));
         err_code code = turns_chat(&t, list, (str){0}, &e);
-        if (code != (calls[i].word ? ERR_LIMIT : ERR_OK) || (calls[i].word && !strstr(e.text, calls[i].word)))
+        if (code != (calls[i].word ? ERR_FORMAT : ERR_OK) || (calls[i].word && !strstr(e.text, calls[i].word)))
             fail_msg("row %zu: %s", i, e.text);
         json_decref(list);
         json_decref(t.keep);
