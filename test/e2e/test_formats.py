@@ -113,7 +113,7 @@ def _():
 def _():
     assert '"LOAMKV01"' in text("src/serve/prefix_files.c") + text("src/serve/prefix_files.h")
     assert "`LOAMKV01`" in part("Prefixes of the server: DIR/HEX.kv")
-    assert "loam-part 1 " in text("src/hub/part.c") and "`loam-part 1 BYTES CHUNK TAG`" in part("The registry")
+    assert "loam-part 2 " in text("src/hub/part.c") and "`loam-part 2 BYTES CHUNK TAG`" in part("The registry")
     for header in re.findall(r"`(src/\w+/\w+\.h)`", text("doc/formats.md")):
         assert os.path.isfile(os.path.join(ROOT, header)), header
 
