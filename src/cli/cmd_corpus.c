@@ -245,6 +245,8 @@ static err_code print_stats(const values *v, const world *w, pool *p, err *e) {
     for (int k = 0; k <= DOC_KINDS; k++) {
         const char *name = k < DOC_KINDS ? doc_kind_names[k] : "all";
         const count *x = k < DOC_KINDS ? &c.all[k] : &sum;
+        if (k < DOC_KINDS && x->docs == 0)
+            continue; /* the mix has no such kind */
         if (!v->common.json) {
             out_printf("%-6s %8llu documents, %s of text, the longest %llu bytes\n", name, (unsigned long long)x->docs,
                        amount_bytes((double)x->bytes).text, (unsigned long long)x->longest);

@@ -449,7 +449,7 @@ def _():
 def _():
     with Tab() as page:
         for role in ("banner", "navigation", "main", "complementary"):
-            assert page.get_by_role(role).count() == 1, role
+            expect(page.get_by_role(role), role).to_have_count(1)
         page.evaluate("""window.heard = []; new MutationObserver(() => {
             const t = document.getElementById('status').textContent; if (t) heard.push(t); }).observe(
             document.getElementById('status'), {childList: true, characterData: true, subtree: true})""")
