@@ -54,32 +54,24 @@ struct chat_template {
 
 static int by_bytes(const void *a, const void *b) { return str_cmp(*(const str *)a, *(const str *)b); }
 
-static err_code list_control_tokens(chat_template *c, err *e) {
+/* Spellings of the tokens that are such, by their ids. */
+static err_code list_tokens(chat_template *c, bool (*is)(const tokenizer *, int32_t), str **list, size_t *n, err *e) {
     int32_t n_vocab = tokenizer_n_vocab(c->t);
-    size_t n = 0;
+    size_t most = 0;
     for (int32_t id = 0; id < n_vocab; id++)
-        n += tokenizer_is_control(c->t, id);
-    ARENA_NEW(&c->mem, c->control, n, e);
-    for (int32_t id = 0; id < n_vocab; id++) {
-        str piece = tokenizer_piece(c->t, id);
-        if (!tokenizer_is_control(c->t, id) || piece.n == 0)
-            continue;
-        c->control[c->n_control++] = piece;
-        c->may_start[(unsigned char)piece.p[0]] = true;
-    }
-    qsort(c->control, c->n_control, sizeof *c->control, by_bytes);
+        most += is(c->t, id);
+    ARENA_NEW(&c->mem, *list, most, e);
+    for (int32_t id = 0; id < n_vocab; id++)
+        if (is(c->t, id) && tokenizer_piece(c->t, id).n > 0)
+            (*list)[(*n)++] = tokenizer_piece(c->t, id);
     return ERR_OK;
 }
 
-static err_code list_end_tokens(chat_template *c, err *e) {
-    int32_t n_vocab = tokenizer_n_vocab(c->t);
-    size_t n = 0;
-    for (int32_t id = 0; id < n_vocab; id++)
-        n += tokenizer_is_end(c->t, id);
-    ARENA_NEW(&c->mem, c->end, n, e);
-    for (int32_t id = 0; id < n_vocab; id++)
-        if (tokenizer_is_end(c->t, id) && tokenizer_piece(c->t, id).n > 0)
-            c->end[c->n_end++] = tokenizer_piece(c->t, id);
+static err_code list_control_tokens(chat_template *c, err *e) {
+    TRY(list_tokens(c, tokenizer_is_control, &c->control, &c->n_control, e));
+    qsort(c->control, c->n_control, sizeof *c->control, by_bytes);
+    for (size_t i = 0; i < c->n_control; i++)
+        c->may_start[(unsigned char)c->control[i].p[0]] = true;
     return ERR_OK;
 }
 
@@ -98,7 +90,7 @@ err_code chat_open(chat_template **out, const tokenizer *t, str source, err *e) 
     c->t = t;
     err_code code = list_control_tokens(c, e);
     if (code == ERR_OK)
-        code = list_end_tokens(c, e);
+        code = list_tokens(c, tokenizer_is_end, &c->end, &c->n_end, e);
     if (code == ERR_OK) {
         c->source = arena_str(&c->mem, source);
         code = c->source.p ? jinja_compile(&c->program, source, NULL, e) : arena_short(e, source.n, 1);

@@ -17,7 +17,7 @@
 /* full: all levels.
  * tiny: short plain stories, short questions, many facts: what a model of a million weights learns in a minute.
  * small: as plain, but mostly questions and orders.
- * bare: the same in the fewest words, answers in whole sentences, and lists (list.h), which teach how to look up. */
+ * bare: the same in the fewest words, answers in whole sentences, and lists (list.h), which are to teach looking up. */
 typedef enum { MIX_FULL, MIX_TINY, MIX_SMALL, MIX_BARE, MIXES } world_mix;
 
 typedef enum { DOC_FACT, DOC_QA, DOC_PLAN, DOC_STORY, DOC_LIST, DOC_KINDS } doc_kind;

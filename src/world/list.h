@@ -5,9 +5,9 @@
  *     A: red ball: table.                        A: The blue cup is on the shelf.
  *
  * To look up a thing by its name is the skill that stories need most and teach worst: a small model guesses among the
- * places of a story for ever. In a list the two words stand side by side at first, where looking up is learned soon,
- * then ever further apart, up to the sentences and questions of a bare story; each step is learned from the one before
- * (doc/homeworld.md has the figures).
+ * places of a story for long. In a list the two words stand side by side at first, then ever further apart, up to the
+ * sentences and questions of a bare story: what stands close is meant to be learned first and to lead to the next. What
+ * lists have taught so far, and what not, is in doc/homeworld.md.
  */
 #ifndef LOAM_WORLD_LIST_H
 #define LOAM_WORLD_LIST_H
