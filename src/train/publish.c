@@ -153,8 +153,8 @@ static int counts(const struct dirent *x) { return x->d_name[0] != '.' && !str_e
 
 static int by_bytes(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 
-/* What is in `listed`, one of the two. */
-static err_code compare_listed(const char *listed, const char *is, const char *want, err *e) {
+/* What is in `listed`, one of the two, is in both; `bytes` of it are the same. */
+static err_code compare_listed(const char *listed, const char *is, const char *want, bool bytes, err *e) {
     struct dirent **entry;
     int n = scandir(listed, &entry, counts, by_bytes);
     if (n < 0)
@@ -170,7 +170,7 @@ static err_code compare_listed(const char *listed, const char *is, const char *w
             code = err_set(e, ERR_MISMATCH, "%s: is nothing that this run publishes", a.text);
         if (code == ERR_OK && !os_exists(a.text))
             code = err_set(e, ERR_MISMATCH, "%s: is missing", a.text);
-        if (code == ERR_OK)
+        if (code == ERR_OK && bytes)
             code = compare_files(a.text, b.text, e);
         free(entry[i]);
     }
@@ -185,8 +185,8 @@ err_code publish_compare_made(const char *is, const char *want, err *e) {
         return err_set(e, ERR_MISMATCH, "%s: is missing", is);
     if (!os_is_dir(want) || !os_is_dir(is))
         return compare_files(is, want, e);
-    TRY(compare_listed(want, is, want, e));
-    return compare_listed(is, is, want, e);
+    TRY(compare_listed(is, is, want, false, e));
+    return compare_listed(want, is, want, true, e);
 }
 
 err_code publish_compare_all(const char *is, const char *want, err *e) {
